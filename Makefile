@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: `make reproduce` and `make test`. Each sets up what it needs; Python 3.11 or newer and make
+# are all they ask for. `make help` lists the rest.
+PYTHON ?= python3
+PROFILE ?= smoke
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test check check-full lint types format bench reference lab clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.complete ## install what uv.lock names into .venv
+
+reproduce: setup ## run the suite, collect its tables and figures, print the verdicts (PROFILE=full for all of it)
+	$(BIN)/masklib reproduce --profile $(PROFILE)
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+check: lint types test reproduce ## what CI runs
+
+check-full: lint types setup ## check, with the slow tests and the full profile
+	$(BIN)/python -m pytest
+	$(BIN)/masklib reproduce --profile full
+
+lint: setup ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+format: setup ## let ruff format and mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## measure: ratios against what a user would pick instead
+	$(BIN)/python bench/losses.py
+
+reference: setup ## measure the committed verdicts, README table and README figure anew
+	$(BIN)/masklib reproduce --update-reference
+	$(BIN)/python -m masklib.site.readme
+
+lab: setup ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+clean: ## remove the environment and the caches; runs stay
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
+
+.venv/.complete: pyproject.toml uv.lock | $(UV)
+	UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
+	@touch $@
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older. Set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --disable-pip-version-check --quiet "uv>=0.9"
