@@ -1,0 +1,1 @@
+"""What Keras masks really do, measured."""

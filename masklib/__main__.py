@@ -1,0 +1,5 @@
+"""`python -m masklib`."""
+
+from masklib.cli import main
+
+main()

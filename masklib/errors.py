@@ -1,0 +1,37 @@
+"""The project's exceptions. Each message says what was required, what was given, and what to do."""
+
+
+class MasklibError(Exception):
+    """Base of every error that masklib raises on purpose; the command line prints it without a traceback."""
+
+
+class ArgumentError(MasklibError, ValueError):
+    """An argument is not one of the allowed values."""
+
+
+class MaskError(MasklibError, ValueError):
+    """A mask does not fit what it is to mask."""
+
+
+class MaskShapeError(MaskError):
+    """An array does not have the shape that its mask, or its companion array, requires."""
+
+
+class ParameterError(MasklibError, ValueError):
+    """Parameters of a notebook are unknown, missing, or of the wrong type."""
+
+
+class NotebookError(MasklibError, ValueError):
+    """A file is missing, is not a notebook, or does not have the form that a run needs."""
+
+
+class ClaimError(MasklibError, ValueError):
+    """A claim is not in the ledger, or cannot be judged."""
+
+
+class StoreError(MasklibError, OSError):
+    """The store of runs cannot be read or written."""
+
+
+class RunError(MasklibError, RuntimeError):
+    """A run did not end well; its evidence is kept apart from the results."""
