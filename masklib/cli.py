@@ -1,0 +1,253 @@
+"""The command line: light over the library, with the same verbs and defaults.
+
+Results go to stdout, progress to stderr. Exit status: 0 fine, 1 a run or a check failed, 2 the command could not be used so.
+Nothing heavy is imported before a command needs it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError
+
+USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError)
+
+
+class _Group(click.Group):
+    """Commands in the order of use; masklib's errors become one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were defined."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; `--debug` lets the traceback of an error through."""
+        try:
+            return super().invoke(ctx)
+        except MasklibError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"masklib: {error}", err=True)
+            ctx.exit(2 if isinstance(error, USAGE_ERRORS) else 1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="masklib")
+def main(debug: bool) -> None:
+    """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
+    del debug  # read by _Group
+
+
+runs_option = click.option(
+    "--runs",
+    "root",
+    default="runs",
+    envvar="MASKLIB_RUNS",
+    show_default=True,
+    help="Folder of the runs.",
+    type=click.Path(),
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the time limits of a run."""
+    for name, default, what in (("--cell-timeout", 600.0, "one cell"), ("--timeout", 3600.0, "a whole notebook")):
+        option = click.option(name, default=default, show_default=True, type=click.FloatRange(min=1), help=f"Seconds for {what}.")
+        command = option(command)
+    return command
+
+
+@main.command("list")
+@click.option("--claims", is_flag=True, help="Every claim of the ledger, with the verdict of its last run.")
+@runs_option
+@json_option
+def list_(claims: bool, root: str, as_json: bool) -> None:
+    """Show the notebooks with their parameters, or the claims with their verdicts.
+
+    Example: masklib list --claims
+    """
+    from masklib import listing
+
+    rows = listing.claim_rows(root) if claims else listing.notebook_rows()
+    _show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
+    if claims and not as_json:
+        click.echo(listing.count_verdicts(rows))
+
+
+@main.command()
+@click.argument("notebook")
+@click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@limit_options
+@runs_option
+@json_option
+def run(notebook: str, pairs: tuple[tuple[str, str], ...], timeout: float, cell_timeout: float, root: str, as_json: bool) -> None:
+    """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
+
+    A run that is there already is not executed again.
+
+    Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7
+    """
+    from masklib.engine.notebooks import read_notebook
+    from masklib.engine.parameters import from_text, read_parameters
+    from masklib.engine.run import plan_run
+    from masklib.engine.store import Store
+
+    source = read_notebook(notebook)
+    declared = read_parameters(source.parameters_source, f"the parameters cell of {source.name}")
+    repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
+    if repeated:
+        msg = f"A parameter is given once, {', '.join(repeated)} given more often."
+        raise ParameterError(msg)
+    plan = plan_run(source, from_text(declared, dict(pairs)))
+    result = _execute(plan, Store(root), "1/1", timeout=timeout, cell_timeout=cell_timeout)
+    if as_json:
+        _print_run(result)
+    else:
+        click.echo(result.folder)
+    _exit_unless(result.record.status == "ok")
+
+
+@main.command()
+@click.option("--profile", default="smoke", show_default=True, type=click.Choice(["smoke", "full"]), help="How much is measured.")
+@limit_options
+@runs_option
+@json_option
+@click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
+def reproduce(profile: str, timeout: float, cell_timeout: float, root: str, as_json: bool, update_reference: bool) -> None:
+    """Execute the whole suite, collect its tables and figures, and compare the verdicts with the committed ones.
+
+    Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
+
+    Example: masklib reproduce
+    """
+    from masklib.engine import reproduce as suite
+    from masklib.engine.store import Store
+
+    store = Store(root)
+    plans = suite.plan_suite(profile)
+    recovered = store.recover()
+    if recovered:
+        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    results = []
+    for index, plan in enumerate(plans, start=1):
+        results.append(_execute(plan, store, f"{index}/{len(plans)}", timeout=timeout, cell_timeout=cell_timeout))
+        if results[-1].record.status == "interrupted":
+            break
+    reference = suite.reference_folder()
+    if update_reference:
+        suite.update_reference(suite.summarize(results, plans, store, reference), reference)
+    found = suite.summarize(results, plans, store, reference)
+    _report(found, store.root, as_json)
+    _exit_unless(found.ok)
+
+
+@main.command()
+@runs_option
+@json_option
+def collect(root: str, as_json: bool) -> None:
+    """Write the tables runs/tables/{runs,claims,measurements}.{parquet,csv} from the folders of the runs.
+
+    Example: masklib collect
+    """
+    from masklib.engine.collect import collect as collect_tables
+    from masklib.engine.store import Store
+
+    store = Store(root)
+    tables = collect_tables(store)
+    tables.write(store.root / "tables")
+    counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
+    _show(
+        [{"table": name, "rows": rows, "file": store.root / "tables" / f"{name}.parquet"} for name, rows in counts.items()],
+        as_json,
+        "Tables",
+    )
+    for note in tables.unreadable:
+        click.echo(f"set aside: {note}", err=True)
+    _exit_unless(not tables.unreadable)
+
+
+def _execute(plan: Any, store: Any, position: str, **limits: float) -> Any:
+    """Execute a plan with its progress on stderr, and say what became of it."""
+    from masklib.console import Tracker
+    from masklib.engine.run import execute_plan
+
+    tracker = Tracker(plan.notebook.name, position)
+    if store.find(plan.notebook.name, plan.key):
+        result = execute_plan(plan, store)
+    else:
+        from masklib.engine.execute import Progress, terminate_as_interrupt
+
+        with terminate_as_interrupt(), tracker.shown():
+            result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **limits)
+    _say(result, position)
+    return result
+
+
+def _say(result: Any, position: str) -> None:
+    """Print on stderr what became of a run."""
+    record = result.record
+    state = "already there" if result.cached else f"{record.status} in {record.duration_s:.1f} s"
+    click.echo(f"[{position}] {record.notebook}: {state}", err=True)
+    if record.error:
+        where = "" if record.error["cell"] is None else f" in cell {record.error['cell']}"
+        click.echo(f"  {record.error['ename']}{where}: {record.error['evalue']}\n  evidence: {result.folder}", err=True)
+
+
+def _print_run(result: Any) -> None:
+    """Print a run as JSON, with the claims it measured."""
+    from masklib import recording
+    from masklib.console import print_json
+    from masklib.engine.collect import claim_rows
+
+    record = result.record
+    claims = claim_rows(record, recording.read(result.folder)) if record.status == "ok" else []
+    fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend", "error")
+    print_json(
+        {
+            **{name: getattr(record, name) for name in fields},
+            "folder": result.folder,
+            "cached": result.cached,
+            "claims": claims,
+        }
+    )
+
+
+def _report(found: Any, root: Path, as_json: bool) -> None:
+    """Print the claims and verdicts of the suite, and what is not as it should be."""
+    from masklib import listing
+
+    rows = listing.verdict_rows(found.claims)
+    _show(rows, as_json, "Claims and verdicts")
+    if not as_json:
+        click.echo(listing.count_verdicts(rows, whole_ledger=True))
+        click.echo(f"Tables in {root / 'tables'}, figures in {root / 'figures'}.")
+        if all(result.cached for result in found.results):
+            click.echo("Every run was already there; nothing was executed.")
+    for note in [*found.differences, *(f"set aside: {note}" for note in found.unreadable)]:
+        click.echo(note, err=True)
+    if found.unreferenced:
+        click.echo(f"No committed verdict for this Keras and backend: {', '.join(found.unreferenced)}.", err=True)
+    for result in found.results:
+        if result.record.status != "ok":
+            click.echo(f"{result.record.notebook} {result.record.status}: {result.folder}", err=True)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
+    """Print rows as a table, or as JSON."""
+    from masklib.console import print_json, print_table
+
+    if as_json:
+        print_json(rows)
+    else:
+        columns = list(rows[0]) if rows else ["nothing"]
+        print_table(title, columns, [list(row.values()) for row in rows])
+
+
+def _exit_unless(ok: bool) -> None:
+    """End with status 1 unless `ok`."""
+    if not ok:
+        raise SystemExit(1)

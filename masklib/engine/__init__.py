@@ -1,0 +1,1 @@
+"""Runs of notebooks: parameters, identity, execution, store, collection. Nothing here knows Keras."""

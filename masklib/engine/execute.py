@@ -1,0 +1,319 @@
+"""The papermill engine `masklib`: papermill executes, and what it would let pass is refused or told.
+
+Registered as an entry point, so `papermill --engine masklib in.ipynb out.ipynb` uses it too. Parameters are checked before a
+kernel starts; cells and the whole notebook have time limits; a kernel that dies, a time limit, an interrupt and `sys.exit`
+mark their cell failed and leave the later ones pending; the notebook is written whole or not at all.
+"""
+
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, NotebookExecutionManager
+
+from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
+from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.settings import kernel_environment, numeric_settings
+from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT, write_atomically
+
+INJECTED_TAG = "injected-parameters"
+SAVE_EVERY_S = 30.0
+CELL_TIMEOUT_S = 600.0
+TIMEOUT_S = 3600.0
+START_TIMEOUT_S = 120.0
+OUTPUT_TIMEOUT_S = 60  # for the last outputs of a cell; papermill's 4 s is short for a cell that prints much
+
+OnCell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook did not run to its end.
+
+    Attributes:
+        status: "failed", "timeout", "died" or "interrupted".
+        ename, evalue, traceback: as Jupyter gives them.
+        cell: index of the cell in the executed notebook; None if it failed before the first.
+        signal: the name of the signal that killed the kernel, such as "SIGKILL".
+        exit_code: of the kernel, where it ended by itself.
+    """
+
+    status: str
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+    cell: int | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The failure as plain JSON, for a record."""
+        return {name: value for name, value in asdict(self).items() if name != "status"}
+
+
+class Progress:
+    """What an execution tells its caller: the current cell while it runs, and the failure if there was one.
+
+    Args:
+        on_cell: called with the number of cells started so far and their total.
+    """
+
+    def __init__(self, on_cell: OnCell | None = None):
+        self.on_cell = on_cell or (lambda done, total: None)
+        self.failure: Failure | None = None
+
+
+class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
+    """papermill's engine `masklib`."""
+
+    @classmethod
+    def execute_notebook(
+        cls,
+        nb: Any,
+        kernel_name: str,
+        output_path: str | None = None,
+        progress_bar: bool = True,
+        log_output: bool = False,
+        autosave_cell_every: float = SAVE_EVERY_S,
+        **kwargs: Any,
+    ) -> Any:
+        """Execute a notebook that papermill has parameterized, and return it, failed or not.
+
+        Args:
+            nb: the notebook; a failure is marked in it.
+            kernel_name: of the kernelspec; "python3" is the Python that runs this.
+            output_path: where the notebook is written, atomically, at the start, now and then, and at the end; or None.
+            progress_bar: papermill's own.
+            log_output: whether papermill logs the outputs of cells.
+            autosave_cell_every: seconds between two writes.
+            **kwargs: `cell_timeout` and `timeout` in seconds, `environment`, `working_folder` and `kernel_log` of the kernel,
+                `progress` (a `Progress`), `save_to` in place of `output_path` (papermill then writes nothing itself); the
+                rest goes to nbclient.
+
+        Raises:
+            ParameterError, NotebookError: before a kernel starts.
+        """
+        check_parameters(nb)
+        progress = kwargs.pop("progress", None) or Progress()
+        output_path = kwargs.pop("save_to", None) or output_path
+        manager = _Manager(nb, output_path, log_output, progress_bar, autosave_cell_every, progress=progress)
+        manager.notebook_start()
+        try:
+            cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, **kwargs)
+        finally:
+            manager.cleanup_pbar()
+            manager.notebook_complete()
+        return manager.nb
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: "_Manager",
+        kernel_name: str,
+        *,
+        cell_timeout: float = CELL_TIMEOUT_S,
+        timeout: float = TIMEOUT_S,
+        start_timeout: float = START_TIMEOUT_S,
+        execution_timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        working_folder: str | Path | None = None,
+        kernel_log: str | Path | None = None,
+        input_path: object = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start a kernel, execute the cells, stop the kernel; papermill's `execution_timeout` is our `cell_timeout`."""
+        del input_path
+        deadline = time.monotonic() + timeout
+        limit = execution_timeout or cell_timeout
+        with tempfile.TemporaryDirectory(prefix="masklib-kernel-") as private, contextlib.ExitStack() as stack:
+            log = stack.enter_context(Path(kernel_log).open("ab")) if kernel_log else None
+            client = _Client(
+                nb_man,
+                kernel_name=kernel_name,
+                timeout_func=lambda _: max(1.0, min(limit, deadline - time.monotonic())),
+                startup_timeout=start_timeout,
+                iopub_timeout=OUTPUT_TIMEOUT_S,
+                shutdown_kernel="immediate",
+                record_timing=False,
+                ipython_hist_file=":memory:",
+                **kwargs,
+            )
+            environment = environment or kernel_environment(numeric_settings(), Path(private))
+            client.execute(env=dict(environment), cwd=str(working_folder or Path.cwd()), **_log_to(log))
+
+
+def check_parameters(nb: Any) -> None:
+    """Refuse a notebook whose injected parameters are not those of its parameters cell.
+
+    Raises:
+        NotebookError: not exactly one parameters cell, or one that cannot be read.
+        ParameterError: unknown, missing or of the wrong type: all of them.
+    """
+    check_parameters_cell(nb, "The notebook")
+    source = next(cell.source for cell in nb.cells if PARAMETERS_TAG in tags(cell))
+    resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
+
+
+class _Manager(NotebookExecutionManager):  # type: ignore[misc]
+    """papermill's state of an execution, telling the truth: atomic writes, later cells stay pending after a failure."""
+
+    def __init__(self, *args: Any, progress: Progress):
+        super().__init__(*args)
+        self.progress = progress
+        self._saved_at = float("-inf")
+
+    def notebook_start(self, **kwargs: Any) -> None:
+        """Start, without the volatile paths that papermill writes into the notebook."""
+        self.nb.metadata.papermill["input_path"] = None
+        self.nb.metadata.papermill["output_path"] = None
+        super().notebook_start(**kwargs)
+
+    def save(self, *, force: bool = False, **kwargs: Any) -> None:
+        """Write the notebook if it is time, whole or not at all."""
+        now = time.monotonic()
+        if self.output_path and (force or now - self._saved_at >= (self.autosave_cell_every or float("inf"))):
+            write_atomically(Path(self.output_path), nbformat.writes(self.nb).encode())
+            self._saved_at = now
+
+    def autosave_cell(self, **kwargs: Any) -> None:
+        """Write the notebook if it is time: a cell printed something."""
+        self.save()
+
+    def cell_start(self, cell: Any, cell_index: int = 0, **kwargs: Any) -> None:
+        """Mark a cell running, and tell the caller."""
+        super().cell_start(cell, cell_index, **kwargs)
+        self.progress.on_cell(cell_index, len(self.nb.cells))
+
+    def fail(self, failure: Failure) -> None:
+        """Mark the notebook, and the cell that failed, as failed, with an error output that says why."""
+        self.progress.failure = failure
+        self.nb.metadata.papermill["exception"] = True
+        if failure.cell is None:
+            return
+        cell = self.nb.cells[failure.cell]
+        self.cell_exception(cell, failure.cell)
+        if not any(output.output_type == "error" for output in cell.get("outputs", [])):
+            lines = list(failure.traceback) or [f"{failure.ename}: {failure.evalue}"]
+            output = nbformat.v4.new_output("error", ename=failure.ename, evalue=failure.evalue, traceback=lines)
+            cell.setdefault("outputs", []).append(output)
+
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """End, leaving cells that never ran pending, and write the notebook."""
+        statuses = [cell.metadata.papermill["status"] for cell in self.nb.cells]
+        super().notebook_complete(**kwargs)
+        for cell, status in zip(self.nb.cells, statuses, strict=True):
+            cell.metadata.papermill["status"] = status
+        self.save(force=True)
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    """papermill's client, which sees every way in which a cell can end."""
+
+    def create_kernel_manager(self) -> AsyncKernelManager:
+        """Return a manager whose "python3" is the Python that runs this, whatever kernelspecs the user has."""
+        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython())
+        return self.km
+
+    def execute(self, **kwargs: Any) -> Any:
+        """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller."""
+        try:
+            return super().execute(**kwargs)
+        except KeyboardInterrupt:
+            self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
+        except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
+            if self.nb_man.progress.failure is None:
+                self.nb_man.fail(Failure(DIED, type(error).__name__, str(error)))
+        return self.nb
+
+    def papermill_execute_cells(self) -> None:
+        """Execute the cells in order, up to the first that fails."""
+        for index, cell in enumerate(self.nb.cells):
+            self.nb_man.cell_start(cell, index)
+            failure = self._execute_one(cell, index)
+            if failure:
+                self.nb_man.fail(failure)
+            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+            if failure:
+                break
+
+    def _execute_one(self, cell: Any, index: int) -> Failure | None:
+        """Execute a cell and return why it failed, or None."""
+        try:
+            self.execute_cell(cell, index)
+        except CellExecutionError as error:
+            return Failure(FAILED, error.ename, error.evalue, _traceback(cell), index)
+        except CellTimeoutError as error:
+            return Failure(TIMEOUT, "CellTimeoutError", _first_line(error), cell=index)
+        except DeadKernelError:
+            name, code = self._cause_of_death()
+            return Failure(DIED, "DeadKernelError", _death(name, code), cell=index, signal=name, exit_code=code)
+        except KeyboardInterrupt:
+            return Failure(INTERRUPTED, "KeyboardInterrupt", "the run was interrupted", cell=index)
+        return None
+
+    def _cause_of_death(self) -> tuple[str | None, int | None]:
+        """Return the signal that killed the kernel, or its exit code."""
+        process = getattr(self.km.provisioner, "process", None)
+        code = process.poll() if process is not None else None
+        if code is not None and code < 0:
+            return signal.Signals(-code).name, None
+        return None, code
+
+
+class _ThisPython(KernelSpecManager):
+    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return the kernelspec of that name."""
+        if kernel_name != "python3":
+            return super().get_kernel_spec(kernel_name)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python", interrupt_mode="signal")
+
+
+def _log_to(log: IO[bytes] | None) -> dict[str, Any]:
+    """Return the arguments that send what the kernel's process writes by itself to `log`."""
+    return {"stdout": log, "stderr": log} if log else {}
+
+
+def _traceback(cell: Any) -> tuple[str, ...]:
+    """Return the traceback of the error output of a cell."""
+    return next((tuple(o.traceback) for o in cell.outputs if o.output_type == "error"), ())
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _death(name: str | None, code: int | None) -> str:
+    """Return the sentence that says how a kernel ended."""
+    if name:
+        return f"the kernel was killed by {name}"
+    return "the kernel ended" + (f" by itself with exit code {code}" if code is not None else "")
+
+
+@contextlib.contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Within this context, SIGTERM ends a run as Ctrl-C does: its kernel is stopped and its evidence kept."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

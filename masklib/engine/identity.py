@@ -1,0 +1,88 @@
+"""The identity of a run: what its numbers follow from, and the key made of it.
+
+Code cells and their execution tags, parameters with defaults filled in, the source of masklib, Python, platform, versions,
+device, and the settings that can change numbers. Markdown, display tags, cell ids and outputs do not count.
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from masklib.engine.notebooks import Notebook, tags
+
+SCHEMA = 1
+EXECUTION_TAGS = frozenset({"parameters", "skip-execution", "raises-exception"})
+BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
+
+
+def identity(notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return everything that the results of a run follow from, as plain JSON values.
+
+    Args:
+        notebook: as read.
+        parameters: resolved, with defaults filled in.
+        settings: from `masklib.engine.settings.numeric_settings`; `KERAS_BACKEND` among them.
+    """
+    return {
+        "schema": SCHEMA,
+        "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
+        "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
+        "masklib": source_hash(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": versions(settings["KERAS_BACKEND"]),
+        "device": device(settings.get("CUDA_VISIBLE_DEVICES")),
+        "settings": dict(settings),
+    }
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """Return the sha256, in hex, of an identity in canonical form: sorted keys, floats by repr."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def source_hash() -> str:
+    """Return the sha256 of masklib's own source: relative path and bytes of each file."""
+    folder = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in {".py", ".toml"}):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def versions(backend: str) -> dict[str, str | None]:
+    """Return the versions of the libraries whose numbers and figures a run shows; None where one is not installed."""
+    names = dict.fromkeys(["keras", BACKEND_PACKAGES.get(backend, backend), "numpy", "pandas", "matplotlib"])
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str | None:
+    """Return the version of an installed distribution; TensorFlow also comes as tensorflow-cpu."""
+    for candidate in (name, f"{name}-cpu"):
+        try:
+            return version(candidate)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+@cache
+def device(visible: str | None) -> str:
+    """Return "cpu", or the names of the NVIDIA devices that a kernel with `CUDA_VISIBLE_DEVICES=visible` may see."""
+    if visible in ("", "-1") or not Path("/proc/driver/nvidia").exists():
+        return "cpu"
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", *(["-i", visible] if visible else [])]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "cpu"
+    return ", ".join(found.split("\n")).strip(", ") or "cpu"

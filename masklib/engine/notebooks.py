@@ -1,0 +1,112 @@
+"""Finding and reading notebooks; a notebook that a run could not use is refused here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from masklib.errors import NotebookError
+
+PARAMETERS_TAG = "parameters"
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as read from disk.
+
+    Attributes:
+        name: the file's stem; names the folder of its runs.
+        path: where it was read.
+        node: its content, nbformat 4.
+    """
+
+    name: str
+    path: Path
+    node: Any
+
+    @property
+    def code_cells(self) -> Iterator[Any]:
+        """The code cells, in order."""
+        return (cell for cell in self.node.cells if cell.cell_type == "code")
+
+    @property
+    def parameters_source(self) -> str:
+        """The source of the cell that is tagged `parameters`."""
+        return next(str(cell.source) for cell in self.code_cells if PARAMETERS_TAG in tags(cell))
+
+
+def tags(cell: Any) -> list[str]:
+    """Return the tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def notebooks_folder() -> Path:
+    """Return `notebooks` of the current folder, or of the checkout that holds masklib."""
+    here = Path("notebooks")
+    return here if here.is_dir() else Path(__file__).parents[2] / "notebooks"
+
+
+def suite() -> list[Path]:
+    """Return the paths of the suite's notebooks, in reading order.
+
+    Raises:
+        NotebookError: there are none.
+    """
+    paths = sorted(notebooks_folder().glob("*.ipynb"))
+    if not paths:
+        msg = f"The suite needs notebooks, found none in {notebooks_folder()}. Run from a checkout of masklib."
+        raise NotebookError(msg)
+    return paths
+
+
+def find_notebook(name: str | Path) -> Path:
+    """Return the path of a notebook given by path, or by its name in the suite (`02_rnn_carry_over`).
+
+    Raises:
+        NotebookError: there is no such file; the message names the nearest of the suite.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = {p.stem: p for p in notebooks_folder().glob("*.ipynb")}
+    if str(name) in known:
+        return known[str(name)]
+    near = get_close_matches(path.stem, known, n=3, cutoff=0.3)
+    hint = f"Did you mean {', '.join(near)}?" if near else "Give the path of an .ipynb file."
+    msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)!r}. {hint}"
+    raise NotebookError(msg)
+
+
+def read_notebook(name: str | Path) -> Notebook:
+    """Return the notebook at a path, or of that name in the suite, checked.
+
+    Raises:
+        NotebookError: no such file, not a Jupyter notebook, or not exactly one cell tagged `parameters`.
+    """
+    path = find_notebook(name)
+    try:
+        node = nbformat.read(path, as_version=4)
+        nbformat.validate(node)
+    except (ValueError, AttributeError, nbformat.ValidationError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0][:120]
+        msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
+        raise NotebookError(msg) from None
+    except OSError as error:
+        msg = f"{path} must be readable: {error.strerror}."
+        raise NotebookError(msg) from None
+    check_parameters_cell(node, str(path))
+    return Notebook(path.stem, path, node)
+
+
+def check_parameters_cell(node: Any, where: str) -> None:
+    """Raise NotebookError unless exactly one code cell of `node` is tagged `parameters`."""
+    count = sum(PARAMETERS_TAG in tags(cell) for cell in node.cells if cell.cell_type == "code")
+    if count != 1:
+        msg = (
+            f"{where} must have exactly one code cell tagged 'parameters', it has {count}. "
+            "Tag one (in JupyterLab: Property Inspector, Cell Tags)."
+        )
+        raise NotebookError(msg)

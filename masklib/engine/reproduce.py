@@ -1,0 +1,124 @@
+"""The suite from one call: every notebook, the tables, the figures, and the comparison with the committed verdicts."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from masklib.engine.notebooks import notebooks_folder, suite
+from masklib.engine.run import Plan, Result, plan_run
+from masklib.engine.store import OK, Store, write_atomically
+from masklib.errors import RunError
+from masklib.ledger import load_claims
+from masklib.listing import reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERDICTS = "verdicts.csv"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of the suite.
+
+    Attributes:
+        results: one for each notebook that was executed or found.
+        claims: their claims, one row each; see `masklib.engine.collect`.
+        differences: sentences that say which verdicts are not those of the reference; [] if all agree.
+        unreferenced: claims for which the reference has no row for this Keras and backend.
+        unreadable: folders of the store that could not be read and were set aside, with the reason.
+    """
+
+    results: list[Result]
+    claims: "pd.DataFrame"
+    differences: list[str]
+    unreferenced: list[str]
+    unreadable: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every notebook ran to its end and no verdict differs from the reference."""
+        return not self.differences and all(result.record.status == OK for result in self.results)
+
+
+def reference_folder() -> Path:
+    """Return `runs/reference` of the checkout whose notebooks the suite executes."""
+    return notebooks_folder().parent / "runs" / "reference"
+
+
+def plan_suite(profile: str) -> list[Plan]:
+    """Return the plans of every notebook of the suite, all checked before the first is executed."""
+    return [plan_run(path, {"profile": profile}) for path in suite()]
+
+
+def summarize(results: list[Result], plans: list[Plan], store: Store, reference: Path) -> Reproduction:
+    """Write `tables/` and `figures/` beside the runs, and compare the suite's verdicts with the reference."""
+    from masklib.engine.collect import collect
+
+    tables = collect(store)
+    tables.write(store.root / "tables")
+    copy_figures(results, store.root / "figures")
+    claims = tables.claims[tables.claims["key"].isin([plan.key for plan in plans])]
+    differences, unreferenced = compare(claims, reference / VERDICTS)
+    return Reproduction(results, claims, differences, unreferenced, tables.unreadable)
+
+
+def copy_figures(results: list[Result], folder: Path) -> None:
+    """Copy the figures of the runs to `folder/<notebook>/`, ready for documentation."""
+    for result in results:
+        source = result.folder / "figures"
+        if result.record.status == OK and source.is_dir():
+            shutil.copytree(source, folder / result.record.notebook, dirs_exist_ok=True)
+
+
+def compare(claims: "pd.DataFrame", reference: Path) -> tuple[list[str], list[str]]:
+    """Return how measured verdicts differ from the committed ones, and the claims that have none committed.
+
+    Only rows of the same Keras and backend are compared: a verdict is a fact about one version.
+    """
+    committed = _committed(reference, claims)
+    measured = dict(zip(claims["claim"], claims["verdict"], strict=True))
+    differences = [
+        f"{claim}: measured {measured.get(claim, 'nothing')}, the reference says {verdict}"
+        for claim, verdict in committed.items()
+        if measured.get(claim) != verdict
+    ]
+    return differences, [claim for claim in measured if claim not in committed]
+
+
+def _committed(reference: Path, claims: "pd.DataFrame") -> dict[str, str]:
+    """Return the committed verdicts for the Keras and backend of `claims`, by claim."""
+    import pandas as pd
+
+    if not reference.exists() or claims.empty:
+        return {}
+    rows = pd.read_csv(reference, dtype=str)
+    cells = set(zip(claims["keras"], claims["backend"], strict=True))
+    kept = [cell in cells for cell in zip(rows["keras"], rows["backend"], strict=True)]
+    rows = rows[kept]
+    return dict(zip(rows["claim"], rows["verdict"], strict=True))
+
+
+def update_reference(found: Reproduction, folder: Path) -> None:
+    """Write the measured verdicts to `folder/verdicts.csv`; rows of another Keras or backend stay.
+
+    The suite must have run to its end: a verdict that is missing would be lost.
+    """
+    import pandas as pd
+
+    if any(result.record.status != OK for result in found.results):
+        msg = "The reference is written from a suite that ran to its end; a notebook did not. Mend it first."
+        raise RunError(msg)
+    new = found.claims[["claim", "keras", "backend", "verdict"]].copy()
+    new["reason"] = [reason(row) for row in found.claims.to_dict("records")]
+    path = folder / VERDICTS
+    if path.exists():
+        old = pd.read_csv(path, dtype="string", keep_default_na=False)
+        cells = set(zip(new["keras"], new["backend"], strict=True))
+        others = old[[cell not in cells for cell in zip(old["keras"], old["backend"], strict=True)]]
+        new = pd.concat([others, new])
+    order = {claim: index for index, claim in enumerate(load_claims())}
+    new = new.sort_values(["keras", "backend", "claim"], key=lambda c: c.map(order) if c.name == "claim" else c, kind="stable")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, new.to_csv(index=False).encode())

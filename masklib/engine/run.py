@@ -1,0 +1,122 @@
+"""One run: from a notebook and its parameters to a published folder."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from masklib.engine.identity import identity, key_of
+from masklib.engine.notebooks import Notebook, read_notebook
+from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.settings import kernel_environment, numeric_settings
+from masklib.engine.store import OK, Record, Store
+from masklib.recording import FOLDER_VARIABLE
+
+EXECUTED = "notebook.ipynb"
+KERNEL_LOG = "kernel.log"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is fully determined and checked, and not yet executed.
+
+    Attributes:
+        notebook: as read.
+        parameters: resolved, with defaults filled in.
+        settings: the environment variables that can change numbers.
+        inputs: the identity; see `masklib.engine.identity`.
+        key: its hash.
+    """
+
+    notebook: Notebook
+    parameters: dict[str, Any]
+    settings: dict[str, str]
+    inputs: dict[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a plan.
+
+    Attributes:
+        record: the record of the run.
+        folder: where the run is published, or the failed attempt kept.
+        cached: whether the run was there already.
+    """
+
+    record: Record
+    folder: Path
+    cached: bool
+
+
+def plan_run(notebook: str | Path | Notebook, parameters: Mapping[str, Any] | None = None) -> Plan:
+    """Return the plan of a run; everything about its input is checked here.
+
+    Raises:
+        NotebookError, ParameterError: before any work is done.
+    """
+    if not isinstance(notebook, Notebook):
+        notebook = read_notebook(notebook)
+    declared = read_parameters(notebook.parameters_source, f"the parameters cell of {notebook.name}")
+    resolved = resolve(declared, parameters or {})
+    settings = numeric_settings()
+    inputs = identity(notebook, resolved, settings)
+    return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+
+
+def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
+    """Execute a plan unless the store has its run, publish what came of it, and return it.
+
+    Args:
+        plan: from `plan_run`.
+        store: where runs are looked up and published.
+        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `progress`.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    found = store.find(plan.notebook.name, plan.key)
+    if found:
+        return Result(found, store.folder(plan.notebook.name, plan.key), cached=True)
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
+    work = store.begin(record)
+    clock = time.monotonic()
+    failure = _execute(plan, work, **options)
+    record = replace(record, duration_s=round(time.monotonic() - clock, 3))
+    if failure:
+        record = replace(record, status=failure.status, error=failure.error)
+    return Result(record, store.finish(work, record), cached=False)
+
+
+def _execute(plan: Plan, work: Path, *, progress: Any = None, **options: Any) -> Any:
+    """Execute a plan in its work folder through papermill, and return the failure, or None."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    from masklib.engine.execute import Progress
+
+    progress = progress or Progress()
+    with TemporaryDirectory(prefix="masklib-kernel-") as private:
+        environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
+        with suppress(PapermillExecutionError):  # told by progress.failure, with more
+            papermill.execute_notebook(
+                plan.notebook.node,
+                None,
+                parameters=plan.parameters,
+                engine_name="masklib",
+                kernel_name="python3",
+                progress_bar=False,
+                save_to=work / EXECUTED,
+                environment=environment,
+                kernel_log=work / KERNEL_LOG,
+                working_folder=work,
+                progress=progress,
+                **options,
+            )
+    return progress.failure

@@ -1,0 +1,50 @@
+"""The environment of a kernel: the settings that can change numbers, fixed by the engine, and the user's own files kept out."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+# Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
+NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
+
+
+def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment variables that can change a run's numbers, sorted by name.
+
+    Args:
+        threads: threads of each numeric library; one gives the same sums in the same order on every machine.
+        environment: the user's; `os.environ` by default. Its thread counts are overridden, its other settings kept.
+    """
+    environment = os.environ if environment is None else environment
+    kept = {k: v for k, v in environment.items() if k.startswith(NUMERIC_PREFIXES) and k not in SILENT}
+    fixed = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
+
+
+def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
+    """Return the whole environment of a kernel.
+
+    The user's Keras configuration, IPython start-up files and matplotlibrc do not reach it: they could change results without
+    being part of a run's identity.
+
+    Args:
+        settings: from `numeric_settings`.
+        private: an empty folder for what the kernel writes about itself.
+    """
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", *NUMERIC_PREFIXES))}
+    return {
+        **inherited,
+        **settings,
+        "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets at level 1
+        "KERAS_HOME": str(private / "keras"),
+        "IPYTHONDIR": str(private / "ipython"),
+        "MATPLOTLIBRC": os.devnull,
+    }

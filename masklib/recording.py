@@ -1,0 +1,170 @@
+"""What a notebook calls: start a run, record a number, a table, a figure, a claim.
+
+Under the engine, each call appends one line to `records.jsonl` in the run's folder as it happens, so that what was recorded
+outlives a kernel that dies. Opened by hand in JupyterLab, the same calls only display.
+"""
+
+import json
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from masklib.checks import check_one_of
+from masklib.errors import ArgumentError, ClaimError
+from masklib.ledger import find_claim, judge, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
+RECORDS = "records.jsonl"
+PROFILES = ("smoke", "full")
+
+
+def start(namespace: Mapping[str, Any]) -> "Run":
+    """Start the run of a notebook: `run = recording.start(globals())`, after its parameters.
+
+    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`; Keras is seeded by the notebook.
+
+    Args:
+        namespace: the notebook's globals; must hold `seed` (int) and `profile` ("smoke" or "full").
+
+    Raises:
+        ArgumentError: `seed` or `profile` is missing or not allowed.
+    """
+    missing = [name for name in ("seed", "profile") if name not in namespace]
+    if missing:
+        msg = f"A notebook must set seed and profile before it starts a run, {' and '.join(missing)} missing."
+        raise ArgumentError(msg)
+    check_one_of("profile", namespace["profile"], PROFILES)
+    seed = int(namespace["seed"])
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Run(Path(folder) if folder else None)
+
+
+class Run:
+    """The records of one execution of a notebook.
+
+    Args:
+        folder: the folder of the run, made by the engine; None displays only.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+
+    def metric(self, name: str, value: float, *, unit: str = "") -> None:
+        """Record one number.
+
+        Args:
+            name: unique in the run.
+            value: a number or a boolean.
+            unit: such as "s"; "" for a number without one.
+
+        Raises:
+            ArgumentError: `value` is not one number.
+        """
+        if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
+            msg = f"A metric is one number, {name!r} is {value!r}. Record a table for more."
+            raise ArgumentError(msg)
+        value = float(value)
+        self._append({"kind": "metric", "name": name, "value": value, "unit": unit})
+        _show(f"{name} = {value:g} {unit}".rstrip())
+
+    def table(self, name: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it."""
+        if self.folder is not None:
+            path = _new_file(self.folder, f"tables/{name}.parquet")
+            frame.to_parquet(path, index=False)
+            self._append({"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))})
+        return frame
+
+    def figure(self, name: str, figure: "Figure | Axes") -> None:
+        """Record a figure as `figures/<name>.svg` and `.png`, the same bytes for the same run, and show it."""
+        import matplotlib as mpl
+        from matplotlib import pyplot as plt
+
+        drawn: Any = figure.get_figure() or figure
+        if self.folder is not None:
+            with mpl.rc_context({"svg.hashsalt": name}):
+                for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+                    drawn.savefig(_new_file(self.folder, f"figures/{name}.{suffix}"), metadata=metadata)
+            self._append({"kind": "figure", "name": name})
+        _show(drawn)
+        plt.close(drawn)
+
+    def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
+        """Record what was observed for a claim, and what is expected if it is true.
+
+        A claim about several cases is recorded part by part; it holds if every part holds. The verdict is not recorded:
+        it follows, by `masklib.ledger.judge`, whenever the records are read.
+
+        Args:
+            claim: the claim's id in the ledger.
+            observed: number, string, None, list or array: what was measured.
+            expected: the same, from a source independent of what is measured.
+            atol: absolute tolerance; 0.0 asks for equality.
+            part: names the case; unique for the claim in the run.
+
+        Raises:
+            ClaimError: the ledger has no such claim, the part is recorded already, or the two cannot be compared.
+        """
+        find_claim(claim)
+        judgement = judge(observed, expected, atol)
+        row = {
+            "claim": claim,
+            "part": part,
+            "observed": plain(observed),
+            "expected": plain(expected),
+            "atol": float(atol),
+        }
+        if self.folder is not None and any((r.get("claim"), r.get("part")) == (claim, part) for r in read(self.folder)):
+            msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
+            raise ClaimError(msg)
+        self._append({"kind": "claim", **row})
+        _show(
+            f"{claim} {part}: ".replace(" :", ":")
+            + f"{judgement.verdict} (largest deviation {judgement.deviation:.3g}, atol {atol:g})"
+        )
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """Append one line to the records; it is on its way to the disk when this returns."""
+        if self.folder is None:
+            return
+        with (self.folder / RECORDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of the run in `folder`, in the order in which they were made; [] if there are none."""
+    path = folder / RECORDS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _new_file(folder: Path, name: str) -> Path:
+    """Return the path of a new file of the run; a name that is taken or leaves the folder is refused."""
+    path = folder / name
+    if path.exists() or path.parent.parent != folder:
+        msg = f"A table or figure needs a name of its own without '/', got {Path(name).stem!r}."
+        raise ArgumentError(msg)
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
+def _show(value: Any) -> None:
+    """Display `value` in a notebook, print it elsewhere."""
+    from IPython.display import display
+
+    if isinstance(value, str):
+        print(value)  # noqa: T201 (this is the notebook's output)
+    else:
+        display(value)
