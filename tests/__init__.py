@@ -1,0 +1,1 @@
+"""Tests; the package makes `from tests.helpers import ...` work everywhere."""

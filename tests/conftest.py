@@ -1,0 +1,42 @@
+"""Fixtures shared by all tests: randomness from the test's name, sizes that cannot be confused, Keras on demand."""
+
+import os
+import zlib
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+# Before the first import of a backend, which reads these once.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+class Sizes(NamedTuple):
+    """Distinct primes, so that swapped axes cannot pass."""
+
+    B: int = 3
+    T: int = 7
+    F: int = 2
+    U: int = 5
+    C: int = 11
+
+
+@pytest.fixture
+def sizes() -> Sizes:
+    return Sizes()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded from the test's name: the same numbers alone, in any order, and in parallel."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def keras() -> ModuleType:
+    """Keras, imported by the first test that asks for it, so that tests of pure NumPy stay quick."""
+    import keras
+
+    return keras

@@ -1,0 +1,1 @@
+"""Agreement between implementations: masklib, its reference, and Keras."""
