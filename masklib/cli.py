@@ -179,7 +179,7 @@ def _execute(plan: Any, store: Any, position: str, **limits: float) -> Any:
     if store.find(plan.notebook.name, plan.key):
         result = execute_plan(plan, store)
     else:
-        from masklib.engine.execute import Progress, terminate_as_interrupt
+        from masklib.engine.progress import Progress, terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
             result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **limits)

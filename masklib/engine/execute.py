@@ -3,6 +3,8 @@
 Registered as an entry point, so `papermill --engine masklib in.ipynb out.ipynb` uses it too. Parameters are checked before a
 kernel starts; cells and the whole notebook have time limits; a kernel that dies, a time limit, an interrupt and `sys.exit`
 mark their cell failed and leave the later ones pending; the notebook is written whole or not at all.
+
+papermill loads this module when it is imported, so `import papermill` must come before any other way to it.
 """
 
 import contextlib
@@ -10,8 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ from papermill.engines import Engine, NotebookExecutionManager
 
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.progress import Failure, Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
 from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT, write_atomically
 
@@ -33,46 +35,6 @@ CELL_TIMEOUT_S = 600.0
 TIMEOUT_S = 3600.0
 START_TIMEOUT_S = 120.0
 OUTPUT_TIMEOUT_S = 60  # for the last outputs of a cell; papermill's 4 s is short for a cell that prints much
-
-OnCell = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a notebook did not run to its end.
-
-    Attributes:
-        status: "failed", "timeout", "died" or "interrupted".
-        ename, evalue, traceback: as Jupyter gives them.
-        cell: index of the cell in the executed notebook; None if it failed before the first.
-        signal: the name of the signal that killed the kernel, such as "SIGKILL".
-        exit_code: of the kernel, where it ended by itself.
-    """
-
-    status: str
-    ename: str
-    evalue: str
-    traceback: tuple[str, ...] = ()
-    cell: int | None = None
-    signal: str | None = None
-    exit_code: int | None = None
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The failure as plain JSON, for a record."""
-        return {name: value for name, value in asdict(self).items() if name != "status"}
-
-
-class Progress:
-    """What an execution tells its caller: the current cell while it runs, and the failure if there was one.
-
-    Args:
-        on_cell: called with the number of cells started so far and their total.
-    """
-
-    def __init__(self, on_cell: OnCell | None = None):
-        self.on_cell = on_cell or (lambda done, total: None)
-        self.failure: Failure | None = None
 
 
 class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
@@ -303,17 +265,3 @@ def _death(name: str | None, code: int | None) -> str:
     if name:
         return f"the kernel was killed by {name}"
     return "the kernel ended" + (f" by itself with exit code {code}" if code is not None else "")
-
-
-@contextlib.contextmanager
-def terminate_as_interrupt() -> Iterator[None]:
-    """Within this context, SIGTERM ends a run as Ctrl-C does: its kernel is stopped and its evidence kept."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

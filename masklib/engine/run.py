@@ -1,5 +1,6 @@
 """One run: from a notebook and its parameters to a published folder."""
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 from masklib.engine.identity import identity, key_of
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.progress import Failure, Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
 from masklib.engine.store import OK, Record, Store
 from masklib.recording import FOLDER_VARIABLE
@@ -94,13 +96,12 @@ def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
     return Result(record, store.finish(work, record), cached=False)
 
 
-def _execute(plan: Plan, work: Path, *, progress: Any = None, **options: Any) -> Any:
+def _execute(plan: Plan, work: Path, *, progress: Progress | None = None, **options: Any) -> Failure | None:
     """Execute a plan in its work folder through papermill, and return the failure, or None."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from masklib.engine.execute import Progress
-
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     progress = progress or Progress()
     with TemporaryDirectory(prefix="masklib-kernel-") as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}

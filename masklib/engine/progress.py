@@ -1,0 +1,61 @@
+"""What an execution tells while it runs and when it fails, and how it is interrupted."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+OnCell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook did not run to its end.
+
+    Attributes:
+        status: "failed", "timeout", "died" or "interrupted".
+        ename, evalue, traceback: as Jupyter gives them.
+        cell: index of the cell in the executed notebook; None if it failed before the first.
+        signal: the name of the signal that killed the kernel, such as "SIGKILL".
+        exit_code: of the kernel, where it ended by itself.
+    """
+
+    status: str
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+    cell: int | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The failure as plain JSON, for a record."""
+        return {name: value for name, value in asdict(self).items() if name != "status"}
+
+
+class Progress:
+    """What an execution tells its caller: the current cell while it runs, and the failure if there was one.
+
+    Args:
+        on_cell: called with the number of cells started so far and their total.
+    """
+
+    def __init__(self, on_cell: OnCell | None = None):
+        self.on_cell = on_cell or (lambda done, total: None)
+        self.failure: Failure | None = None
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Within this context, SIGTERM ends a run as Ctrl-C does: its kernel is stopped and its evidence kept."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
