@@ -8,6 +8,7 @@ papermill loads this module when it is imported, so `import papermill` must come
 """
 
 import contextlib
+import re
 import signal
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from masklib.engine.progress import Failure, Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
 from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT, write_atomically
 
-INJECTED_TAG = "injected-parameters"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SAVE_EVERY_S = 30.0
 CELL_TIMEOUT_S = 600.0
 TIMEOUT_S = 3600.0
@@ -189,9 +190,15 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         return self.km
 
     def execute(self, **kwargs: Any) -> Any:
-        """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller."""
+        """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller.
+
+        In place of papermill's own, which asks the kernel for its language afterwards: one that hangs never answers.
+        """
+        self.reset_execution_trackers()
         try:
-            return super().execute(**kwargs)
+            with self.setup_kernel(**kwargs):
+                self.papermill_execute_cells()
+                self.set_widgets_metadata()
         except KeyboardInterrupt:
             self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
         except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
@@ -251,8 +258,9 @@ def _log_to(log: IO[bytes] | None) -> dict[str, Any]:
 
 
 def _traceback(cell: Any) -> tuple[str, ...]:
-    """Return the traceback of the error output of a cell."""
-    return next((tuple(o.traceback) for o in cell.outputs if o.output_type == "error"), ())
+    """Return the traceback of the error output of a cell, without its colours."""
+    lines = next((o.traceback for o in cell.outputs if o.output_type == "error"), ())
+    return tuple(_COLOUR.sub("", line) for line in lines)
 
 
 def _first_line(error: Exception) -> str:

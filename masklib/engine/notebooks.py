@@ -98,7 +98,16 @@ def read_notebook(name: str | Path) -> Notebook:
         msg = f"{path} must be readable: {error.strerror}."
         raise NotebookError(msg) from None
     check_parameters_cell(node, str(path))
+    check_language(node, str(path))
     return Notebook(path.stem, path, node)
+
+
+def check_language(node: Any, where: str) -> None:
+    """Raise NotebookError if `node` says that it is of another language than Python."""
+    language = node.metadata.get("language_info", {}).get("name") or node.metadata.get("kernelspec", {}).get("language")
+    if language not in (None, "python"):
+        msg = f"{where} must be a Python notebook, its metadata say {language!r}."
+        raise NotebookError(msg)
 
 
 def check_parameters_cell(node: Any, where: str) -> None:

@@ -112,6 +112,7 @@ def _execute(plan: Plan, work: Path, *, progress: Progress | None = None, **opti
                 parameters=plan.parameters,
                 engine_name="masklib",
                 kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 save_to=work / EXECUTED,
                 environment=environment,

@@ -1,0 +1,96 @@
+"""A run is recognised by what its numbers follow from, and by nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from masklib.engine import identity as module
+from masklib.engine.run import plan_run
+from masklib.engine.settings import numeric_settings
+from tests.engine.conftest import Write, notebook
+
+
+def key(path: Path, **parameters: Any) -> str:
+    return plan_run(path, parameters).key
+
+
+def save(path: Path, node: Any) -> str:
+    nbformat.write(node, path)
+    return key(path)
+
+
+def test_markdown_display_tags_ids_and_outputs_do_not_count(tmp_path: Path):
+    path, node = tmp_path / "n.ipynb", notebook("x = 1")
+    before = save(path, node)
+    node.cells[0].source = "# Another title"
+    node.cells[2].metadata.tags = ["hide-input"]
+    node.cells[2].id = "other"
+    node.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
+    node.cells.append(nbformat.v4.new_markdown_cell("More prose, and a verdict: holds."))
+
+    assert save(path, node) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda node: node.cells[2].update(source="x = 2"),
+        lambda node: node.cells[2].metadata.update(tags=["skip-execution"]),
+        lambda node: node.cells.reverse(),
+        lambda node: node.cells.append(nbformat.v4.new_code_cell("y = 1")),
+    ],
+)
+def test_code_and_execution_tags_count(tmp_path: Path, change: Any):
+    path, node = tmp_path / "n.ipynb", notebook("x = 1", "z = 1")
+    before = save(path, node)
+    change(node)
+
+    assert save(path, node) != before
+
+
+def test_spelling_out_a_default_gives_the_same_key(write: Write):
+    path = write()
+    assert key(path, seed=0, width=1.5) == key(path)
+
+
+@pytest.mark.parametrize("parameters", [{"seed": 1}, {"width": 1.5000000000000002}, {"profile": "full"}])
+def test_every_parameter_counts_to_the_last_bit(write: Write, parameters: dict[str, Any]):
+    path = write()
+    assert key(path, **parameters) != key(path)
+
+
+def test_types_count():
+    assert len({module.key_of({"parameters": {"x": [type(v).__name__, v]}}) for v in (1, 1.0, True)}) == 3
+
+
+def test_settings_that_change_numbers_count(write: Write, monkeypatch: pytest.MonkeyPatch):
+    path = write()
+    before = key(path)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert key(path) != before
+
+
+def test_settings_that_change_no_number_do_not_count(write: Write, monkeypatch: pytest.MonkeyPatch):
+    path = write()
+    before = key(path)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the engine fixes it
+    monkeypatch.setenv("COLUMNS", "200")
+    assert key(path) == before
+
+
+def test_versions_and_source_count(write: Write, monkeypatch: pytest.MonkeyPatch):
+    path = write()
+    keys = {key(path)}
+    monkeypatch.setattr(module, "versions", lambda backend: {"keras": "0.0"})
+    keys.add(key(path))
+    monkeypatch.setattr(module, "source_hash", lambda: "other")
+    keys.add(key(path))
+    assert len(keys) == 3
+
+
+def test_threads_are_part_of_the_settings():
+    assert numeric_settings(threads=2, environment={})["OMP_NUM_THREADS"] == "2"
+    assert numeric_settings(environment={"KERAS_BACKEND": "jax"})["KERAS_BACKEND"] == "jax"
