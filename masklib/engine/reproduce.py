@@ -117,7 +117,7 @@ def update_reference(found: Reproduction, folder: Path) -> None:
         old = pd.read_csv(path, dtype="string", keep_default_na=False)
         cells = set(zip(new["keras"], new["backend"], strict=True))
         others = old[[cell not in cells for cell in zip(old["keras"], old["backend"], strict=True)]]
-        new = pd.concat([others, new])
+        new = pd.concat([others, new])[list(new)]
     order = {claim: index for index, claim in enumerate(load_claims())}
     new = new.sort_values(["keras", "backend", "claim"], key=lambda c: c.map(order) if c.name == "claim" else c, kind="stable")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,77 @@
+"""The suite compares what it measured with what was committed, for the same Keras and backend only."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from masklib.engine.reproduce import Reproduction, compare, update_reference
+from masklib.errors import RunError
+
+CLAIMS = pd.DataFrame(
+    {
+        "claim": ["emb-1", "emb-2"],
+        "verdict": ["holds", "refuted"],
+        "keras": "3.15.1",
+        "backend": "tensorflow",
+        "part": ["p", "q"],
+        "parts": 1,
+        "deviation": [0.0, 2.0],
+        "tolerance": 0.5,
+        "observed": "1.0",
+        "expected": "3.0",
+    }
+)
+
+
+def reference(folder: Path, *rows: tuple[str, str, str]) -> Path:
+    path = folder / "verdicts.csv"
+    frame = pd.DataFrame(rows, columns=["claim", "keras", "verdict"]).assign(backend="tensorflow", reason="")
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_equal_verdicts_do_not_differ(tmp_path: Path):
+    path = reference(tmp_path, ("emb-1", "3.15.1", "holds"), ("emb-2", "3.15.1", "refuted"))
+    assert compare(CLAIMS, path) == ([], [])
+
+
+def test_a_verdict_that_differs_or_is_missing_is_named(tmp_path: Path):
+    path = reference(tmp_path, ("emb-1", "3.15.1", "refuted"), ("emb-3", "3.15.1", "holds"))
+    assert compare(CLAIMS, path) == (
+        ["emb-1: measured holds, the reference says refuted", "emb-3: measured nothing, the reference says holds"],
+        ["emb-2"],
+    )
+
+
+def test_a_verdict_of_another_keras_is_not_compared(tmp_path: Path):
+    path = reference(tmp_path, ("emb-1", "3.3.3", "refuted"))
+    assert compare(CLAIMS, path) == ([], ["emb-1", "emb-2"])
+
+
+def test_without_a_reference_nothing_differs(tmp_path: Path):
+    assert compare(CLAIMS, tmp_path / "verdicts.csv") == ([], ["emb-1", "emb-2"])
+
+
+def test_the_reference_is_rewritten_and_keeps_other_versions(tmp_path: Path):
+    path = reference(tmp_path, ("emb-1", "3.3.3", "refuted"), ("emb-1", "3.15.1", "refuted"))
+    update_reference(Reproduction([], CLAIMS, [], [], []), tmp_path)
+
+    rows = pd.read_csv(path)
+    assert list(rows) == ["claim", "keras", "backend", "verdict", "reason"]
+    assert set(zip(rows["claim"], rows["keras"], rows["verdict"], strict=True)) == {
+        ("emb-1", "3.3.3", "refuted"),
+        ("emb-1", "3.15.1", "holds"),
+        ("emb-2", "3.15.1", "refuted"),
+    }
+    assert compare(CLAIMS, path) == ([], [])
+
+
+def test_the_reference_is_not_written_from_a_suite_that_failed(tmp_path: Path):
+    class Failed:
+        class record:  # noqa: N801
+            status = "failed"
+
+    with pytest.raises(RunError, match="a notebook did not"):
+        update_reference(Reproduction([Failed()], CLAIMS, [], [], []), tmp_path)  # type: ignore[list-item]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""The form of every notebook: sections in order, parameters, no outputs, no paths."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from masklib.engine.notebooks import read_notebook, tags
+from masklib.engine.parameters import read_parameters
+from masklib.ledger import load_claims
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+# One letter a cell: T title, Q question, M method, L limits; p, s, e, c, t, f, v the tags of code cells.
+ORDER = re.compile(r"TQpsM(e+ct+f+){1,2}vL")
+MARKDOWN = {"# ": "T", "**Question.": "Q", "**Method.": "M", "**Limits.": "L"}
+TAGS = {t: t[0] for t in ("parameters", "setup", "experiment", "check", "table", "figure", "verdict")}
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|work|Users)/\w")
+
+
+def letter(cell: Any) -> str:
+    """The letter of a cell; "?" for one that has no place in the form."""
+    if cell.cell_type == "code":
+        (tag,) = tags(cell) or ["?"]
+        return TAGS.get(tag, "?")
+    return next((letter for start, letter in MARKDOWN.items() if cell.source.startswith(start)), "?")
+
+
+def problems(node: Any) -> list[str]:
+    """What is wrong with the form of a notebook."""
+    code = [cell for cell in node.cells if cell.cell_type == "code"]
+    experiments = [cell for cell in code if "experiment" in tags(cell)]
+    ids = [cell.id for cell in node.cells]
+    found = {
+        "order of cells": not ORDER.fullmatch("".join(map(letter, node.cells))),
+        "more than 20 cells": len(node.cells) > 20,
+        "the title asks no question": not node.cells[0].source.splitlines()[0].endswith("?"),
+        "an experiment of more than 25 lines": any(len(cell.source.splitlines()) > 25 for cell in experiments),
+        "outputs or counts": any(cell.outputs or cell.execution_count for cell in code),
+        "metadata beside tags": any(set(cell.metadata) - {"tags"} for cell in node.cells),
+        "a path of a machine": any(MACHINE_PATH.search(cell.source) for cell in node.cells),
+        "ids that repeat or say nothing": len(set(ids)) < len(ids) or any(re.fullmatch("[0-9a-f]{8}", i) for i in ids),
+        "an install": any(re.search(r"^[!%]", cell.source, re.MULTILINE) for cell in code),
+        "a figure or table after the verdict": letter(node.cells[-1]) != "L",
+    }
+    return [name for name, wrong in found.items() if wrong]
+
+
+def test_there_are_notebooks_and_they_are_numbered():
+    assert [p.name[:3] for p in NOTEBOOKS] == [f"{i:02}_" for i in range(1, len(NOTEBOOKS) + 1)]
+    assert len(NOTEBOOKS) >= 5
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_has_the_form(path: Path):
+    node = nbformat.read(path, as_version=4)
+    nbformat.validate(node)
+    assert problems(node) == []
+    assert node.metadata.kernelspec.name == "python3"
+    assert node.nbformat_minor >= 5
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_has_seed_and_profile_and_help_for_every_parameter(path: Path):
+    parameters = {p.name: p for p in read_parameters(read_notebook(path).parameters_source)}
+    assert parameters["seed"].type is int
+    assert parameters["profile"].choices == ("smoke", "full")
+    assert all(p.help for p in parameters.values())
+
+
+def test_the_claims_of_the_ledger_name_the_notebooks_that_measure_them():
+    for claim in load_claims().values():
+        if claim.notebook:
+            source = (FOLDER / f"{claim.notebook}.ipynb").read_text()
+            assert claim.id in source, f"{claim.id} is not in {claim.notebook}"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda n: n.cells.pop(2), "order of cells"),
+        (lambda n: n.cells.insert(3, n.cells.pop()), "order of cells"),
+        (lambda n: n.cells[2].metadata.update(tags=["other"]), "order of cells"),
+        (lambda n: n.cells[5].update(source="x\n" * 26), "an experiment of more than 25 lines"),
+        (lambda n: n.cells[2].update(execution_count=1), "outputs or counts"),
+        (lambda n: n.cells[2].metadata.update(papermill={}), "metadata beside tags"),
+        (lambda n: n.cells[4].update(source="**Method.** See /home/me/x"), "a path of a machine"),
+        (lambda n: n.cells[1].update(id=n.cells[0].id), "ids that repeat or say nothing"),
+        (lambda n: n.cells[3].update(source="!pip install x"), "an install"),
+        (lambda n: n.cells[0].update(source="# A statement"), "the title asks no question"),
+        (lambda n: n.cells.extend([n.cells[5]] * 20), "more than 20 cells"),
+    ],
+)
+def test_the_lint_can_fail(change: Any, problem: str):
+    node = nbformat.read(NOTEBOOKS[0], as_version=4)
+    change(node)
+    assert problem in problems(node)

@@ -1,0 +1,79 @@
+"""A verdict follows from what was measured and what was expected, and from nothing else."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from masklib import ledger
+from masklib.errors import ClaimError
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected", "atol", "verdict"),
+    [
+        (1.0, 1.0, 0.0, "holds"),
+        (1.0, 1.0 + 1e-9, 0.0, "refuted"),
+        (1.0, 1.0 + 1e-9, 1e-8, "holds"),
+        (1.5, 1.0, 0.5, "holds"),
+        (np.float32(0.1), 0.1, 0.0, "refuted"),
+        ([1, 2], np.array([1.0, 2.0]), 0.0, "holds"),
+        ([1, 2], [2, 1], 0.5, "refuted"),
+        ([[1, 2]], [1, 2], 9.0, "refuted"),
+        ([], [[5, 5]], 9.0, "refuted"),
+        ([], [], 0.0, "holds"),
+        (math.nan, 1.0, 1e9, "refuted"),
+        ([1.0, math.nan], [1.0, 1.0], 1e9, "refuted"),
+        (math.inf, 1.0, 1e9, "refuted"),
+        (True, True, 0.0, "holds"),
+        (np.array([True, False]), [True, True], 0.0, "refuted"),
+        (None, None, 0.0, "holds"),
+        (None, 0.0, 1e9, "refuted"),
+        ("ValueError", 0.5, 1e9, "refuted"),
+        ("a", "a", 0.0, "holds"),
+        ([[True, False], None], [[True, False], None], 0.0, "holds"),
+        ([[True, True], None], [[True, False], None], 0.0, "refuted"),
+    ],
+)
+def test_judge_compares_observed_with_expected(observed: Any, expected: Any, atol: float, verdict: str):
+    assert ledger.judge(observed, expected, atol).verdict == verdict
+
+
+def test_judge_gives_the_largest_deviation():
+    assert ledger.judge([1.0, 2.0], [1.0, 2.5], 1.0).deviation == 0.5
+
+
+@pytest.mark.parametrize("expected", [math.nan, [1.0, math.inf]])
+def test_an_expectation_that_nothing_can_meet_is_refused(expected: Any):
+    with pytest.raises(ClaimError, match="expected must be finite"):
+        ledger.judge(1.0, expected)
+
+
+@pytest.mark.parametrize("atol", [-1e-9, math.nan, math.inf])
+def test_a_tolerance_that_says_nothing_is_refused(atol: float):
+    with pytest.raises(ClaimError, match="atol must be finite and not negative"):
+        ledger.judge(1.0, 1.0, atol)
+
+
+@pytest.mark.parametrize(("value", "fact"), [({"a": 1}, "got dict"), (np.zeros(ledger.LARGEST_ARRAY + 1), "at most 10000 values")])
+def test_what_cannot_be_recorded_is_refused(value: Any, fact: str):
+    with pytest.raises(ClaimError, match=fact):
+        ledger.plain(value)
+
+
+def test_the_ledger_has_every_claim_once_with_what_decides_it():
+    claims = ledger.load_claims()
+    assert len(claims) == 49
+    assert all(claim.statement and claim.decides and claim.document[:3].isdigit() for claim in claims.values())
+
+
+def test_the_ledger_holds_no_verdict():
+    text = (ledger.files("masklib") / "claims.toml").read_text()
+    assert "verdict =" not in text
+    assert {field for field in ledger.Claim.__dataclass_fields__} == {"id", "document", "statement", "decides", "notebook"}
+
+
+def test_an_unknown_claim_is_refused_with_the_nearest():
+    with pytest.raises(ClaimError, match="got 'emb1'. Did you mean emb-1"):
+        ledger.find_claim("emb1")

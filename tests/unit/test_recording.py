@@ -1,0 +1,78 @@
+"""What a notebook records is on the disk at once, and says what was measured."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from masklib import recording
+from masklib.errors import ArgumentError, ClaimError
+
+PARAMETERS = {"seed": 3, "profile": "smoke"}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recording.Run:
+    monkeypatch.setenv(recording.FOLDER_VARIABLE, str(tmp_path))
+    return recording.start(PARAMETERS)
+
+
+def test_start_seeds_the_generators():
+    recording.start(PARAMETERS)
+    first = (random.random(), np.random.random())
+    recording.start(PARAMETERS)
+    assert (random.random(), np.random.random()) == first
+
+
+@pytest.mark.parametrize(
+    ("namespace", "fact"),
+    [({"seed": 0}, "profile missing"), ({}, "seed and profile missing"), ({"seed": 0, "profile": "ful"}, "must be one of 'smoke', 'full'")],
+)
+def test_start_refuses_a_notebook_without_seed_or_profile(namespace: dict[str, Any], fact: str):
+    with pytest.raises(ArgumentError, match=fact):
+        recording.start(namespace)
+
+
+def test_records_are_on_the_disk_as_they_come(run: recording.Run, tmp_path: Path):
+    run.metric("a", np.float32(0.5), unit="s")
+    assert recording.read(tmp_path) == [{"kind": "metric", "name": "a", "value": 0.5, "unit": "s"}]
+    run.claim("emb-1", np.array([0.1]), [0.1], atol=1e-9, part="p")
+    assert recording.read(tmp_path)[1:] == [
+        {"kind": "claim", "claim": "emb-1", "part": "p", "observed": [0.1], "expected": [0.1], "atol": 1e-9}
+    ]
+
+
+def test_a_float_is_recorded_to_its_last_bit(run: recording.Run, tmp_path: Path):
+    value = 0.1 + 0.2
+    run.claim("emb-1", value, 0.3)
+    assert recording.read(tmp_path)[0]["observed"] == value
+
+
+def test_a_record_holds_no_verdict(run: recording.Run, tmp_path: Path):
+    run.claim("emb-1", 1.0, 2.0)
+    assert "refuted" not in (tmp_path / recording.RECORDS).read_text()
+
+
+def test_a_part_of_a_claim_is_recorded_once(run: recording.Run):
+    run.claim("emb-1", 1.0, 2.0, part="p")
+    run.claim("emb-1", 1.0, 1.0, part="q")
+    with pytest.raises(ClaimError, match="emb-1 'p' is there already"):
+        run.claim("emb-1", 1.0, 1.0, part="p")
+
+
+@pytest.mark.parametrize("value", [[1.0], "1", None, {}])
+def test_a_metric_is_one_number(run: recording.Run, value: Any):
+    with pytest.raises(ArgumentError, match="A metric is one number"):
+        run.metric("a", value)
+
+
+def test_a_table_can_be_read_back_and_its_name_is_its_own(run: recording.Run, tmp_path: Path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"x": [0.1, 0.2], "s": ["a", "b"]})
+    assert run.table("t", frame) is frame
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "tables" / "t.parquet"), frame)
+    for name in ("t", "../t", "a/b"):
+        with pytest.raises(ArgumentError, match="a name of its own"):
+            run.table(name, frame)
