@@ -91,7 +91,8 @@ def test_an_arrow_the_wrong_way_is_found(module: str, line: str):
 
 
 @pytest.mark.parametrize(
-    ("module", "line"), [("cli", "def f():\n    import pandas"), ("recording", "def f():\n    import matplotlib"), ("losses", "import keras")]
+    ("module", "line"),
+    [("cli", "def f():\n    import pandas"), ("recording", "def f():\n    import matplotlib"), ("losses", "import keras")],
 )
 def test_an_allowed_arrow_is_not_found(module: str, line: str):
     assert not offences(module, line)
@@ -105,7 +106,15 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["masklib", "masklib.cli", "masklib.recording", "masklib.ledger", "masklib.engine.run", "masklib.engine.collect", "masklib.reference.recurrent"],
+    [
+        "masklib",
+        "masklib.cli",
+        "masklib.recording",
+        "masklib.ledger",
+        "masklib.engine.run",
+        "masklib.engine.collect",
+        "masklib.reference.recurrent",
+    ],
 )
 def test_importing_a_module_loads_no_backend(module: str):
     assert loaded_by(module) & HEAVY == set()

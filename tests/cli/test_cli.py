@@ -58,7 +58,10 @@ def test_help_imports_nothing_heavy():
         (["run", "nowhere.ipynb"], ["there is no 'nowhere.ipynb'"]),
         (["run", "02_rnn_cary_over"], ["Did you mean 02_rnn_carry_over"]),
         (["run", "tiny.ipynb", "-p", "sed", "1"], ["sed is unknown, did you mean seed?"]),
-        (["run", "tiny.ipynb", "-p", "seed", "one", "-p", "profile", "huge"], ["seed must be int, got 'one'", "profile must be one of"]),
+        (
+            ["run", "tiny.ipynb", "-p", "seed", "one", "-p", "profile", "huge"],
+            ["seed must be int, got 'one'", "profile must be one of"],
+        ),
         (["run", "tiny.ipynb", "-p", "seed", "1", "-p", "seed", "2"], ["seed given more often"]),
         (["run", "text.ipynb"], ["text.ipynb must be a Jupyter notebook"]),
         (["run", "bare.ipynb"], ["exactly one code cell tagged 'parameters', it has 0"]),
@@ -123,7 +126,9 @@ def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     assert "Every run was already there; nothing was executed." in second.stdout
     assert "already there" in second.stderr
     tables = checkout / "runs" / "tables"
-    assert {f.name for f in tables.iterdir()} == {f"{n}.{s}" for n in ("runs", "claims", "measurements") for s in ("parquet", "csv")}
+    assert {f.name for f in tables.iterdir()} == {
+        f"{n}.{s}" for n in ("runs", "claims", "measurements") for s in ("parquet", "csv")
+    }
 
 
 def test_reproduce_ends_with_status_1_and_names_the_verdict_that_differs(checkout: Path):
@@ -149,7 +154,9 @@ def test_reproduce_ends_with_status_1_and_names_the_run_that_failed_and_runs_the
 
 
 def test_reproduce_checks_every_notebook_before_it_runs_one(checkout: Path):
-    nbformat.write(notebook(START, parameters=PARAMETERS.replace("profile", "profil")), checkout / "notebooks" / "02_second.ipynb")
+    nbformat.write(
+        notebook(START, parameters=PARAMETERS.replace("profile", "profil")), checkout / "notebooks" / "02_second.ipynb"
+    )
     result = masklib(checkout, "reproduce")
     assert result.returncode == 2
     assert "profile is unknown, did you mean profil?" in result.stderr

@@ -1,0 +1,1 @@
+"""The engine: parameters, identity, store, execution, tables."""

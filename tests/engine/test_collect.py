@@ -52,7 +52,13 @@ def test_a_claim_holds_if_every_part_holds(store: Store):
 
     assert rows["verdict"].to_dict() == {"emb-1": "holds", "emb-2": "refuted"}
     assert rows["part"].to_dict() == {"emb-1": "second", "emb-2": "second"}
-    assert rows.loc["emb-2", ["parts", "refuted_parts", "observed", "expected", "deviation"]].to_list() == [3, 2, "1.0", "3.0", 2.0]
+    assert rows.loc["emb-2", ["parts", "refuted_parts", "observed", "expected", "deviation"]].to_list() == [
+        3,
+        2,
+        "1.0",
+        "3.0",
+        2.0,
+    ]
     assert rows.loc["emb-1", ["keras", "backend", "notebook", "key"]].to_list() == ["3.15.1", "tensorflow", "nb", RECORD.key]
 
 
@@ -102,7 +108,10 @@ def test_written_tables_read_back_equal_and_rebuilt_ones_are_the_same(store: Sto
     assert str(tables.runs.dtypes["param_seed"]) == "string"
 
 
-@pytest.mark.parametrize("line", ['{"kind": "claim"', '{"kind": "claim", "claim": "nope-1", "observed": 1, "expected": 1, "atol": 0, "part": ""}', "{}"])
+@pytest.mark.parametrize(
+    "line",
+    ['{"kind": "claim"', '{"kind": "claim", "claim": "nope-1", "observed": 1, "expected": 1, "atol": 0, "part": ""}', "{}"],
+)
 def test_what_cannot_be_read_is_set_aside_and_told_and_the_rest_collected(store: Store, line: str):
     bad = publish(store, LINES)
     (bad / "records.jsonl").write_text(line + "\n")

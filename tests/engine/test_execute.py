@@ -149,7 +149,10 @@ def test_bad_parameters_start_no_kernel_and_leave_nothing(write: Write, store: S
         ('{"a": 1}', "must be a Jupyter notebook"),
         ("[]", "must be a Jupyter notebook"),
         (json.dumps(nbformat.v4.new_notebook()), "exactly one code cell tagged 'parameters', it has 0"),
-        (json.dumps(notebook() | {"metadata": {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}}), "Python notebook"),
+        (
+            json.dumps(notebook() | {"metadata": {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}}),
+            "Python notebook",
+        ),
     ],
 )
 def test_what_is_not_a_notebook_is_refused(tmp_path: Path, content: str, fact: str):
@@ -194,7 +197,9 @@ def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tm
 
 def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store: Store):
     path = write(START, CLAIM, "import time\ntime.sleep(60)", "x = 1")
-    driver = subprocess.Popen([sys.executable, "-m", "masklib", "run", path, "--runs", store.root], stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "masklib", "run", path, "--runs", store.root], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not list(store.root.glob("tiny/.work-*/records.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -236,7 +241,9 @@ def test_plain_papermill_uses_the_engine_by_its_name(write: Write, tmp_path: Pat
 
 def test_plain_papermill_is_refused_an_unknown_parameter(write: Write, tmp_path: Path):
     with pytest.raises(ParameterError, match="widht is unknown, did you mean width"):
-        papermill.execute_notebook(write(START), tmp_path / "out.ipynb", {"widht": 2.5}, engine_name="masklib", progress_bar=False)
+        papermill.execute_notebook(
+            write(START), tmp_path / "out.ipynb", {"widht": 2.5}, engine_name="masklib", progress_bar=False
+        )
 
 
 def test_plain_papermill_is_told_of_sys_exit_and_of_a_dead_kernel(write: Write, tmp_path: Path):

@@ -91,7 +91,16 @@ def test_text_that_is_not_of_the_type_is_refused(name: str, text: str):
 
 
 @pytest.mark.parametrize(
-    "line", ["x: int = 1 + n", "x: int | None = None", "import os", "x: int = 'a'", "x: set = {1}", "a = b = 1", "x: str = 'c'  # {a, b}"]
+    "line",
+    [
+        "x: int = 1 + n",
+        "x: int | None = None",
+        "import os",
+        "x: int = 'a'",
+        "x: set = {1}",
+        "a = b = 1",
+        "x: str = 'c'  # {a, b}",
+    ],
 )
 def test_a_line_that_is_not_a_parameter_is_refused(line: str):
     with pytest.raises(NotebookError, match="line 2"):

@@ -1,0 +1,1 @@
+"""The notebooks: their form and their runs."""

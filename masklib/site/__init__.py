@@ -1,0 +1,1 @@
+"""What readers see: the generated part of the README."""

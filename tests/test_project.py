@@ -1,0 +1,55 @@
+"""What the project says of itself is so: environment, make targets, README."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import tomllib
+import yaml
+
+from masklib.site import readme
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_environment_yml_asks_for_the_python_of_the_project_and_leaves_versions_to_it():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert conda == [f"python{PROJECT['requires-python']}", "pip"]
+    assert pip == {"pip": ["-e ."]}
+    assert environment["name"] == PROJECT["name"]
+
+
+def test_the_packages_of_the_mission_are_dependencies():
+    names = {re.split(r"[<>=]", d)[0] for d in PROJECT["dependencies"]}
+    assert {"jupyterlab", "papermill", "keras", "tensorflow", "pandas", "pyarrow", "matplotlib", "click", "rich"} <= names
+
+
+def test_the_table_in_the_readme_is_generated_from_the_reference():
+    assert readme.with_table(README) == README
+
+
+def test_the_figure_in_the_readme_exists():
+    (path,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert (ROOT / path).is_file()
+
+
+def test_every_link_of_the_readme_into_the_project_exists():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", README))
+    assert {"reproduce", "test"} <= named <= targets
+
+
+def test_make_help_lists_every_target():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
+    assert set(re.findall(r"make ([a-z-]+)", listed)) == targets
