@@ -1,0 +1,164 @@
+"""The steps of a batch: which of them are valid, and what they weigh. Shared by the masked losses and metrics.
+
+`shape` is everywhere the static shape of the steps, `y_pred.shape[:-1]`: mostly (B, T), also (B,); a size is None where
+a graph does not know it. A mask is bool, True = valid; None means that every step is valid.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import backend, ops
+
+from masklib.audit.trace import keras_mask
+from masklib.errors import ArgumentError, MaskShapeError
+
+Shape = Sequence[int | None]
+
+
+def check_mask_value(mask_value: Any, *, is_sparse: bool) -> Any:
+    """Return `mask_value` as a plain number or list of numbers, or None.
+
+    Raises:
+        ArgumentError: it is neither; or it is a vector or a fraction, and the targets are classes.
+    """
+    if mask_value is None:
+        return None
+    array = np.asarray(mask_value)
+    if array.ndim > 1 or array.size == 0 or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        msg = f"mask_value must be None, a number or a vector of numbers, got {mask_value!r}. Name what padding holds."
+        raise ArgumentError(msg)
+    if is_sparse and (array.ndim or array != np.floor(array)):
+        msg = f"mask_value must be one class, such as 0 or -1, when targets are classes, got {mask_value!r}. Name one."
+        raise ArgumentError(msg)
+    return array.tolist()
+
+
+def align_targets(y_true: Any, y_pred: Any, *, is_sparse: bool) -> Any:
+    """Return `y_true` with the shape that goes with `y_pred`, dense (B, T, F) or sparse (B, T); only a 1 may differ.
+
+    Raises:
+        MaskShapeError: the shapes do not go together, where Keras might broadcast.
+    """
+    wanted = tuple(y_pred.shape[:-1]) if is_sparse else tuple(y_pred.shape)
+    if is_sparse and len(y_true.shape) == len(wanted) + 1 and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, axis=-1)
+    elif not is_sparse and len(y_true.shape) == len(wanted) - 1 and wanted[-1] == 1:
+        y_true = ops.expand_dims(y_true, axis=-1)
+    if len(wanted) + is_sparse < 2 or not _is_compatible(y_true.shape, wanted):
+        axes = "(..., T) of y_pred (..., T, C)" if is_sparse else "(..., T, F) of y_pred"
+        msg = (
+            f"y_true must have the shape {axes} = {tuple(y_pred.shape)}, got {tuple(y_true.shape)}. "
+            "Nothing is broadcast: reshape one of them."
+        )
+        raise MaskShapeError(msg)
+    return y_true
+
+
+def find_valid_steps(y_true: Any, y_pred: Any, mask_value: Any, *, is_sparse: bool) -> Any:
+    """Return the mask of the steps that are neither padding in `y_true` nor masked by Keras in `y_pred`; or None."""
+    mask = keras_mask(y_pred)
+    if mask is not None:
+        mask = fit_to_steps("the mask of y_pred", ops.cast(mask, "bool"), y_pred.shape[:-1])
+        mask = ops.broadcast_to(mask, ops.shape(y_pred)[:-1])
+    if mask_value is None:
+        return mask
+    is_valid = ops.logical_not(_is_padding(y_true, mask_value, is_sparse=is_sparse))
+    return is_valid if mask is None else ops.logical_and(mask, is_valid)
+
+
+def replace_masked(tensor: Any, mask: Any, value: float) -> Any:
+    """Return `tensor` (B, T) or (B, T, F) with `value` at masked steps, whatever they held."""
+    if mask is None:
+        return tensor
+    if len(tensor.shape) > len(mask.shape):
+        mask = ops.expand_dims(mask, axis=-1)
+    return ops.where(mask, tensor, ops.cast(value, tensor.dtype))
+
+
+def block_gradient(tensor: Any, mask: Any) -> Any:
+    """Return `tensor` (B, T, F) itself, through which no gradient passes at masked steps, be it NaN.
+
+    This is the cheap half of the "double where": an operation that multiplies by 0 what comes from a masked step gives
+    NaN where it holds NaN, so the gradient must be selected *after* it; the values need no copy.
+    """
+    if mask is None:
+        return tensor
+
+    def identity(x: Any) -> Any:
+        def select(*args: Any, upstream: Any = None) -> Any:
+            return replace_masked(args[0] if upstream is None else upstream, mask, 0)
+
+        return x, select
+
+    return ops.custom_gradient(identity)(tensor)
+
+
+def fit_to_steps(name: str, tensor: Any, shape: Shape) -> Any:
+    """Return `tensor` with one axis for each of `shape`: (B,) becomes (B, 1), and (B, T, 1) becomes (B, T).
+
+    Raises:
+        MaskShapeError: an axis fits neither the steps nor 1.
+    """
+    given = tuple(tensor.shape)
+    if len(given) == len(shape) + 1 and given[-1] == 1:
+        tensor = ops.squeeze(tensor, axis=-1)
+    while len(tensor.shape) < len(shape):
+        tensor = ops.expand_dims(tensor, axis=-1)
+    if not _is_compatible([None if size == 1 else size for size in tensor.shape], shape):
+        msg = (
+            f"{name} must have the shape of the steps {tuple(shape)}, or one entry a sample, got {given}. "
+            "Nothing else is broadcast: reshape it."
+        )
+        raise MaskShapeError(msg)
+    return tensor
+
+
+def weigh_steps(per_step: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Return the weighted losses (B, T), 0 at masked steps, and the weights (B, T), 0 at masked steps, or None.
+
+    Raises:
+        MaskShapeError: `sample_weight` is neither one per sample nor one per step.
+    """
+    if sample_weight is None:
+        return replace_masked(per_step, mask, 0), None
+    weights = ops.convert_to_tensor(sample_weight, dtype=per_step.dtype)
+    weights = fit_to_steps("sample_weight", weights, per_step.shape)
+    weights = replace_masked(ops.broadcast_to(weights, ops.shape(per_step)), mask, 0)
+    return replace_masked(per_step, mask, 0) * weights, weights
+
+
+def count_valid(per_step: Any, mask: Any) -> Any:
+    """Return the number of valid steps, in the dtype of `per_step`; counted in integers, so exact up to 2**24."""
+    if mask is None:
+        return ops.cast(ops.size(per_step), per_step.dtype)
+    return ops.cast(ops.sum(ops.cast(mask, "int32")), per_step.dtype)
+
+
+def _is_padding(y_true: Any, mask_value: Any, *, is_sparse: bool) -> Any:
+    """Return True where all features of a step equal `mask_value`, compared in the dtype of `y_true`."""
+    value = np.asarray(mask_value)
+    n_features = 1 if is_sparse else y_true.shape[-1]
+    if value.ndim and n_features not in (None, value.size):
+        msg = f"mask_value must be a number or have length {n_features}, as y_true, got length {value.size}."
+        raise ArgumentError(msg + " Give one entry for each feature or class.")
+    is_same = ops.equal(y_true, _as_dtype_of(value, y_true))
+    if np.isnan(value).any():
+        is_same = ops.logical_or(is_same, ops.logical_and(ops.isnan(y_true), np.isnan(value)))
+    return is_same if is_sparse else ops.all(is_same, axis=-1)
+
+
+def _as_dtype_of(value: Any, y_true: Any) -> Any:
+    """Return `value` as a tensor of the dtype of `y_true`, which rounds a float as the targets were rounded."""
+    name = backend.standardize_dtype(y_true.dtype)
+    with np.errstate(invalid="ignore"):  # NaN has no integer
+        is_kept = backend.is_float_dtype(name) or np.array_equal(value.astype(name), value)
+    if not is_kept:
+        msg = f"mask_value must be a value of the targets' dtype {name}, got {value.tolist()!r}, which never occurs."
+        raise ArgumentError(msg + " Change it, or cast y_true.")
+    return ops.convert_to_tensor(value, dtype=name)
+
+
+def _is_compatible(given: Shape, wanted: Shape) -> bool:
+    """Return whether two static shapes can be the same; None stands for any size."""
+    return len(given) == len(wanted) and all(a is None or b is None or a == b for a, b in zip(given, wanted, strict=True))

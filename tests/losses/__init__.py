@@ -1,0 +1,1 @@
+"""Tests of the masked losses and metrics."""
