@@ -1,7 +1,6 @@
 """Real kernels: every way in which a notebook can end is told as it was."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -257,9 +256,9 @@ def test_opened_by_hand_the_same_calls_only_display(write: Write, tmp_path: Path
 
     table = "import pandas as pd\nrun.table('t', pd.DataFrame({'x': [0.5]}))"
     node = nbformat.read(write(START, CLAIM, table), as_version=4)
-    before = set(os.listdir(tmp_path))
+    before = set(tmp_path.iterdir())
     NotebookClient(node, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     assert "emb-1: holds" in node.cells[3].outputs[0].text
     assert "0.5" in node.cells[4].outputs[0].data["text/html"]
-    assert set(os.listdir(tmp_path)) == before
+    assert set(tmp_path.iterdir()) == before

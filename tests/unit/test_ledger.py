@@ -56,7 +56,9 @@ def test_a_tolerance_that_says_nothing_is_refused(atol: float):
         ledger.judge(1.0, 1.0, atol)
 
 
-@pytest.mark.parametrize(("value", "fact"), [({"a": 1}, "got dict"), (np.zeros(ledger.LARGEST_ARRAY + 1), "at most 10000 values")])
+@pytest.mark.parametrize(
+    ("value", "fact"), [({"a": 1}, "got dict"), (np.zeros(ledger.LARGEST_ARRAY + 1), "at most 10000 values")]
+)
 def test_what_cannot_be_recorded_is_refused(value: Any, fact: str):
     with pytest.raises(ClaimError, match=fact):
         ledger.plain(value)
@@ -71,9 +73,9 @@ def test_the_ledger_has_every_claim_once_with_what_decides_it():
 def test_the_ledger_holds_no_verdict():
     text = (ledger.files("masklib") / "claims.toml").read_text()
     assert "verdict =" not in text
-    assert {field for field in ledger.Claim.__dataclass_fields__} == {"id", "document", "statement", "decides", "notebook"}
+    assert set(ledger.Claim.__dataclass_fields__) == {"id", "document", "statement", "decides", "notebook"}
 
 
 def test_an_unknown_claim_is_refused_with_the_nearest():
-    with pytest.raises(ClaimError, match="got 'emb1'. Did you mean emb-1"):
+    with pytest.raises(ClaimError, match=r"got 'emb1'\. Did you mean emb-1"):
         ledger.find_claim("emb1")
