@@ -1,5 +1,7 @@
 """Rows that the command line and the README show: notebooks, claims, verdicts."""
 
+import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,12 +77,13 @@ def verdict_rows(claims: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def reason(row: Any) -> str:
     """Return what decided a verdict, in a few words, from a row of the claims table."""
-    part = f"{row['part']}: " if row["part"] else ""
     if row["verdict"] == HOLDS:
         return f"{row['parts']} of {row['parts']} parts hold"
-    if row["deviation"] == float("inf"):
-        return f"{part}observed {_short(row['observed'])}, expected {_short(row['expected'])}"
-    return f"{part}off by {row['deviation']:.3g}, tolerance {row['tolerance']:.0e}"
+    part = f"{row['part']}: " if row["part"] else ""
+    observed, expected = json.loads(row["observed"]), json.loads(row["expected"])
+    if isinstance(observed, list) and row["deviation"] < math.inf:
+        return f"{part}off by {row['deviation']:.3g}"
+    return f"{part}observed {_short(observed)}, expected {_short(expected)}"
 
 
 def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) -> str:
@@ -92,6 +95,7 @@ def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) ->
     return f"{total} claims: " + ", ".join(f"{counts[v]} {v}" for v in sorted(counts)) + "."
 
 
-def _short(text: str, limit: int = 40) -> str:
-    """Return `text`, cut."""
+def _short(value: Any, limit: int = 40) -> str:
+    """Return a recorded value, a float to six digits, cut."""
+    text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

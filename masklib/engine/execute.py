@@ -242,13 +242,16 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
 
 class _ThisPython(KernelSpecManager):
-    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
+    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment.
+
+    What libraries write to the process's own stderr goes to the kernel's log, not into the outputs of cells.
+    """
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the kernelspec of that name."""
         if kernel_name != "python3":
             return super().get_kernel_spec(kernel_name)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"]
         return KernelSpec(argv=argv, display_name="Python 3", language="python", interrupt_mode="signal")
 
 

@@ -262,3 +262,11 @@ def test_opened_by_hand_the_same_calls_only_display(write: Write, tmp_path: Path
     assert "emb-1: holds" in node.cells[3].outputs[0].text
     assert "0.5" in node.cells[4].outputs[0].data["text/html"]
     assert set(tmp_path.iterdir()) == before
+
+
+def test_what_libraries_write_to_the_file_descriptor_is_in_the_kernel_log_only(write: Write, store: Store):
+    result = run(write(START, "import os\nos.write(2, b'noise of a library')\nprint('said')"), store)
+    cell = nbformat.read(result.folder / "notebook.ipynb", as_version=4).cells[-1]
+
+    assert "noise of a library" in (result.folder / "kernel.log").read_text()
+    assert [output.text for output in cell.outputs if output.output_type == "stream"] == ["said\n"]
