@@ -22,6 +22,18 @@ def check_one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     return value
 
 
+def check_between(name: str, value: float, low: float, high: float) -> float:
+    """Return `value` if it lies from `low` to `high`, both included.
+
+    Raises:
+        ArgumentError: it does not.
+    """
+    if not low <= value <= high:
+        msg = f"{name} must be from {low} to {high}, got {value!r}. Choose a number between them."
+        raise ArgumentError(msg)
+    return value
+
+
 def check_rank(name: str, array: ArrayLike, axes: Sequence[str]) -> NDArray[Any]:
     """Return `array` as a NumPy array if it has one dimension for each of `axes`, such as ("B", "T", "F").
 

@@ -3,6 +3,7 @@
 The first three digits of a document's file name it; see the ledger.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -109,11 +110,16 @@ def draw_lengths(seed: int, samples: int, steps: int) -> NDArray[np.int64]:
     return lengths
 
 
-def draw_layouts(seed: int, samples: int, steps: int) -> NDArray[np.bool_]:
-    """Return random layouts of masked steps, bool (B, T); all valid and all masked are the first two."""
-    layouts = np.random.default_rng([seed, 7]).random((samples, steps)) < 0.5
-    layouts[0], layouts[1:2] = True, False
-    return layouts
+def layouts(steps: int, seed: int) -> NDArray[np.bool_]:
+    """Return layouts of masked steps, bool (N, T): every way there is if `steps` is at most 6, else 64 drawn ones.
+
+    All masked is the first, all valid the last, drawn or not.
+    """
+    if steps <= 6:
+        return np.array(list(itertools.product([False, True], repeat=steps)))
+    drawn = np.random.default_rng([seed, 7]).random((64, steps)) < 0.5
+    drawn[0], drawn[-1] = False, True
+    return drawn
 
 
 def draw_batch(seed: int, samples: int, steps: int, features: int, padding: str = "post") -> Batch:
@@ -142,7 +148,8 @@ def draw_ids(seed: int, mask: NDArray[np.bool_], vocabulary: int) -> NDArray[np.
 def draw_three_inputs(seed: int, masks: Sequence[NDArray[np.bool_]], mask_value: float = 0.0) -> list[NDArray[Any]]:
     """Return inputs like those of 001: numbers (B, T, 3) and two categories (B, T, 1), masked as the three masks (B, T) say.
 
-    Numbers are `mask_value` at masked steps, categories 0; a valid category is 1, 2 or 3.
+    Numbers are `mask_value` at masked steps, categories 0; a valid number differs from `mask_value` by 1 to 2, a valid
+    category is 1, 2 or 3.
     """
     rng = np.random.default_rng([seed, 9])
     numbers = np.where(masks[0][..., None], rng.uniform(1.0, 2.0, (*masks[0].shape, 3)) + mask_value, mask_value)
@@ -156,11 +163,40 @@ def draw_floats(seed: int, shape: tuple[int, ...]) -> Float:
     return drawn
 
 
-def draw_classes(seed: int, shape: tuple[int, ...], classes: int) -> NDArray[np.int64]:
-    """Return class indices from 0 to `classes - 1`."""
-    return np.random.default_rng([seed, 5]).integers(0, classes, shape)
+def draw_targets(seed: int, mask: NDArray[np.bool_], features: int) -> Float:
+    """Return targets (B, T, F) for which it shows what a loss divides by.
+
+    At valid steps they are normally distributed and grow with the length of the sequence, so that a step of a long one
+    costs more than a step of a short one; at masked steps they lie 2 away, so that counting them costs.
+    """
+    length = mask.mean(axis=1)[:, None, None]
+    spread, offset = np.where(mask[..., None], 2 * length, 1.0), np.where(mask[..., None], 0.0, 2.0)
+    targets: Float = (spread * draw_floats(seed, (*mask.shape, features)) + offset).astype(np.float32)
+    return targets
+
+
+def draw_scores(seed: int, mask: NDArray[np.bool_]) -> tuple[Float, NDArray[np.int64]]:
+    """Return scores from 0 to 1 and labels 0 or 1, each (B, T, 1), for which each metric sees whether padding counts.
+
+    At masked steps the score is 0.9 and the label 1. The first two valid steps are a miss and a false alarm, so that
+    no metric is perfect on the valid steps alone.
+    """
+    rng = np.random.default_rng([seed, 5])
+    scores = np.where(mask, rng.uniform(size=mask.shape), 0.9)
+    labels = np.where(mask, rng.integers(0, 2, mask.shape), 1)
+    first = np.flatnonzero(mask)[:2]
+    np.put(scores, first, [0.1, 0.8])
+    np.put(labels, first, [1, 0])
+    return scores[..., None].astype(np.float32), labels[..., None]
+
+
+def draw_sample_weights(seed: int, shape: tuple[int, ...]) -> Float:
+    """Return sample weights from 0.5 to 2, such as (B,) or (B, T)."""
+    weights: Float = np.random.default_rng([seed, 10]).uniform(0.5, 2.0, shape).astype(np.float32)
+    return weights
 
 
 def one_hot(indices: NDArray[Any], classes: int) -> Float:
     """Return float32 (..., C) with 1 at each index."""
-    return np.eye(classes, dtype=np.float32)[indices]
+    rows: Float = np.eye(classes, dtype=np.float32)[indices]
+    return rows

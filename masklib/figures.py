@@ -79,7 +79,9 @@ def plot_masks(masks: Mapping[str, ArrayLike | None], *, title: str = "", ax: Ax
             ax.barh(row, 0.92, left=step - 0.46, height=0.8, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
     ax.set(xlabel="step", title=title, yticks=np.arange(len(masks)), yticklabels=list(masks), xticks=np.arange(1, steps + 1))
     ax.invert_yaxis()
-    keys = {"valid": VALID_COLOUR, "masked": MASKED_COLOUR, "no mask": NONE_COLOUR}
+    keys = {"valid": VALID_COLOUR, "masked": MASKED_COLOUR}
+    if any(mask is None for mask in masks.values()):
+        keys["no mask"] = NONE_COLOUR
     handles = [Patch(facecolor=c, hatch="///" if k == "masked" else "", edgecolor="white") for k, c in keys.items()]
     ax.legend(handles, list(keys), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     ax.spines[:].set_visible(False)
@@ -89,7 +91,9 @@ def plot_masks(masks: Mapping[str, ArrayLike | None], *, title: str = "", ax: Ax
 def plot_candidates(
     measured: float, candidates: Mapping[str, float], *, title: str = "", xlabel: str = "loss", ax: Axes | None = None
 ) -> Axes:
-    """Plot a measured loss as a line across bars, one for each denominator that it could have.
+    """Plot the values that a loss could have, each with its distance from the one that Keras reports.
+
+    A value that differs from the measured one by less than a hundred-thousandth of it is drawn filled, in blue.
 
     Args:
         measured: what Keras reports.
@@ -98,19 +102,54 @@ def plot_candidates(
         xlabel: the loss.
         ax: where to draw.
     """
-    ax = ax or new_axes(height=1.4 + 0.36 * len(candidates))
-    labels, values = list(candidates), np.array(list(candidates.values()))
-    nearest = int(np.abs(values - measured).argmin())
-    colours = [VALID_COLOUR if i == nearest else "0.8" for i in range(len(values))]
-    ax.barh(np.arange(len(values)), values, color=colours, height=0.65)
-    for row, value in enumerate(values):
-        ax.text(value, row, f" {value:.4f}", va="center", fontsize=9)
-    ax.axvline(measured, color=MEASURED_COLOUR, linestyle="--")
-    ax.text(measured, -0.6, f"Keras: {measured:.4f} ", ha="right", va="center", color=MEASURED_COLOUR)
-    ax.set(xlabel=xlabel, title=title, yticks=np.arange(len(values)), yticklabels=labels)
-    ax.set_xlim(right=1.18 * max(values.max(), measured))
-    ax.set_ylim(len(values) - 0.4, -1.0)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax = ax or new_axes(width=7.6, height=1.5 + 0.42 * len(candidates))
+    columns, header = ax.get_yaxis_transform(), -0.85
+    ax.axvline(measured, color=MEASURED_COLOUR, linewidth=1.5, zorder=1)
+    ax.text(measured, header, f"evaluate() = {measured:.4f}", ha="center", va="center", color=MEASURED_COLOUR)
+    for x, name in ((1.18, "NumPy"), (1.37, "difference")):
+        ax.text(x, header, name, transform=columns, ha="right", va="center", color="0.35")
+    for row, value in enumerate(candidates.values()):
+        agrees = bool(np.isclose(value, measured, rtol=1e-5, atol=0.0))
+        colour = VALID_COLOUR if agrees else "0.35"
+        ax.plot([measured, value], [row, row], color=colour, linewidth=2, zorder=2)
+        ax.plot(value, row, "o", markersize=9, color=colour, markerfacecolor=colour if agrees else "white", zorder=3)
+        for x, text in ((1.18, f"{value:.4f}"), (1.37, "agrees" if agrees else f"{value - measured:+.4f}")):
+            weight = "bold" if agrees else "normal"
+            ax.text(x, row, text, transform=columns, ha="right", va="center", color=colour, fontweight=weight)
+    ax.margins(x=0.12)
+    ax.set_ylim(len(candidates) - 0.4, -0.55)
+    ax.set(xlabel=xlabel, yticks=np.arange(len(candidates)), yticklabels=list(candidates))
+    figure = ax.get_figure()
+    if figure is not None and title:
+        figure.suptitle(title, fontsize="large")
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    return ax
+
+
+def plot_choices(
+    choices: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot values for a few choices, side by side at even distances; labels work as in `plot_curves`.
+
+    Args:
+        choices: (N,), such as batch sizes.
+        curves: by label, each (N,).
+        xlabel: with its unit.
+        ylabel: with its unit.
+        title: what is shown.
+        ax: where to draw.
+    """
+    names = [str(choice) for choice in np.asarray(choices)]
+    ax = plot_curves(np.arange(len(names)), curves, xlabel=xlabel, ylabel=ylabel, title=title, ax=ax)
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set_xlim(-0.4, len(names) - 0.6)
     return ax
 
 
@@ -129,13 +168,15 @@ def plot_curves(
     """
     ax = ax or new_axes()
     styles: list[dict[str, Any]] = [
-        {"color": c, "marker": m} for c, m in zip(("#2a7f9e", "#c2410c", "#6b8e23"), "osD", strict=True)
+        {"color": VALID_COLOUR, "marker": "o", "markersize": 9, "markerfacecolor": "none"},
+        {"color": MEASURED_COLOUR, "marker": "s", "markersize": 4, "linestyle": "--"},
+        {"color": "#6b8e23", "marker": "D", "markersize": 4, "linestyle": ":"},
     ]
     for label, values in curves.items():
         expected = label.startswith("expected")
-        style = {"color": REFERENCE_COLOUR, "linewidth": 5, "alpha": 0.5, "zorder": 0} if expected else styles.pop(0)
+        style = {"color": REFERENCE_COLOUR, "linewidth": 5, "alpha": 0.5, "marker": "o"} if expected else styles.pop(0)
         ax.plot(np.asarray(x), np.asarray(values), label=label, **style)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

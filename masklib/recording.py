@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masklib.checks import check_one_of
+from masklib.claim_view import ClaimView, Part
 from masklib.errors import ArgumentError, ClaimError
 from masklib.ledger import find_claim, judge, plain
 
@@ -59,6 +60,7 @@ class Run:
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
+        self._view = ClaimView()
 
     def metric(self, name: str, value: float, *, unit: str = "") -> None:
         """Record one number.
@@ -129,10 +131,7 @@ class Run:
             msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
             raise ClaimError(msg)
         self._append({"kind": "claim", **row})
-        _show(
-            f"{claim} {part}: ".replace(" :", ":")
-            + f"{judgement.verdict} (largest deviation {judgement.deviation:.3g}, atol {atol:g})"
-        )
+        self._view.add(Part(claim, part, judgement, row["observed"], row["expected"], row["atol"]))
 
     def _append(self, record: dict[str, Any]) -> None:
         """Append one line to the records; it is on its way to the disk when this returns."""

@@ -15,6 +15,7 @@ which they were made: `outputs[:, 0]` belongs to the last step. The output that 
 are Keras's defaults: tanh, and sigmoid for the gates. No dropout. Everything is computed in float64.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from masklib.checks import check_mask, check_one_of, check_rank, check_shape
 from masklib.errors import ArgumentError
+from masklib.reference.masks import compact
 
 Array = NDArray[np.float64]
 States = tuple[Array, ...]  # of one sample: (h,) or (h, c), each (U,)
@@ -175,6 +177,38 @@ def lstm(
 
     initial = _check_states(initial_state, 2, (len(x), len(R)))
     return _unroll(step, x, mask, initial, zero_output_for_mask, go_backwards)
+
+
+CELLS: dict[str, Callable[..., Sequences]] = {
+    "simple_rnn": simple_rnn,
+    "gru": gru,
+    "gru_reset_before": functools.partial(gru, reset_after=False),
+    "lstm": lstm,
+}
+
+
+def on_compacted(cell: str, x: ArrayLike, weights: Sequence[ArrayLike], mask: ArrayLike) -> Sequences:
+    """Run a cell on each sample with its masked steps removed: what "masked steps are ignored" must be equal to.
+
+    Args:
+        cell: one of `CELLS`.
+        x: float array (B, T, F).
+        weights: as for the cell.
+        mask: bool array (B, T), True = valid.
+
+    Returns:
+        Sequences with `outputs` (V, U), those of the V valid steps, sample by sample and in time order, as
+        `keras_outputs[mask]` has them, and the final `states`, each (B, U).
+
+    Raises:
+        ArgumentError: there is no such cell, or `weights` has the wrong number of arrays.
+        MaskShapeError: an array's shape does not fit the others.
+    """
+    run = CELLS[check_one_of("cell", cell, CELLS)]
+    parts = [run(part[np.newaxis], weights) for part in compact(x, mask)]
+    states = zip(*(part.states for part in parts), strict=True)
+    outputs = np.concatenate([part.outputs[0] for part in parts])
+    return Sequences(outputs, tuple(np.concatenate(state) for state in states))
 
 
 def bidirectional(forward: Sequences, backward: Sequences, merge_mode: str = "concat") -> Sequences:

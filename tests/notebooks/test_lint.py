@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # One letter a cell: T title, Q question, M method, L limits; p, s, e, c, t, f, v the tags of code cells.
 ORDER = re.compile(r"TQpsM(e+ct+f+){1,2}vL")
-MARKDOWN = {"# ": "T", "**Question.": "Q", "**Method.": "M", "**Limits.": "L"}
+MARKDOWN = {"# ": "T", "**Question.": "Q", "**Method.": "M", "**Limits": "L"}
 TAGS = {t: t[0] for t in ("parameters", "setup", "experiment", "check", "table", "figure", "verdict")}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|work|Users)/\w")
 

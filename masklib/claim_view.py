@@ -1,0 +1,112 @@
+"""How claims are shown in a notebook: one table under the cell that records them, a row a claim."""
+
+import html
+import json
+import math
+import re
+from typing import Any, NamedTuple
+
+from masklib.ledger import HOLDS, REFUTED, Judgement, find_claim
+
+COLUMNS = (
+    *("claim", "verdict", "what the documents say", "cases", "deciding case"),
+    *("measured", "expected", "deviation", "allowed"),
+)
+NARROW = ("claim", "verdict", "deviation", "allowed")
+MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}"}
+COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b"}  # told apart by their marks as well
+WIDEST = 36  # characters of a value; the records hold all of it
+
+
+class Part(NamedTuple):
+    """One case of a claim, as recorded and judged."""
+
+    claim: str
+    part: str
+    judgement: Judgement
+    observed: Any
+    expected: Any
+    atol: float
+
+
+class ClaimView:
+    """The claims that the current cell has recorded so far: a table that grows in place. Outside Jupyter, a line a part."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self._cell: int | None = None
+        self._handle: Any = None
+
+    def add(self, part: Part) -> None:
+        """Show one more part; the first of a cell opens a table of its own."""
+        from IPython import get_ipython
+        from IPython.display import display
+
+        shell = get_ipython()
+        if shell is None:
+            print(_line(part))  # noqa: T201 (this is what the call shows)
+            return
+        if shell.execution_count != self._cell:
+            self.parts, self._cell, self._handle = [], shell.execution_count, None
+        self.parts.append(part)
+        if self._handle is None:
+            self._handle = display(self, display_id=True)
+        else:
+            self._handle.update(self)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the cells of the table below `COLUMNS`, a row a claim, in the order in which they were recorded."""
+        claims: dict[str, list[Part]] = {}
+        for part in self.parts:
+            claims.setdefault(part.claim, []).append(part)
+        return [_row(claim, parts) for claim, parts in claims.items()]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{row[0]}: {row[1]}, {row[3]}" for row in self.rows())
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in COLUMNS)
+        body = "".join(f"<tr>{''.join(map(_cell, COLUMNS, row))}</tr>" for row in self.rows())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _row(claim: str, parts: list[Part]) -> tuple[str, ...]:
+    """Return the cells of one claim; the part that decides is the first refuted one, else the one that deviates most."""
+    refuted = [part for part in parts if part.judgement.verdict == REFUTED]
+    part = refuted[0] if refuted else max(parts, key=lambda p: p.judgement.deviation)
+    verdict = REFUTED if refuted else HOLDS
+    cases = f"{len(refuted)} of {len(parts)} refuted" if refuted else f"{len(parts)} of {len(parts)} hold"
+    deviation = f"{part.judgement.deviation:.2g}" if math.isfinite(part.judgement.deviation) else ""
+    shown = (_short(part.observed), _short(part.expected), deviation, f"{part.atol:.2g}")
+    return claim, verdict, find_claim(claim).statement, cases, part.part, *shown
+
+
+def _line(part: Part) -> str:
+    """Return one part in one line."""
+    name = f"{part.claim} ({part.part})" if part.part else part.claim
+    return f"{name}: {part.judgement.verdict} (largest deviation {part.judgement.deviation:.3g}, allowed {part.atol:.3g})"
+
+
+def _short(value: Any) -> str:
+    """Return a value in few characters: floats with six digits, a long list by its beginning."""
+    text = value if isinstance(value, str) else json.dumps(_rounded(value))
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _rounded(value: Any) -> Any:
+    """Return nested lists with their floats rounded to six digits."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _cell(column: str, text: str) -> str:
+    """Return one table cell; what stands between backticks becomes code."""
+    style = "text-align:left;vertical-align:top"
+    if column in NARROW:
+        style += ";white-space:nowrap"
+    if column == "verdict":
+        style += f";font-weight:bold;color:{COLOURS[text]}"
+        text = f"{MARKS[text]} {text}"
+    content = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return f"<td style='{style}'>{content}</td>"

@@ -1,0 +1,93 @@
+"""What the notebooks ask of a model is what the model does: masks, inner outputs, losses, gradients, errors."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from masklib import measure, models
+from masklib.reference import losses
+
+IDS = np.array([[3, 0, 1, 0, 0], [2, 2, 0, 4, 1], [0, 0, 0, 0, 0]])  # (B, T) = (3, 5)
+
+
+@pytest.fixture
+def model():
+    """Ids through Embedding(mask_zero) and two recurrent layers, of which the last gives one output."""
+    keras.utils.clear_session()
+    first = layers.GRU(7, return_sequences=True, name="first")
+    return models.draw_weights(models.embed_then(5, 2, 5, first, layers.GRU(3, name="last")), 0)
+
+
+def test_look_inside_gives_each_layers_output_and_the_mask_behind_it(model):
+    inside = measure.look_inside(model, IDS, "first", "last")
+    assert inside["first"].output.shape == (3, 5, 7)
+    np.testing.assert_array_equal(inside["first"].mask, IDS != 0)
+    np.testing.assert_array_equal(inside["last"].output, measure.predict(model, IDS))
+    assert inside["last"].mask is None
+
+
+def test_predict_with_mask_tells_a_mask_that_is_all_false_from_none():
+    masked, bare = (models.embed_then(5, 2, 5, mask_zero=zero) for zero in (True, False))
+    np.testing.assert_array_equal(measure.predict_with_mask(masked, IDS[2:]).mask, np.zeros((1, 5), dtype=bool))
+    assert measure.predict_with_mask(bare, IDS).mask is None
+
+
+def test_train_step_gives_the_gradient_and_leaves_the_weights(model):
+    targets = np.ones((3, 3), dtype="float32")
+    before = [weight.copy() for weight in model.get_weights()]
+    step = measure.train_step(model, IDS, targets, "mse", weight=-1)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+    def loss_at(shift):
+        model.set_weights([*before[:-1], before[-1] + shift])
+        return np.mean((measure.predict(model, IDS).astype(float) - targets) ** 2)
+
+    direction = np.zeros_like(before[-1])
+    direction[0, 0] = 0.01
+    expected = (loss_at(direction) - loss_at(-direction)) / 0.02
+    np.testing.assert_allclose(step.gradient[0, 0], expected, atol=1e-4)
+    assert step.loss == pytest.approx(loss_at(0 * direction), abs=1e-6)
+
+
+def test_fit_loss_leaves_the_weights_and_reports_the_loss_before_them(model):
+    targets = np.ones((3, 3), dtype="float32")
+    before = [weight.copy() for weight in model.get_weights()]
+    model.compile(loss="mse", optimizer="sgd")
+    expected = np.mean((measure.predict(model, IDS) - targets) ** 2)
+    assert measure.fit_loss(model, IDS, targets) == pytest.approx(expected, abs=1e-6)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_replay_makes_evaluate_see_the_given_predictions():
+    predictions = np.random.default_rng(0).normal(size=(2, 3, 2))
+    mask = np.array([[True, True, False], [True, False, False]])
+    predictions[~mask] = 5.0
+    targets = np.zeros((2, 3, 2), dtype="float32")
+    replayed, ids = models.replay(predictions, mask)
+    np.testing.assert_allclose(measure.predict(replayed, ids), predictions, rtol=1e-6)
+    expected = losses.mean_over_valid(losses.mse(targets, predictions), mask)
+    assert measure.evaluate(replayed, ids, targets, "mse")["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_attempt_returns_the_value_or_the_name_of_the_error():
+    assert measure.attempt(float, "0.5") == (0.5, "")
+    failed = measure.attempt(float, "half")
+    assert np.isnan(failed.value)
+    assert failed.error == "ValueError"
+
+
+def test_largest_is_0_for_nothing_and_nan_for_nan():
+    assert measure.largest([]) == 0.0
+    assert measure.largest([1.0, -3.0]) == 3.0
+    assert np.isnan(measure.largest([1.0, np.nan]))
+
+
+def test_time_in_turn_counts_neither_the_first_rounds_nor_drops_a_call():
+    called = []
+    seconds = measure.time_in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, repeats=3)
+    assert called == ["a", "b"] * 5
+    assert set(seconds) == {"a", "b"}
+    assert all(value >= 0 for value in seconds.values())
