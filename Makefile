@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PROFILE ?= smoke
 BIN := .venv/bin
+SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
@@ -50,7 +51,7 @@ clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
-	UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
+	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_NATIVE_TLS=1 $(SYNC); }
 	@touch $@
 
 .uv/bin/uv:

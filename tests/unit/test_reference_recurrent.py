@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from masklib.errors import ArgumentError, MaskShapeError
-from masklib.reference.recurrent import Sequences, bidirectional, gru, lstm, simple_rnn
+from masklib.reference.recurrent import CELLS, Sequences, bidirectional, gru, lstm, on_compacted, simple_rnn
 from tests.helpers import assert_matches
 
 SUM_CELL = [[[1.0]], [[1.0]], [0.0]]  # h = tanh(x + h)
@@ -193,3 +193,28 @@ def test_layers_refuse_sequences_without_features(layer):
 def test_layers_refuse_a_mask_of_another_length():
     with pytest.raises(MaskShapeError, match=r"mask must have shape \(B, T\) = \(1, 5\), got \(1, 4\)"):
         simple_rnn(X, SUM_CELL, MASK[:, :4])
+
+
+def test_on_compacted_gives_the_outputs_of_valid_steps_and_every_final_state():
+    x, mask = np.concatenate([X, X, X]), np.concatenate([MASK, ~MASK & False, MASK])
+    out = on_compacted("simple_rnn", x, SUM_CELL, mask)
+    assert_matches(out.outputs, [[0.6], [0.8], [0.6], [0.8]])
+    assert_matches(out.states[0], [[0.8], [0.0], [0.8]])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_on_compacted_agrees_with_the_mask_rule(cell):
+    rng = np.random.default_rng(0)
+    gates = {"simple_rnn": 1, "lstm": 4}.get(cell, 3)
+    bias = (2, 3 * 5) if cell == "gru" else (gates * 5,)
+    weights = [rng.normal(size=shape) for shape in ((2, gates * 5), (5, gates * 5), bias)]
+    x, mask = rng.normal(size=(3, 7, 2)), rng.random((3, 7)) < 0.5
+    masked, short = CELLS[cell](x, weights, mask), on_compacted(cell, x, weights, mask)
+    assert_matches(short.outputs[np.newaxis], masked.outputs[mask][np.newaxis])
+    for got, expected in zip(short.states, masked.states, strict=True):
+        assert_matches(got, expected)
+
+
+def test_on_compacted_refuses_an_unknown_cell():
+    with pytest.raises(ArgumentError, match="'gru_reset_before', 'lstm', got 'rnn'"):
+        on_compacted("rnn", X, SUM_CELL, MASK)
