@@ -51,7 +51,7 @@ clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
-	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_NATIVE_TLS=1 $(SYNC); }
+	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_SYSTEM_CERTS=1 $(SYNC); }
 	@touch $@
 
 .uv/bin/uv:
