@@ -45,7 +45,7 @@ def test_every_link_of_the_readme_into_the_project_exists():
 
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    named = set(re.findall(r"make ([a-z-]+)", README))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
     assert {"reproduce", "test"} <= named <= targets
 
 
