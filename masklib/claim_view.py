@@ -1,12 +1,11 @@
 """How claims are shown in a notebook: one table under the cell that records them, a row a claim."""
 
 import html
-import json
 import math
 import re
 from typing import Any, NamedTuple
 
-from masklib.ledger import HOLDS, REFUTED, Judgement, find_claim
+from masklib.ledger import HOLDS, REFUTED, Judgement, decide, find_claim, shorten
 
 COLUMNS = (
     *("claim", "verdict", "what the documents say", "cases", "deciding case"),
@@ -15,7 +14,6 @@ COLUMNS = (
 NARROW = ("claim", "verdict", "deviation", "allowed")
 MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}"}
 COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b"}  # told apart by their marks as well
-WIDEST = 36  # characters of a value; the records hold all of it
 
 
 class Part(NamedTuple):
@@ -71,13 +69,13 @@ class ClaimView:
 
 
 def _row(claim: str, parts: list[Part]) -> tuple[str, ...]:
-    """Return the cells of one claim; the part that decides is the first refuted one, else the one that deviates most."""
-    refuted = [part for part in parts if part.judgement.verdict == REFUTED]
-    part = refuted[0] if refuted else max(parts, key=lambda p: p.judgement.deviation)
-    verdict = REFUTED if refuted else HOLDS
-    cases = f"{len(refuted)} of {len(parts)} refuted" if refuted else f"{len(parts)} of {len(parts)} hold"
+    """Return the cells of one claim, with the part that decides."""
+    verdict, index = decide([part.judgement for part in parts])
+    part = parts[index]
+    refuted = sum(p.judgement.verdict == REFUTED for p in parts)
+    cases = f"{refuted} of {len(parts)} refuted" if refuted else f"{len(parts)} of {len(parts)} hold"
     deviation = f"{part.judgement.deviation:.2g}" if math.isfinite(part.judgement.deviation) else ""
-    shown = (_short(part.observed), _short(part.expected), deviation, f"{part.atol:.2g}")
+    shown = (shorten(part.observed), shorten(part.expected), deviation, f"{part.atol:.2g}")
     return claim, verdict, find_claim(claim).statement, cases, part.part, *shown
 
 
@@ -85,19 +83,6 @@ def _line(part: Part) -> str:
     """Return one part in one line."""
     name = f"{part.claim} ({part.part})" if part.part else part.claim
     return f"{name}: {part.judgement.verdict} (largest deviation {part.judgement.deviation:.3g}, allowed {part.atol:.3g})"
-
-
-def _short(value: Any) -> str:
-    """Return a value in few characters: floats with six digits, a long list by its beginning."""
-    text = value if isinstance(value, str) else json.dumps(_rounded(value))
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _rounded(value: Any) -> Any:
-    """Return nested lists with their floats rounded to six digits."""
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _cell(column: str, text: str) -> str:

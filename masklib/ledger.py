@@ -4,7 +4,9 @@ No verdict is typed in anywhere. A notebook records what it observed and what an
 that a document prints) expects if the claim is true; `judge` compares the two.
 """
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -119,6 +121,30 @@ def judge(observed: Any, expected: Any, atol: float = 0.0) -> Judgement:
     if np.isnan(deviation):
         return Judgement(REFUTED, math.inf)
     return Judgement(HOLDS if deviation <= atol else REFUTED, float(deviation))
+
+
+def decide(parts: Sequence[Judgement]) -> tuple[str, int]:
+    """Return the verdict of a claim from those of its parts, and the index of the part that decides.
+
+    A claim holds if every part holds. The first refuted part decides, else the one that deviates most.
+    """
+    refuted = [index for index, part in enumerate(parts) if part.verdict == REFUTED]
+    if refuted:
+        return REFUTED, refuted[0]
+    return HOLDS, max(range(len(parts)), key=lambda index: parts[index].deviation)
+
+
+def shorten(value: Any, limit: int = 36) -> str:
+    """Return a plain value in at most `limit` characters: floats with six digits, a long list by its beginning."""
+    text = value if isinstance(value, str) else json.dumps(_rounded(value))
+    return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _rounded(value: Any) -> Any:
+    """Return nested lists with their floats rounded to six digits."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _as_numbers(value: Any) -> "np.ndarray[Any, np.dtype[np.float64]] | None":

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masklib.ledger import HOLDS, OPEN, REFUTED, load_claims
+from masklib.ledger import HOLDS, OPEN, REFUTED, load_claims, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ def reason(row: Any) -> str:
     observed, expected = json.loads(row["observed"]), json.loads(row["expected"])
     if isinstance(observed, list) and row["deviation"] < math.inf:
         return f"{part}off by {row['deviation']:.3g}"
-    return f"{part}observed {_short(observed)}, expected {_short(expected)}"
+    return f"{part}observed {shorten(observed)}, expected {shorten(expected)}"
 
 
 def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) -> str:
@@ -93,9 +93,3 @@ def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) ->
         counts[OPEN] = len(set(load_claims()) - {row["claim"] for row in rows})
     total = sum(counts.values())
     return f"{total} claims: " + ", ".join(f"{counts[v]} {v}" for v in sorted(counts)) + "."
-
-
-def _short(value: Any, limit: int = 40) -> str:
-    """Return a recorded value, a float to six digits, cut."""
-    text = f"{value:.6g}" if isinstance(value, float) else json.dumps(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,7 +12,7 @@ import pandas as pd
 from masklib import recording
 from masklib.engine.store import OK, Record, Store, read_record, write_atomically
 from masklib.errors import MasklibError
-from masklib.ledger import HOLDS, REFUTED, find_claim, judge
+from masklib.ledger import REFUTED, decide, find_claim, judge
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
 CLAIMS = (
@@ -74,8 +74,7 @@ def collect(store: Store) -> Tables:
 def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each claim of a run, judged now from what was recorded.
 
-    A claim holds if each of its parts holds. The row shows the part that decides: the first that is refuted, else the one
-    that deviates most.
+    The row shows the part that decides; see `masklib.ledger.decide`.
 
     Raises:
         ClaimError: a claim is not in the ledger or cannot be judged.
@@ -91,18 +90,18 @@ def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dic
 
 def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the row of one claim of a run."""
-    refuted = [part for part in parts if part["judgement"].verdict == REFUTED]
-    deciding = refuted[0] if refuted else max(parts, key=lambda part: part["judgement"].deviation)
+    verdict, index = decide([part["judgement"] for part in parts])
+    deciding = parts[index]
     return {
         "claim": claim,
-        "verdict": REFUTED if refuted else HOLDS,
+        "verdict": verdict,
         "notebook": record.notebook,
         "key": record.key,
         "keras": record.keras,
         "backend": record.backend,
         "part": deciding["part"],
         "parts": len(parts),
-        "refuted_parts": len(refuted),
+        "refuted_parts": sum(part["judgement"].verdict == REFUTED for part in parts),
         "observed": json.dumps(deciding["observed"]),
         "expected": json.dumps(deciding["expected"]),
         "tolerance": deciding["atol"],
