@@ -132,9 +132,10 @@ def reproduce(profile: str, timeout: float, cell_timeout: float, root: str, as_j
     recovered = store.recover()
     if recovered:
         click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    options = {"timeout": timeout, "cell_timeout": cell_timeout, "warm": _several_are_missing(plans, store)}
     results = []
     for index, plan in enumerate(plans, start=1):
-        results.append(_execute(plan, store, f"{index}/{len(plans)}", timeout=timeout, cell_timeout=cell_timeout))
+        results.append(_execute(plan, store, f"{index}/{len(plans)}", **options))
         if results[-1].record.status == "interrupted":
             break
     reference = suite.reference_folder()
@@ -170,7 +171,32 @@ def collect(root: str, as_json: bool) -> None:
     _exit_unless(not tables.unreadable)
 
 
-def _execute(plan: Any, store: Any, position: str, **limits: float) -> Any:
+@main.group()
+def kernels() -> None:
+    """Kernels that are forked from a process that has imported the libraries: ready in a fraction of a second.
+
+    Example: masklib kernels install
+    """
+
+
+@kernels.command()
+@click.option("--user", is_flag=True, help="For this user instead of this environment.")
+def install(user: bool) -> None:
+    """Install the kernel `masklib` for JupyterLab, nbclient and papermill.
+
+    Example: papermill --kernel masklib in.ipynb out.ipynb
+    """
+    from masklib.engine.kernels import spec
+
+    click.echo(spec.install(user=user))
+
+
+def _several_are_missing(plans: list[Any], store: Any) -> bool:
+    """Return whether more than one run is to be executed: only then is a fork server worth its start."""
+    return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
+
+
+def _execute(plan: Any, store: Any, position: str, **options: Any) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.console import Tracker
     from masklib.engine.run import execute_plan
@@ -182,7 +208,7 @@ def _execute(plan: Any, store: Any, position: str, **limits: float) -> Any:
         from masklib.engine.progress import Progress, terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
-            result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **limits)
+            result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **options)
     _say(result, position)
     return result
 

@@ -10,7 +10,6 @@ papermill loads this module when it is imported, so `import papermill` must come
 import contextlib
 import re
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,7 +22,10 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager
+from traitlets import Bool
 
+from masklib.engine.kernels import ServerError
+from masklib.engine.kernels.spec import python_spec
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import Failure, Progress
@@ -184,10 +186,22 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     """papermill's client, which sees every way in which a cell can end."""
 
+    warm = Bool(False)
+
     def create_kernel_manager(self) -> AsyncKernelManager:
         """Return a manager whose "python3" is the Python that runs this, whatever kernelspecs the user has."""
-        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython())
+        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm))
         return self.km
+
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start a kernel: a forked one if asked for, an ordinary one where that cannot be."""
+        try:
+            super().start_new_kernel(**kwargs)
+        except ServerError:
+            self.warm = False
+            self.create_kernel_manager()
+            super().start_new_kernel(**kwargs)
+        self.nb_man.progress.launch = "fork" if self.warm else "spawn"
 
     def execute(self, **kwargs: Any) -> Any:
         """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller.
@@ -234,25 +248,26 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def _cause_of_death(self) -> tuple[str | None, int | None]:
         """Return the signal that killed the kernel, or its exit code."""
-        process = getattr(self.km.provisioner, "process", None)
-        code = process.poll() if process is not None else None
+        provisioner = self.km.provisioner
+        process = getattr(provisioner, "process", None)
+        code = process.poll() if process is not None else getattr(provisioner, "exit_code", None)
         if code is not None and code < 0:
             return signal.Signals(-code).name, None
         return None, code
 
 
 class _ThisPython(KernelSpecManager):
-    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment.
+    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
 
-    What libraries write to the process's own stderr goes to the kernel's log, not into the outputs of cells.
-    """
+    def __init__(self, *, warm: bool):
+        super().__init__()
+        self.warm = warm
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the kernelspec of that name."""
         if kernel_name != "python3":
             return super().get_kernel_spec(kernel_name)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"]
-        return KernelSpec(argv=argv, display_name="Python 3", language="python", interrupt_mode="signal")
+        return python_spec(warm=self.warm)
 
 
 def _log_to(log: IO[bytes] | None) -> dict[str, Any]:

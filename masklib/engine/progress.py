@@ -36,7 +36,7 @@ class Failure:
 
 
 class Progress:
-    """What an execution tells its caller: the current cell while it runs, and the failure if there was one.
+    """What an execution tells its caller: the current cell, the failure if there was one, and how its kernel was launched.
 
     Args:
         on_cell: called with the number of cells started so far and their total.
@@ -45,6 +45,7 @@ class Progress:
     def __init__(self, on_cell: OnCell | None = None):
         self.on_cell = on_cell or (lambda done, total: None)
         self.failure: Failure | None = None
+        self.launch = "spawn"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from masklib.engine.identity import identity, key_of
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import read_parameters, resolve
-from masklib.engine.progress import Failure, Progress
+from masklib.engine.progress import Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
 from masklib.engine.store import OK, Record, Store
 from masklib.recording import FOLDER_VARIABLE
@@ -89,20 +89,21 @@ def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
     record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
     work = store.begin(record)
     clock = time.monotonic()
-    failure = _execute(plan, work, **options)
-    record = replace(record, duration_s=round(time.monotonic() - clock, 3))
+    progress = options.pop("progress", None) or Progress()
+    _execute(plan, work, progress, **options)
+    record = replace(record, launch=progress.launch, duration_s=round(time.monotonic() - clock, 3))
+    failure = progress.failure
     if failure:
         record = replace(record, status=failure.status, error=failure.error)
     return Result(record, store.finish(work, record), cached=False)
 
 
-def _execute(plan: Plan, work: Path, *, progress: Progress | None = None, **options: Any) -> Failure | None:
-    """Execute a plan in its work folder through papermill, and return the failure, or None."""
+def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None:
+    """Execute a plan in its work folder through papermill; `progress` tells what came of it."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
-    progress = progress or Progress()
     with TemporaryDirectory(prefix="masklib-kernel-") as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
         with suppress(PapermillExecutionError):  # told by progress.failure, with more
@@ -121,4 +122,3 @@ def _execute(plan: Plan, work: Path, *, progress: Progress | None = None, **opti
                 progress=progress,
                 **options,
             )
-    return progress.failure

@@ -1,0 +1,149 @@
+"""Jupyter's way to a warm kernel: a provisioner that asks the fork server for one.
+
+Registered as the entry point `masklib-warm`; a kernelspec names it in `metadata.kernel_provisioner.provisioner_name`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+
+from masklib.engine.kernels import ServerError
+from masklib.engine.kernels.servers import server_for
+
+START_S = 120.0  # the first kernel of a server waits for its imports
+
+
+class WarmProvisioner(KernelProvisionerBase):
+    """Starts a kernel by a fork of a process that has imported the libraries, and owns it through that process."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pid: int | None = None
+        self.exit_code: int | None = None
+        self._connection: socket.socket | None = None
+        self._rest = b""
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a kernel that has not ended."""
+        return self._connection is not None
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Write the connection file with ports 0, which the kernel replaces by those that it binds."""
+        manager: Any = self.parent
+        manager.write_connection_file()
+        self.connection_info = manager.get_connection_info()
+        return await super().pre_launch(cmd=[manager.connection_file], **kwargs)
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Ask for a kernel and return its connection info once it listens.
+
+        Raises:
+            ServerError: the server, or the kernel, ended before.
+        """
+        environment = kwargs.get("env") or dict(os.environ)
+        cwd = kwargs.get("cwd") or os.getcwd()  # noqa: PTH109
+        self.exit_code = None
+        connection = server_for(environment).request(environment, str(cwd), cmd[0], kwargs.get("stderr"))
+        connection.setblocking(False)
+        self._connection = connection
+        async with asyncio.timeout(START_S):
+            while (info := await self._next_message()) is not None:
+                if "connection" in info:
+                    return self._take(info["connection"])
+        msg = f"A kernel must listen, the forked one ended before (exit code {self.exit_code})."
+        raise ServerError(msg)
+
+    async def poll(self) -> int | None:
+        """Return None while the kernel runs, else its exit code."""
+        self._read_what_is_there()
+        return None if self._connection is not None else self.exit_code or 0
+
+    async def wait(self) -> int | None:
+        """Wait until the kernel has ended, and return its exit code."""
+        while self._connection is not None:
+            await self._next_message()
+        return self.exit_code
+
+    async def send_signal(self, signum: int) -> None:
+        """Send the kernel a signal through the server, which knows whether its process id is still its own."""
+        if self._connection is not None and signum:
+            self._connection.send(json.dumps({"signal": int(signum)}).encode() + b"\n")
+
+    async def kill(self, restart: bool = False) -> None:
+        """Kill the kernel and wait until it is gone."""
+        await self.send_signal(signal.SIGKILL)
+        await self.wait()
+
+    async def terminate(self, restart: bool = False) -> None:
+        """Ask the kernel to end."""
+        await self.send_signal(signal.SIGTERM)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Let go of the kernel; the server kills one that still runs."""
+        self._close()
+
+    async def get_provisioner_info(self) -> dict[str, Any]:
+        """Return what another process could know of the kernel."""
+        return {**await super().get_provisioner_info(), "pid": self.pid}
+
+    def _take(self, found: dict[str, Any]) -> KernelConnectionInfo:
+        """Make the connection info of the kernel that of its manager."""
+        manager: Any = self.parent
+        manager.load_connection_info({**found, "key": found["key"].encode()})
+        self.connection_info = manager.get_connection_info()
+        return self.connection_info
+
+    async def _next_message(self) -> dict[str, Any] | None:
+        """Return the next message of the server, or None when the kernel has ended."""
+        loop = asyncio.get_running_loop()
+        while self._connection is not None:
+            line, separator, rest = self._rest.partition(b"\n")
+            if separator:
+                self._rest = rest
+                return self._heed(json.loads(line))
+            try:
+                data = await loop.sock_recv(self._connection, 65536)
+            except OSError:  # the server died with the request unread
+                data = b""
+            if not data:
+                self._close()
+            self._rest += data
+        return None
+
+    def _read_what_is_there(self) -> None:
+        """Take note of messages that have come, without waiting."""
+        while self._connection is not None:
+            try:
+                data = self._connection.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            self._rest += data
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                self._heed(json.loads(line))
+            if not data:
+                self._close()
+
+    def _heed(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Take note of a message; None if it says that the kernel has ended."""
+        self.pid = message.get("pid", self.pid)
+        if "exit" not in message:
+            return message
+        self.exit_code = message["exit"]
+        self._close()
+        return None
+
+    def _close(self) -> None:
+        """Close the connection to the server."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
