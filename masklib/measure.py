@@ -65,8 +65,8 @@ def largest(values: ArrayLike) -> float:
 
 
 def predict(model: Any, x: Any) -> Any:
-    """Return the outputs for the whole of `x` as one batch."""
-    return model.predict(x, batch_size=_samples(x), verbose=0)
+    """Return the outputs for the whole of `x` as one batch, as arrays; a call, since `predict` compiles each model anew."""
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
 
 
 def look_inside(model: Any, x: Any, *names: str) -> dict[str, Inside]:
