@@ -61,7 +61,7 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@main.command("list")
+@main.command("list", short_help="Notebooks and parameters, or claims and verdicts.")
 @click.option("--claims", is_flag=True, help="Every claim of the ledger, with the verdict of its last run.")
 @runs_option
 @json_option
@@ -78,7 +78,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
         click.echo(listing.count_verdicts(rows))
 
 
-@main.command()
+@main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
 @limit_options
@@ -111,7 +111,7 @@ def run(notebook: str, pairs: tuple[tuple[str, str], ...], timeout: float, cell_
     _exit_unless(result.record.status == "ok")
 
 
-@main.command()
+@main.command(short_help="Execute the suite and compare its verdicts.")
 @click.option("--profile", default="smoke", show_default=True, type=click.Choice(["smoke", "full"]), help="How much is measured.")
 @limit_options
 @runs_option
@@ -146,7 +146,7 @@ def reproduce(profile: str, timeout: float, cell_timeout: float, root: str, as_j
     _exit_unless(found.ok)
 
 
-@main.command()
+@main.command(short_help="Write the tables of all runs.")
 @runs_option
 @json_option
 def collect(root: str, as_json: bool) -> None:
@@ -171,7 +171,7 @@ def collect(root: str, as_json: bool) -> None:
     _exit_unless(not tables.unreadable)
 
 
-@main.group()
+@main.group(short_help="Warm kernels for JupyterLab, nbclient and papermill.")
 def kernels() -> None:
     """Kernels that are forked from a process that has imported the libraries: ready in a fraction of a second.
 

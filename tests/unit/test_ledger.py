@@ -42,6 +42,7 @@ def test_judge_compares_observed_with_expected(observed: Any, expected: Any, ato
 
 def test_judge_gives_the_largest_deviation():
     assert ledger.judge([1.0, 2.0], [1.0, 2.5], 1.0).deviation == 0.5
+    assert ledger.judge([1.0, math.nan], [1.0, 2.5], 1.0).deviation == math.inf
 
 
 @pytest.mark.parametrize("expected", [math.nan, [1.0, math.inf]])
