@@ -32,8 +32,8 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
     """Return the whole environment of a kernel.
 
-    The user's Keras configuration, IPython start-up files and matplotlibrc do not reach it: they could change results without
-    being part of a run's identity.
+    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables do not reach it: they could
+    change results without being part of a run's identity.
 
     Args:
         settings: from `numeric_settings`.

@@ -15,7 +15,7 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from masklib import recording
-from masklib.engine.kernels import servers, spec
+from masklib.engine.kernels import provisioner, servers, spec
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 from tests.engine.conftest import START, Write, notebook
@@ -143,6 +143,17 @@ def test_where_fork_is_not_there_an_ordinary_kernel_runs_and_the_record_says_so(
 
 def test_a_server_that_cannot_start_gives_way_to_an_ordinary_kernel(write: Write, store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(servers, "PRELOAD", ("no_such_module",))
+    result = warm(write(START, CLAIM), store)
+    assert (result.record.status, result.record.launch) == ("ok", "spawn")
+
+
+def test_a_server_that_hangs_gives_way_to_an_ordinary_kernel(
+    write: Write, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(60)")
+    monkeypatch.setattr(servers, "FORKSERVER", str(tmp_path / "hangs.py"))
+    monkeypatch.setattr(provisioner, "START_S", 1.0)
+    monkeypatch.setattr(servers, "STOP_S", 1.0)
     result = warm(write(START, CLAIM), store)
     assert (result.record.status, result.record.launch) == ("ok", "spawn")
 

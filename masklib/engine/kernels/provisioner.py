@@ -4,6 +4,7 @@ Registered as the entry point `masklib-warm`; a kernelspec names it in `metadata
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -53,11 +54,13 @@ class WarmProvisioner(KernelProvisionerBase):
         connection = server_for(environment).request(environment, str(cwd), cmd[0], kwargs.get("stderr"))
         connection.setblocking(False)
         self._connection = connection
-        async with asyncio.timeout(START_S):
-            while (info := await self._next_message()) is not None:
-                if "connection" in info:
-                    return self._take(info["connection"])
-        msg = f"A kernel must listen, the forked one ended before (exit code {self.exit_code})."
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while (info := await self._next_message()) is not None:
+                    if "connection" in info:
+                        return self._take(info["connection"])
+        self._close()
+        msg = f"A kernel must listen within {START_S:g} s, the forked one did not (exit code {self.exit_code})."
         raise ServerError(msg)
 
     async def poll(self) -> int | None:

@@ -18,6 +18,7 @@ from masklib.engine.kernels import ServerError
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
 PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.kernelapp")
 FORKSERVER = str(Path(__file__).with_name("forkserver.py"))
+STOP_S = 10.0  # then the server is killed; its kernels die with it
 # Variables of a single run; all others are read by some library when it is imported, and make another server.
 OF_A_RUN = ("MASKLIB_RUN_DIR", "JPY_SESSION_NAME", "JPY_PARENT_PID", "PWD", "OLDPWD", "IPYTHONDIR", "KERAS_HOME")
 
@@ -89,7 +90,11 @@ class Server:
         if self.owner != os.getpid():
             return
         os.close(self._lifeline)
-        self.process.wait(timeout=10)
+        try:
+            self.process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.log.close()
         self.folder.cleanup()
 
