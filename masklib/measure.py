@@ -78,14 +78,14 @@ def look_inside(model: Any, x: Any, *names: str) -> dict[str, Inside]:
         *names: of the layers.
     """
     outputs = [model.get_layer(name).output for name in names]
-    found = predict(keras.Model(model.inputs, [*outputs, *(MaskProbe()(output) for output in outputs)]), x)
+    found = predict(keras.Model(model.input, [*outputs, *(MaskProbe()(output) for output in outputs)]), x)
     pairs = zip(names, found[: len(names)], found[len(names) :], strict=True)
     return {name: Inside(np.asarray(output), _mask(seen)) for name, output, seen in pairs}
 
 
 def predict_with_mask(model: Any, x: Any) -> Inside:
     """Return a model's single output (B, T, ...) for one batch, and the mask that a loss behind it gets."""
-    output, seen = predict(keras.Model(model.inputs, [model.output, MaskProbe()(model.output)]), x)
+    output, seen = predict(keras.Model(model.input, [model.output, MaskProbe()(model.output)]), x)
     return Inside(np.asarray(output), _mask(seen))
 
 
