@@ -64,7 +64,7 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
             log_output: whether papermill logs the outputs of cells.
             autosave_cell_every: seconds between two writes.
             **kwargs: `cell_timeout` and `timeout` in seconds, `environment`, `working_folder` and `kernel_log` of the kernel,
-                `progress` (a `Progress`), `save_to` in place of `output_path` (papermill then writes nothing itself); the
+                `progress` (a `Progress`), `warm`, `save_to` in place of `output_path` (papermill then writes nothing itself); the
                 rest goes to nbclient.
 
         Raises:

@@ -15,7 +15,7 @@ from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
-from masklib.engine.store import OK, Record, Store
+from masklib.engine.store import OK, Record, Store, store_error
 from masklib.recording import FOLDER_VARIABLE
 
 EXECUTED = "notebook.ipynb"
@@ -77,10 +77,11 @@ def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
     Args:
         plan: from `plan_run`.
         store: where runs are looked up and published.
-        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `progress`.
+        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `progress`, and `warm`,
+            whether the kernel is forked from a process that has imported the libraries.
 
     Raises:
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written; what was written of the run is kept.
     """
     found = store.find(plan.notebook.name, plan.key)
     if found:
@@ -90,7 +91,11 @@ def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
     work = store.begin(record)
     clock = time.monotonic()
     progress = options.pop("progress", None) or Progress()
-    _execute(plan, work, progress, **options)
+    try:
+        _execute(plan, work, progress, **options)
+    except OSError as error:
+        msg = f"The run could not be written, its work is kept in {work}"
+        raise store_error(msg, error) from None
     record = replace(record, launch=progress.launch, duration_s=round(time.monotonic() - clock, 3))
     failure = progress.failure
     if failure:

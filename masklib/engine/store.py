@@ -114,7 +114,7 @@ class Store:
             write_record(work, replace(record, status=RUNNING))
         except OSError as error:
             msg = f"A run needs a writable folder {parent}"
-            raise _store_error(msg, error) from None
+            raise store_error(msg, error) from None
         return work
 
     def finish(self, work: Path, record: Record) -> Path:
@@ -135,7 +135,7 @@ class Store:
             _sync(target.parent)
         except OSError as error:
             msg = f"The run could not be published, its work is kept in {work}"
-            raise _store_error(msg, error) from None
+            raise store_error(msg, error) from None
         return target
 
     def runs(self) -> Iterator[Path]:
@@ -202,7 +202,7 @@ def read_record(folder: Path) -> Record:
         return Record(**{f.name: content[f.name] for f in fields(Record)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{folder / RECORD} must be the record of a run"
-        raise _store_error(msg, error) from None
+        raise store_error(msg, error) from None
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -277,7 +277,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _store_error(what: str, error: Exception) -> StoreError:
+def store_error(what: str, error: Exception) -> StoreError:
     """Return the error of a store operation, with what the system said."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return StoreError(f"{what}: {reason}.")

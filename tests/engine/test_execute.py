@@ -15,7 +15,7 @@ import pytest
 from masklib import recording
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store, read_record
-from masklib.errors import NotebookError, ParameterError
+from masklib.errors import NotebookError, ParameterError, StoreError
 from tests.engine.conftest import START, Write, notebook
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
@@ -272,3 +272,14 @@ def test_what_libraries_write_to_the_file_descriptor_is_in_the_kernel_log_only(w
 
     assert "noise of a library" in (result.folder / "kernel.log").read_text()
     assert [output.text for output in cell.outputs if output.output_type == "stream"] == ["said\n"]
+
+
+def test_a_disk_that_fills_up_during_a_run_is_told_and_its_work_kept(write: Write, small_disk: Path):
+    store = Store(small_disk / "runs")
+    with pytest.raises(StoreError, match=r"could not be written, its work is kept in .*: No space left on device"):
+        run(write(START, CLAIM, "print('x' * 400_000)"), store)
+
+    (work,) = store.root.glob("tiny/.work-*")
+    assert [r["claim"] for r in recording.read(work)] == ["emb-1"]
+    assert [*store.runs(), *store.attempts()] == []
+    assert processes_with(str(store.root)) == []
