@@ -233,8 +233,9 @@ def test_plain_papermill_starts_a_warm_kernel_by_the_installed_kernelspec(instal
 def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
     manager, client = start_new_kernel(kernel_name=installed)
     try:
-        client.execute("import time; x = 1; time.sleep(30)")
-        time.sleep(1)
+        client.execute("import time; x = 1; print('sleeps', flush=True); time.sleep(30)")
+        while client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
+            pass
         manager.interrupt_kernel()
         assert client.get_shell_msg(timeout=10)["content"]["ename"] == "KeyboardInterrupt"
         assert client.execute("x", reply=True, timeout=10)["content"]["status"] == "ok"
