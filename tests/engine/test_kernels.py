@@ -233,11 +233,13 @@ def test_plain_papermill_starts_a_warm_kernel_by_the_installed_kernelspec(instal
 def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
     manager, client = start_new_kernel(kernel_name=installed)
     try:
-        client.execute("import time; x = 1; print('sleeps', flush=True); time.sleep(30)")
+        asked = client.execute("import time; x = 1; print('sleeps', flush=True); time.sleep(30)")
         while client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
             pass
         manager.interrupt_kernel()
-        assert client.get_shell_msg(timeout=10)["content"]["ename"] == "KeyboardInterrupt"
+        while (reply := client.get_shell_msg(timeout=10))["parent_header"].get("msg_id") != asked:
+            pass  # an answer to the question whether the kernel is ready
+        assert reply["content"]["ename"] == "KeyboardInterrupt"
         assert client.execute("x", reply=True, timeout=10)["content"]["status"] == "ok"
 
         manager.restart_kernel(now=True)
