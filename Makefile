@@ -18,12 +18,11 @@ reproduce: setup ## run the suite, collect its tables and figures, print the ver
 	$(BIN)/masklib reproduce --profile $(PROFILE)
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest
 
 check: lint types test reproduce ## what CI runs
 
-check-full: lint types setup ## check, with the slow tests and the full profile
-	$(BIN)/python -m pytest
+check-full: check ## check, then the suite in its full profile
 	$(BIN)/masklib reproduce --profile full
 
 lint: setup ## ruff: lint and format

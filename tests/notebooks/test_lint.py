@@ -86,7 +86,7 @@ def test_the_claims_of_the_ledger_name_the_notebooks_that_measure_them():
         (lambda n: n.cells[5].update(source="x\n" * 26), "an experiment of more than 25 lines"),
         (lambda n: n.cells[2].update(execution_count=1), "outputs or counts"),
         (lambda n: n.cells[2].metadata.update(papermill={}), "metadata beside tags"),
-        (lambda n: n.cells[4].update(source="**Method.** See /home/me/x"), "a path of a machine"),
+        (lambda n: n.cells[4].update(source="**Method.** See /tmp/x"), "a path of a machine"),
         (lambda n: n.cells[1].update(id=n.cells[0].id), "ids that repeat or say nothing"),
         (lambda n: n.cells[3].update(source="!pip install x"), "an install"),
         (lambda n: n.cells[0].update(source="# A statement"), "the title asks no question"),
