@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 HEARTBEAT_S = 10.0
-COLOURS = {"holds": "green", "ok": "green", "refuted": "yellow", "open": "dim", "untested": "dim", "cached": "cyan"}
+COLOURS = {"holds": "green", "ok": "green", "refuted": "yellow", "open": "dim"}
 
 out = Console(highlight=False, soft_wrap=False)
 log = Console(stderr=True, highlight=False)

@@ -18,7 +18,7 @@ import tomllib
 
 from masklib.errors import ClaimError
 
-HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"
+HOLDS, REFUTED, OPEN = "holds", "refuted", "open"
 
 LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
 

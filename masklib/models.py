@@ -30,11 +30,6 @@ def recurrent(cell: str, units: int, **options: Any) -> Any:
     return layers.GRU(units, reset_after=cell == "gru", **options)
 
 
-def chosen_cells(cell: str) -> tuple[str, ...]:
-    """Return every cell for "all", else the one."""
-    return CELLS if cell == "all" else (check_one_of("cell", cell, CELLS),)
-
-
 def embed_then(vocabulary: int, features: int, steps: int, *following: Any, mask_zero: bool = True) -> Any:
     """Return a functional model: ids (B, T), Embedding, then the given layers in order."""
     inputs = keras.Input((steps,), dtype="int32")
