@@ -8,31 +8,22 @@ papermill loads this module when it is imported, so `import papermill` must come
 """
 
 import contextlib
-import re
-import signal
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import nbformat
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager
-from traitlets import Bool
 
-from masklib.engine.kernels import ServerError
-from masklib.engine.kernels.spec import python_spec
+from masklib.engine.client import Client
+from masklib.engine.kernels.servers import private_folder
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import Failure, Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT, write_atomically
+from masklib.engine.store import write_atomically
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SAVE_EVERY_S = 30.0
 CELL_TIMEOUT_S = 600.0
 TIMEOUT_S = 3600.0
@@ -64,8 +55,8 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
             log_output: whether papermill logs the outputs of cells.
             autosave_cell_every: seconds between two writes.
             **kwargs: `cell_timeout` and `timeout` in seconds, `environment`, `working_folder` and `kernel_log` of the kernel,
-                `progress` (a `Progress`), `warm`, `save_to` in place of `output_path` (papermill then writes nothing itself); the
-                rest goes to nbclient.
+                `progress` (a `Progress`), `warm`, `memory_bytes`, `save_to` in place of `output_path` (papermill then writes
+                nothing itself); the rest goes to nbclient.
 
         Raises:
             ParameterError, NotebookError: before a kernel starts.
@@ -102,9 +93,9 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         del input_path
         deadline = time.monotonic() + timeout
         limit = execution_timeout or cell_timeout
-        with tempfile.TemporaryDirectory(prefix="masklib-kernel-") as private, contextlib.ExitStack() as stack:
+        with private_folder() as private, contextlib.ExitStack() as stack:
             log = stack.enter_context(Path(kernel_log).open("ab")) if kernel_log else None
-            client = _Client(
+            client = Client(
                 nb_man,
                 kernel_name=kernel_name,
                 timeout_func=lambda _: max(1.0, min(limit, deadline - time.monotonic())),
@@ -113,6 +104,7 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
                 shutdown_kernel="immediate",
                 record_timing=False,
                 ipython_hist_file=":memory:",
+                private=private,
                 **kwargs,
             )
             environment = environment or kernel_environment(numeric_settings(), Path(private))
@@ -183,111 +175,6 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.save(force=True)
 
 
-class _Client(PapermillNotebookClient):  # type: ignore[misc]
-    """papermill's client, which sees every way in which a cell can end."""
-
-    warm = Bool(False)
-
-    def create_kernel_manager(self) -> AsyncKernelManager:
-        """Return a manager whose "python3" is the Python that runs this, whatever kernelspecs the user has."""
-        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm))
-        return self.km
-
-    def start_new_kernel(self, **kwargs: Any) -> None:
-        """Start a kernel: a forked one if asked for, an ordinary one where that cannot be."""
-        try:
-            super().start_new_kernel(**kwargs)
-        except ServerError:
-            self.warm = False
-            self.create_kernel_manager()
-            super().start_new_kernel(**kwargs)
-        self.nb_man.progress.launch = "fork" if self.warm else "spawn"
-
-    def execute(self, **kwargs: Any) -> Any:
-        """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller.
-
-        In place of papermill's own, which asks the kernel for its language afterwards: one that hangs never answers.
-        """
-        self.reset_execution_trackers()
-        try:
-            with self.setup_kernel(**kwargs):
-                self.papermill_execute_cells()
-                self.set_widgets_metadata()
-        except KeyboardInterrupt:
-            self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
-        except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
-            if self.nb_man.progress.failure is None:
-                self.nb_man.fail(Failure(DIED, type(error).__name__, str(error)))
-        return self.nb
-
-    def papermill_execute_cells(self) -> None:
-        """Execute the cells in order, up to the first that fails."""
-        for index, cell in enumerate(self.nb.cells):
-            self.nb_man.cell_start(cell, index)
-            failure = self._execute_one(cell, index)
-            if failure:
-                self.nb_man.fail(failure)
-            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-            if failure:
-                break
-
-    def _execute_one(self, cell: Any, index: int) -> Failure | None:
-        """Execute a cell and return why it failed, or None."""
-        try:
-            self.execute_cell(cell, index)
-        except CellExecutionError as error:
-            return Failure(FAILED, error.ename, error.evalue, _traceback(cell), index)
-        except CellTimeoutError as error:
-            return Failure(TIMEOUT, "CellTimeoutError", _first_line(error), cell=index)
-        except DeadKernelError:
-            name, code = self._cause_of_death()
-            return Failure(DIED, "DeadKernelError", _death(name, code), cell=index, signal=name, exit_code=code)
-        except KeyboardInterrupt:
-            return Failure(INTERRUPTED, "KeyboardInterrupt", "the run was interrupted", cell=index)
-        return None
-
-    def _cause_of_death(self) -> tuple[str | None, int | None]:
-        """Return the signal that killed the kernel, or its exit code."""
-        provisioner = self.km.provisioner
-        process = getattr(provisioner, "process", None)
-        code = process.poll() if process is not None else getattr(provisioner, "exit_code", None)
-        if code is not None and code < 0:
-            return signal.Signals(-code).name, None
-        return None, code
-
-
-class _ThisPython(KernelSpecManager):
-    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
-
-    def __init__(self, *, warm: bool):
-        super().__init__()
-        self.warm = warm
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return the kernelspec of that name."""
-        if kernel_name != "python3":
-            return super().get_kernel_spec(kernel_name)
-        return python_spec(warm=self.warm)
-
-
 def _log_to(log: IO[bytes] | None) -> dict[str, Any]:
     """Return the arguments that send what the kernel's process writes by itself to `log`."""
     return {"stdout": log, "stderr": log} if log else {}
-
-
-def _traceback(cell: Any) -> tuple[str, ...]:
-    """Return the traceback of the error output of a cell, without its colours."""
-    lines = next((o.traceback for o in cell.outputs if o.output_type == "error"), ())
-    return tuple(_COLOUR.sub("", line) for line in lines)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().split("\n", 1)[0]
-
-
-def _death(name: str | None, code: int | None) -> str:
-    """Return the sentence that says how a kernel ended."""
-    if name:
-        return f"the kernel was killed by {name}"
-    return "the kernel ended" + (f" by itself with exit code {code}" if code is not None else "")

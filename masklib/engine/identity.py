@@ -50,6 +50,11 @@ def key_of(inputs: Mapping[str, Any]) -> str:
 
 @cache
 def source_hash() -> str:
+    """Return the sha256 of masklib's own source when this process first asked."""
+    return source_hash_now()
+
+
+def source_hash_now() -> str:
     """Return the sha256 of masklib's own source: relative path and bytes of each file."""
     folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
@@ -65,6 +70,7 @@ def versions(backend: str) -> dict[str, str | None]:
     return {name: _version(name) for name in names}
 
 
+@cache
 def _version(name: str) -> str | None:
     """Return the version of an installed distribution; TensorFlow also comes as tensorflow-cpu."""
     for candidate in (name, f"{name}-cpu"):

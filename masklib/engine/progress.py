@@ -1,12 +1,16 @@
 """What an execution tells while it runs and when it fails, and how it is interrupted."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from masklib.engine.identity import source_hash_now
+
 OnCell = Callable[[int, int], None]
+SERVER_GONE = "ServerGone"  # the name of the failure of a run whose fork server was killed
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,35 @@ class Progress:
 
     Args:
         on_cell: called with the number of cells started so far and their total.
+
+    Attributes:
+        failure: why it did not run to its end; None if it did.
+        launch: "fork" or "spawn".
+        steps: wall time by step, seconds.
+        memory_bytes: the most memory that the kernel held; None where that is not known.
     """
 
     def __init__(self, on_cell: OnCell | None = None):
         self.on_cell = on_cell or (lambda done, total: None)
         self.failure: Failure | None = None
         self.launch = "spawn"
+        self.steps: dict[str, float] = {}
+        self.memory_bytes: int | None = None
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time that this context takes to a step."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.steps[name] = round(self.steps.get(name, 0.0) + time.monotonic() - started, 4)
+
+    def check_source(self, planned: str) -> None:
+        """Make the execution a failure if masklib is not what it was planned with: the kernel may have run either."""
+        if self.failure is None and source_hash_now() != planned:
+            told = "masklib's source changed since this run was planned; run it again"
+            self.failure = Failure("failed", "SourceChanged", told)
 
 
 @contextmanager

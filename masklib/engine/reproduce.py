@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from masklib.engine.notebooks import notebooks_folder, suite
 from masklib.engine.run import Plan, Result, plan_run
-from masklib.engine.store import OK, Store, write_atomically
+from masklib.engine.store import OK, Store, is_local, write_atomically
 from masklib.errors import RunError
 from masklib.ledger import load_claims
 from masklib.listing import reason
@@ -67,9 +67,14 @@ def summarize(results: list[Result], plans: list[Plan], store: Store, reference:
 def copy_figures(results: list[Result], folder: Path) -> None:
     """Copy the figures of the runs to `folder/<notebook>/`, ready for documentation."""
     for result in results:
-        source = result.folder / "figures"
-        if result.record.status == OK and source.is_dir():
-            shutil.copytree(source, folder / result.record.notebook, dirs_exist_ok=True)
+        source, target = result.folder / "figures", folder / result.record.notebook
+        if result.record.status != OK or not source.is_dir():
+            continue
+        if is_local(source):
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            for figure in source.iterdir():
+                write_atomically(target / figure.name, figure.read_bytes())
 
 
 def compare(claims: "pd.DataFrame", reference: Path) -> tuple[list[str], list[str]]:

@@ -13,13 +13,14 @@ from typing import Any
 from masklib.engine.identity import identity, key_of
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import read_parameters, resolve
-from masklib.engine.progress import Progress
+from masklib.engine.progress import SERVER_GONE, Progress
 from masklib.engine.settings import kernel_environment, numeric_settings
 from masklib.engine.store import OK, Record, Store, store_error
 from masklib.recording import FOLDER_VARIABLE
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
+LOOK_AGAIN_S = 0.2  # at a run that another process is at
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,15 @@ class Result:
     cached: bool
 
 
-def plan_run(notebook: str | Path | Notebook, parameters: Mapping[str, Any] | None = None) -> Plan:
+def plan_run(
+    notebook: str | Path | Notebook, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, str] | None = None
+) -> Plan:
     """Return the plan of a run; everything about its input is checked here.
+
+    Args:
+        notebook: a path, a name of the suite, or a notebook as read.
+        parameters: those that differ from the defaults.
+        settings: environment variables that can change numbers; by default `masklib.engine.settings.numeric_settings()`.
 
     Raises:
         NotebookError, ParameterError: before any work is done.
@@ -66,47 +74,86 @@ def plan_run(notebook: str | Path | Notebook, parameters: Mapping[str, Any] | No
         notebook = read_notebook(notebook)
     declared = read_parameters(notebook.parameters_source, f"the parameters cell of {notebook.name}")
     resolved = resolve(declared, parameters or {})
-    settings = numeric_settings()
+    settings = numeric_settings() if settings is None else dict(settings)
     inputs = identity(notebook, resolved, settings)
     return Plan(notebook, resolved, settings, inputs, key_of(inputs))
 
 
-def execute_plan(plan: Plan, store: Store, **options: Any) -> Result:
+def execute_plan(
+    plan: Plan, store: Store, *, wait: bool = True, progress: Progress | None = None, **options: Any
+) -> Result | None:
     """Execute a plan unless the store has its run, publish what came of it, and return it.
+
+    Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed once more.
 
     Args:
         plan: from `plan_run`.
         store: where runs are looked up and published.
-        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `progress`, and `warm`,
-            whether the kernel is forked from a process that has imported the libraries.
+        wait: whether to wait for another process that is at this same run.
+        progress: told of the cells.
+        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `memory_bytes`, and
+            `warm`, whether the kernel is forked from a process that has imported the libraries.
+
+    Returns:
+        Result; None if another process is at this run and `wait` is False.
 
     Raises:
         StoreError: the store cannot be written; what was written of the run is kept.
     """
+    while True:
+        found = _look_up(plan, store)
+        if found:
+            return found
+        lock = store.lock(plan.notebook.name, plan.key)
+        if lock:
+            break
+        if not wait:
+            return None
+        time.sleep(LOOK_AGAIN_S)
+    with lock:
+        progress = progress or Progress()
+        found = _look_up(plan, store) or _attempt(plan, store, progress, **options)
+        if progress.failure and progress.failure.ename == SERVER_GONE:
+            found = _attempt(plan, store, Progress(progress.on_cell), **options)
+        return found
+
+
+def _look_up(plan: Plan, store: Store) -> Result | None:
+    """Return the run that the store has, or None."""
     found = store.find(plan.notebook.name, plan.key)
-    if found:
-        return Result(found, store.folder(plan.notebook.name, plan.key), cached=True)
+    return Result(found, store.folder(plan.notebook.name, plan.key), cached=True) if found else None
+
+
+def _attempt(plan: Plan, store: Store, progress: Progress, **options: Any) -> Result:
+    """Execute a plan and publish what came of it."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
     work = store.begin(record)
     clock = time.monotonic()
-    progress = options.pop("progress", None) or Progress()
     try:
         _execute(plan, work, progress, **options)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
-    record = replace(record, launch=progress.launch, duration_s=round(time.monotonic() - clock, 3))
+    progress.check_source(plan.inputs["masklib"])
     failure = progress.failure
-    if failure:
-        record = replace(record, status=failure.status, error=failure.error)
+    record = replace(
+        record,
+        status=failure.status if failure else OK,
+        error=failure.error if failure else None,
+        launch=progress.launch,
+        duration_s=round(time.monotonic() - clock, 3),
+        steps=progress.steps,
+        memory_bytes=progress.memory_bytes,
+    )
     return Result(record, store.finish(work, record), cached=False)
 
 
 def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None:
     """Execute a plan in its work folder through papermill; `progress` tells what came of it."""
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
+    with progress.step("import papermill"):
+        import papermill
+        from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     with TemporaryDirectory(prefix="masklib-kernel-") as private:

@@ -13,6 +13,7 @@ THREAD_VARIABLES = (
 )
 # Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
 NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
 SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
 
 
@@ -39,7 +40,8 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
         settings: from `numeric_settings`.
         private: an empty folder for what the kernel writes about itself.
     """
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", *NUMERIC_PREFIXES))}
+    unwanted = ("PYTHON", SERVERS_VARIABLE, *NUMERIC_PREFIXES)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     return {
         **inherited,
         **settings,

@@ -4,70 +4,98 @@
 <root>/<notebook>/<key>/            a run that ended well
 <root>/<notebook>/failed/<key>-<n>/ the n-th attempt that did not, with all its evidence
 <root>/<notebook>/.work-<key>-<id>/ a run in progress
+<root>/<notebook>/.lock-<key>       held by the process whose run that is
 <root>/<notebook>/corrupt/          what could not be read, set aside
 ```
 Work happens in a temporary folder beside the final one; its files are synced to the disk, then one rename publishes it.
+A process takes the lock of a key before it looks the run up and begins it, so that two sweeps share the work.
 """
 
-import json
 import os
 import shutil
-import socket
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from masklib.engine.files import is_local, make_folder, store_error, sync, sync_tree, write_atomically
+from masklib.engine.locks import Lock, acquire
+from masklib.engine.record import (
+    DIED,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    RECORD,
+    RUNNING,
+    TIMEOUT,
+    CorruptError,
+    Record,
+    parse_record,
+    read_record,
+    write_record,
+)
 from masklib.errors import StoreError
+from masklib.recording import RECORDS
 
-OK, FAILED, TIMEOUT, DIED, INTERRUPTED, RUNNING = "ok", "failed", "timeout", "died", "interrupted", "running"
-RECORD = "record.json"
+__all__ = [  # with what the record of a run and its files are made of
+    "DIED",
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "RECORD",
+    "RESERVED",
+    "RUNNING",
+    "TIMEOUT",
+    "Content",
+    "CorruptError",
+    "Entry",
+    "Record",
+    "Store",
+    "is_local",
+    "make_folder",
+    "open_store",
+    "parse_record",
+    "read_record",
+    "store_error",
+    "write_atomically",
+    "write_record",
+]
+
 RESERVED = ("figures", "reference", "specs", "tables")  # folders of `runs/` that hold no runs
-_ASIDE = ("failed", "corrupt")
+ASIDE = ("failed", "corrupt")  # folders of a notebook that are no runs
+_WORK, _LOCK = ".work-", ".lock-"
 
 
 @dataclass(frozen=True)
-class Record:
-    """What `record.json` holds: the truth about one run.
+class Entry:
+    """A published run or failed attempt, as a listing shows it.
 
     Attributes:
-        notebook: its name.
-        key: the run's identity, hashed.
-        status: "ok", "failed", "timeout", "died" or "interrupted"; "running" while it does.
-        inputs: the identity itself; see `masklib.engine.identity`.
-        launch: how the kernel came to be: "spawn" for a process of its own.
-        started: when, ISO 8601, UTC.
-        duration_s: wall time, kernel start included, seconds.
-        error: None, or what went wrong: ename, evalue, traceback, cell (index), signal, exit_code.
-        host: the machine, and `pid` the process that drove the run.
+        name: of its folder, below the root: "<notebook>/<key>" or "<notebook>/failed/<key>-<n>".
+        published: whether it is a run that ended well.
+        stamp: is another one if the files that the tables are made of were written again.
     """
 
-    notebook: str
-    key: str
-    status: str
-    inputs: dict[str, Any]
-    launch: str
-    started: str
-    duration_s: float = 0.0
-    error: dict[str, Any] | None = None
-    host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
+    name: str
+    published: bool
+    stamp: str
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters by name, defaults filled in."""
-        return {name: value for name, (_, value) in self.inputs["parameters"].items()}
 
-    @property
-    def keras(self) -> str:
-        """The version of Keras."""
-        return str(self.inputs["versions"]["keras"])
+@dataclass(frozen=True)
+class Content:
+    """The files of a folder that the tables are made of.
 
-    @property
-    def backend(self) -> str:
-        """The backend of Keras."""
-        return str(self.inputs["settings"]["KERAS_BACKEND"])
+    Attributes:
+        entry: whose they are.
+        record: the bytes of `record.json`; None if it is missing.
+        lines: the bytes of `records.jsonl` of a published run.
+        error: None, or why the folder could not be read.
+    """
+
+    entry: Entry
+    record: bytes | None = None
+    lines: bytes = b""
+    error: Exception | None = None
 
 
 class Store:
@@ -86,20 +114,44 @@ class Store:
             msg = f"The store must be a folder, {root} is a file. Choose another with --runs."
             raise StoreError(msg)
 
+    def exists(self) -> bool:
+        """Return whether anything was ever written here."""
+        return self.root.exists()
+
     def folder(self, notebook: str, key: str) -> Path:
         """Return where a run is, or would be, published."""
         return self.root / notebook / key
 
     def find(self, notebook: str, key: str) -> Record | None:
-        """Return the record of a run that ended well, or None; an unreadable one is set aside first."""
+        """Return the record of a run that ended well, or None; a corrupt one is set aside first.
+
+        Raises:
+            StoreError: the run is there and cannot be read, or is corrupt and cannot be moved.
+        """
         folder = self.folder(notebook, key)
         if not folder.exists():
             return None
         try:
             return read_record(folder)
-        except StoreError:
-            self._move(folder, "corrupt")
+        except CorruptError:
+            self.set_aside(folder)
             return None
+
+    def lock(self, notebook: str, key: str) -> Lock | None:
+        """Return the lock of a run, without waiting, or None if another process holds it.
+
+        Raises:
+            StoreError: the folder is not writable, or its file system has no locks.
+        """
+        parent = self.root / notebook
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return acquire(parent / f"{_LOCK}{key}")
+        except StoreError:
+            raise
+        except OSError as error:
+            msg = f"A run needs a writable folder {parent}"
+            raise store_error(msg, error) from None
 
     def begin(self, record: Record) -> Path:
         """Return a new work folder that holds `record` as running.
@@ -110,7 +162,7 @@ class Store:
         parent = self.root / record.notebook
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f".work-{record.key[:16]}-", dir=parent))
+            work = Path(tempfile.mkdtemp(prefix=f"{_WORK}{record.key}-", dir=parent))
             write_record(work, replace(record, status=RUNNING))
         except OSError as error:
             msg = f"A run needs a writable folder {parent}"
@@ -127,57 +179,98 @@ class Store:
         """
         try:
             write_record(work, record)
-            _sync_tree(work)
+            sync_tree(work)
             if record.status != OK:
                 return self._move(work, "failed", record.key)
             target = self.folder(record.notebook, record.key)
             _rename_or_drop(work, target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             msg = f"The run could not be published, its work is kept in {work}"
             raise store_error(msg, error) from None
         return target
 
+    def entries(self) -> list[Entry]:
+        """Return the published runs, then the failed attempts, each in order of notebook and key."""
+        found = [(name, self.root / name) for name in self._notebooks()]
+        runs = [Entry(f"{name}/{f.name}", True, _stamp(f)) for name, parent in found for f in _published(parent)]
+        return runs + [Entry(f"{name}/failed/{f.name}", False, _stamp(f)) for name, parent in found for f in _failed(parent)]
+
+    def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
+        """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
+        return (_content(self.root, entry) for entry in entries)
+
     def runs(self) -> Iterator[Path]:
         """Yield the folders of the published runs, in order of notebook and key."""
-        yield from (f for parent in self._notebooks() for f in sorted(parent.iterdir()) if _is_run(f))
+        return (self.root / entry.name for entry in self.entries() if entry.published)
 
     def attempts(self) -> Iterator[Path]:
-        """Yield the folders of the failed attempts, in order of notebook and key."""
-        yield from (f for parent in self._notebooks() for f in sorted((parent / "failed").glob("*")) if f.is_dir())
+        """Yield the folders of the failed attempts, in order of notebook, key and number."""
+        return (self.root / entry.name for entry in self.entries() if not entry.published)
 
-    def set_aside(self, folder: Path) -> Path:
-        """Move a folder that cannot be read to `corrupt`, and return where it is."""
-        return self._move(folder, "corrupt")
+    def keys(self, notebook: str) -> set[str]:
+        """Return the keys of a notebook's published runs, from one listing."""
+        return {folder.name for folder in _published(self.root / notebook)}
+
+    def attempts_of(self, notebook: str) -> dict[str, Path]:
+        """Return the folder of the newest failed attempt by key, from one listing."""
+        return {_attempt(folder.name)[0]: Path(folder.path) for folder in _failed(self.root / notebook)}
+
+    def set_aside(self, folder: Path) -> Path | None:
+        """Move a folder that cannot be read to `corrupt`; return where it is, or None if it is gone already.
+
+        Raises:
+            StoreError: it cannot be moved.
+        """
+        try:
+            return self._move(folder, "corrupt")
+        except OSError as error:
+            if not folder.exists():
+                return None
+            msg = f"{folder} cannot be read and cannot be set aside"
+            raise store_error(msg, error) from None
 
     def recover(self) -> list[Path]:
-        """Move the work of drivers that are gone to the failed attempts, as interrupted; return where it is."""
+        """Move the work of processes that are gone to the failed attempts, as interrupted; return where it is.
+
+        Work belongs to a process that is gone exactly if the lock of its key can be taken.
+
+        Raises:
+            StoreError: such work cannot be read or moved.
+        """
         return [
-            self._interrupted(work)
-            for parent in self._notebooks()
-            for work in sorted(parent.glob(".work-*"))
-            if _is_abandoned(work)
+            folder for name in self._notebooks() for key in _unfinished(self.root / name) for folder in self._recover(name, key)
         ]
 
-    def _interrupted(self, work: Path) -> Path:
-        """Publish the work of a driver that is gone among the failed attempts."""
+    def _recover(self, notebook: str, key: str) -> list[Path]:
+        """Move the work of one key aside, unless its lock is held; return where it is."""
+        lock = self.lock(notebook, key)
+        if lock is None:
+            return []
+        with lock:
+            moved = [self._interrupted(work) for work in sorted((self.root / notebook).glob(f"{_WORK}{key}-*"))]
+        return [folder for folder in moved if folder]
+
+    def _interrupted(self, work: Path) -> Path | None:
+        """Publish the work of a process that is gone among the failed attempts; drop it if nothing was done yet."""
         try:
             record = read_record(work)
-        except StoreError:
-            return self._move(work, "corrupt")
-        error = {"ename": "DriverGone", "evalue": f"process {record.pid} ended before the run did"}
+        except CorruptError:
+            if all(file.name.startswith(".") for file in work.iterdir()):  # at most a record that was being written
+                shutil.rmtree(work)
+                return None
+            return self.set_aside(work)
+        error = {"ename": "DriverGone", "evalue": f"process {record.pid} ended before the run did", "cell": None}
         write_record(work, replace(record, status=INTERRUPTED, error=error))
         return self._move(work, "failed", record.key)
 
-    def _notebooks(self) -> list[Path]:
-        """Return the folders that hold runs."""
-        if not self.root.exists():
-            return []
-        return [f for f in sorted(self.root.iterdir()) if f.is_dir() and f.name not in RESERVED]
+    def _notebooks(self) -> list[str]:
+        """Return the names of the folders that hold runs."""
+        return [folder.name for folder in _folders(self.root) if folder.name not in RESERVED]
 
     def _move(self, folder: Path, aside: str, name: str = "") -> Path:
-        """Rename `folder` to the first free number under `failed` or `corrupt`."""
-        parent = folder.parent / aside
+        """Rename `folder` to the first free number under `failed` or `corrupt` of its notebook."""
+        parent = self.root / folder.relative_to(self.root).parts[0] / aside
         parent.mkdir(exist_ok=True)
         number = 1
         while True:
@@ -191,42 +284,23 @@ class Store:
             number += 1
 
 
-def read_record(folder: Path) -> Record:
-    """Return the record in `folder`.
+def open_store(url: str | Path = "runs") -> Store:
+    """Return the store at a folder, or at a URL of fsspec such as `s3://bucket/prefix`.
+
+    Args:
+        url: a path or `file://` URL gives a `Store`; any other URL an `ObjectStore`, see `masklib.engine.objects`.
 
     Raises:
-        StoreError: it is missing, is not JSON, or is not a record.
+        StoreError: it is a file, or needs a library that is not installed.
     """
-    try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return Record(**{f.name: content[f.name] for f in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{folder / RECORD} must be the record of a run"
-        raise store_error(msg, error) from None
+    text = str(url)
+    for scheme in ("file://", "local://"):
+        text = text.removeprefix(scheme)
+    if "://" not in text:
+        return Store(text)
+    from masklib.engine.objects import ObjectStore
 
-
-def write_record(folder: Path, record: Record) -> None:
-    """Write `record.json`, whole or not at all."""
-    write_atomically(folder / RECORD, json.dumps(asdict(record), indent=1, ensure_ascii=False).encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Raises:
-        OSError: the disk is full, or the folder not writable; the old content stays and nothing is left behind.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # noqa: PTH101 (mkstemp's file is private)
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    return ObjectStore(text)
 
 
 def _rename_or_drop(work: Path, target: Path) -> None:
@@ -239,45 +313,69 @@ def _rename_or_drop(work: Path, target: Path) -> None:
         shutil.rmtree(work)
 
 
-def _is_run(folder: Path) -> bool:
-    """Return whether a folder under a notebook is a published run."""
-    return folder.is_dir() and not folder.name.startswith(".") and folder.name not in _ASIDE
-
-
-def _is_abandoned(work: Path) -> bool:
-    """Return whether the driver of a work folder, on this machine, is gone."""
+def _folders(parent: Path) -> list[os.DirEntry[str]]:
+    """Return the folders in `parent` that are not hidden, in order; [] if it is not there."""
     try:
-        record = read_record(work)
-    except StoreError:
-        return False  # being made at this moment, or of another version: leave it
-    if record.host != socket.gethostname():
-        return False
+        with os.scandir(parent) as found:
+            folders = [entry for entry in found if not entry.name.startswith(".") and entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        msg = f"The store needs a readable folder {parent}"
+        raise store_error(msg, error) from None
+    return sorted(folders, key=lambda entry: entry.name)
+
+
+def _published(parent: Path) -> list[os.DirEntry[str]]:
+    """Return the folders of a notebook's published runs."""
+    return [folder for folder in _folders(parent) if folder.name not in ASIDE]
+
+
+def _failed(parent: Path) -> list[os.DirEntry[str]]:
+    """Return the folders of a notebook's failed attempts, by key, oldest first."""
+    return sorted(_folders(parent / "failed"), key=lambda folder: _attempt(folder.name))
+
+
+def _attempt(name: str) -> tuple[str, int]:
+    """Return the key and the number of a failed attempt from the name of its folder."""
+    key, _, number = name.rpartition("-")
+    return (key, int(number)) if number.isdigit() else (name, 0)
+
+
+def _unfinished(parent: Path) -> list[str]:
+    """Return the keys of a notebook for which there is work in progress or a lock file."""
+    names = sorted(entry.name for entry in parent.iterdir())
+    works = [name.removeprefix(_WORK).rpartition("-")[0] for name in names if name.startswith(_WORK)]
+    return list(dict.fromkeys(works + [name.removeprefix(_LOCK) for name in names if name.startswith(_LOCK)]))
+
+
+def _stamp(folder: os.DirEntry[str]) -> str:
+    """Return what changes when the files that the tables are made of are not the same any more."""
+    return " ".join(_version(f"{folder.path}/{file}") for file in (RECORD, RECORDS))
+
+
+def _version(path: str) -> str:
+    """Return what changes when a file is written or replaced; "" if it is not there."""
     try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+        status = os.stat(path)  # noqa: PTH116 (a Path for each of ten thousand runs takes longer than the call)
+    except OSError:
+        return ""
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_size}"
 
 
-def _sync_tree(folder: Path) -> None:
-    """Flush every file and folder under `folder` to the disk."""
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Flush one file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _content(root: Path, entry: Entry) -> Content:
+    """Return what a folder holds."""
+    folder = root / entry.name
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        lines = _bytes(folder / RECORDS) if entry.published else None
+        return Content(entry, _bytes(folder / RECORD), lines or b"")
+    except OSError as error:
+        return Content(entry, error=error)
 
 
-def store_error(what: str, error: Exception) -> StoreError:
-    """Return the error of a store operation, with what the system said."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-    return StoreError(f"{what}: {reason}.")
+def _bytes(path: Path) -> bytes | None:
+    """Return the content of a file, or None if it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

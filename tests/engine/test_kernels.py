@@ -89,7 +89,7 @@ def test_every_run_has_a_process_of_its_own(write: Write, store: Store):
     assert (first.record.status, second.record.status) == ("ok", "ok")
     assert recording.read(first.folder) != recording.read(second.folder)
     assert len(servers._servers) == 1
-    assert until(lambda: children_of(the_server().process.pid) == [])
+    assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"
 
 
 def test_the_server_imports_nothing_of_masklib(write: Write, store: Store):
@@ -115,7 +115,7 @@ def test_a_cell_that_hangs_is_ended_by_its_time_limit_and_its_kernel_with_it(wri
     result = warm(write(START, "import time\ntime.sleep(60)"), store, cell_timeout=2)
 
     assert result.record.status == "timeout"
-    assert until(lambda: children_of(the_server().process.pid) == [])
+    assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"
 
 
 def test_a_server_that_is_killed_takes_its_kernels_with_it_and_the_next_run_has_a_new_one(write: Write, store: Store):
@@ -192,7 +192,7 @@ def test_a_driver_that_is_killed_leaves_no_server_and_no_kernel(write: Write, st
         driver.send_signal(number)
         driver.wait()
 
-    assert len(kernels) == 1
+    assert len(kernels) == 2, "the kernel and a spare one"
     assert until(lambda: not any(map(is_running, [server, *kernels])), 5)
     assert list(store.runs()) == []
 
@@ -248,4 +248,4 @@ def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    assert until(lambda: children_of(the_server().process.pid) == [])
+    assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"

@@ -1,16 +1,19 @@
 """A folder of a run is complete, or not there; evidence is never lost."""
 
 import errno
+import json
 import os
 import shutil
+import signal
 import subprocess
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from masklib.engine import store as module
-from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_record, write_atomically
+from masklib.engine import files
+from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, open_store, read_record, write_atomically
 from masklib.errors import StoreError
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}
@@ -67,17 +70,126 @@ def test_a_corrupt_record_is_set_aside_and_the_run_counts_as_missing(store: Stor
     assert [f.name for f in (store.root / "nb" / "corrupt").iterdir()] == [f"{RECORD.key}-1"]
 
 
-def test_work_of_a_driver_that_is_gone_is_recovered_as_interrupted(store: Store):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    gone = replace(RECORD, pid=ended.pid)
-    (store.begin(gone) / "records.jsonl").write_text("kept")
+KILLED = """
+import json, os, sys
+from masklib.engine.store import Record, Store
+store, record = Store(sys.argv[1]), Record(**json.loads(sys.argv[2]))
+lock = store.lock(record.notebook, record.key)
+(store.begin(record) / "records.jsonl").write_text("kept")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_work_of_a_process_that_was_killed_is_recovered_as_interrupted(store: Store):
+    gone = replace(RECORD, key="e" * 64)
+    killed = subprocess.run([sys.executable, "-c", KILLED, store.root, json.dumps(asdict(gone))], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    lock = store.lock("nb", RECORD.key)
     alive = store.begin(RECORD)
 
     (folder,) = store.recover()
 
+    assert (folder.parent.name, folder.name) == ("failed", f"{gone.key}-1")
     assert (read_record(folder).status, (folder / "records.jsonl").read_text()) == (INTERRUPTED, "kept")
     assert alive.exists()
+    assert lock
+    lock.release()
+    assert sorted(f.name for f in (store.root / "nb").iterdir()) == [alive.name, "failed"]
+
+
+def test_work_in_progress_is_never_recovered_however_it_looks(store: Store):
+    lock = store.lock("nb", RECORD.key)
+    work = store.begin(replace(RECORD, pid=999_999_999, host="elsewhere", started="2099-01-01T00:00:00+00:00"))
+    (work / "record.json").unlink()
+
+    assert store.recover() == []
+    assert work.exists()
+    assert lock
+    lock.release()
+
+
+def test_work_without_a_record_is_set_aside_and_dropped_if_nothing_was_done(store: Store):
+    works = [store.begin(replace(RECORD, key=letter * 64)) for letter in "ab"]
+    for work in works:
+        (work / "record.json").rename(work / ".record.json-half")
+    (works[1] / "kernel.log").write_text("evidence")
+
+    (folder,) = store.recover()
+
+    assert (folder.parent.name, (folder / "kernel.log").read_text()) == ("corrupt", "evidence")
+    assert sorted(f.name for f in (store.root / "nb").iterdir()) == ["corrupt"]
+
+
+def test_a_lock_is_one_of_a_run(store: Store):
+    first = store.lock("nb", RECORD.key)
+
+    assert first
+    assert store.lock("nb", RECORD.key) is None
+    assert store.lock("nb", "e" * 64)
+    assert store.lock("other", RECORD.key)
+    assert visible(store) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_the_lock(tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "nb").write_text("a file")
+    with pytest.raises(StoreError, match=rf"A run needs a writable folder {tmp_path}/runs/nb"):
+        Store(tmp_path / "runs").lock("nb", RECORD.key)
+
+
+def test_what_is_there_is_listed_for_a_whole_plan(store: Store):
+    failed = replace(RECORD, status=FAILED, key="e" * 64)
+    attempts = [store.finish(store.begin(failed), failed) for _ in range(11)]
+    store.finish(store.begin(RECORD), RECORD)
+    store.begin(RECORD)
+
+    assert store.keys("nb") == {RECORD.key}
+    assert store.attempts_of("nb") == {failed.key: attempts[10]}
+    assert list(store.attempts()) == attempts
+    assert (store.keys("other"), store.attempts_of("other")) == (set(), {})
+
+
+def test_a_failed_attempt_that_cannot_be_read_is_set_aside_with_the_others(store: Store):
+    failed = replace(RECORD, status=FAILED)
+    folder = store.finish(store.begin(failed), failed)
+    aside = store.set_aside(folder)
+
+    assert aside == store.root / "nb" / "corrupt" / f"{folder.name}-1"
+    assert visible(store) == []
+    assert store.set_aside(folder) is None
+
+
+def test_a_record_of_an_earlier_version_has_the_defaults(store: Store):
+    folder = store.finish(store.begin(RECORD), replace(RECORD, steps={"cells": 1.5}, memory_bytes=3))
+    assert (read_record(folder).steps, read_record(folder).memory_bytes) == ({"cells": 1.5}, 3)
+    content = json.loads((folder / "record.json").read_text())
+    for name in ("steps", "memory_bytes", "error", "host"):
+        del content[name]
+    (folder / "record.json").write_text(json.dumps(content))
+
+    record = read_record(folder)
+
+    assert (record.steps, record.memory_bytes, record.error, record.host) == ({}, None, None, "")
+
+
+def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+    folder = store.finish(store.begin(RECORD), RECORD)
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(StoreError, match="cannot be read: Too many open files"):
+            store.find("nb", RECORD.key)
+    assert store.find("nb", RECORD.key) == RECORD
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_a_path_or_a_file_url_opens_a_folder(tmp_path: Path, prefix: str):
+    opened = open_store(f"{prefix}{tmp_path}")
+    assert (type(opened), opened.root) == (Store, tmp_path)
 
 
 def test_a_store_that_is_a_file_is_refused(tmp_path: Path):
@@ -93,7 +205,7 @@ def test_a_failing_disk_leaves_the_old_content_and_no_rest(tmp_path: Path, monke
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, b"new")
 

@@ -1,10 +1,11 @@
 """The fork server: a process that imports the libraries once, computes nothing, and forks a kernel for each request.
 
-Run as a script with arguments `LISTENER LIFELINE MODULE...`: the file descriptors of a listening Unix socket and
-of a pipe from the driver. A request is one connection: a line of JSON, with the descriptor of the kernel's log. The answers
-come on the same connection, a line each: `{"pid": ...}` when the kernel is forked, `{"connection": {...}}` from the kernel when
-it listens, `{"exit": code}` when it has ended (minus the signal that killed it). A kernel whose connection closes is killed;
-when the lifeline closes, every kernel is killed and the server ends.
+Run as a script with arguments `LISTENER LIFELINE FOLDER SPARES MODULE...`: the file descriptors of a listening Unix socket and
+of a pipe from the driver, a private folder for the kernels' sockets, and how many kernels are forked ahead. A request is one
+connection: a line of JSON, with the descriptor of the kernel's log. The answers come on the same connection, a line each:
+`{"pid": ...}` when a kernel has the request, `{"connection": {...}}` from the kernel when it listens, `{"exit": code,
+"max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose connection closes is killed,
+and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is killed and the server ends.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -20,9 +21,10 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LARGEST_REQUEST = 1 << 20
 
 
@@ -32,21 +34,28 @@ class ForkServer:
     Args:
         listener: a listening Unix stream socket.
         lifeline: the reading end of a pipe that the driver holds open.
+        folder: private, for the sockets of the kernels.
+        spares: kernels that are forked ahead and wait for a request.
     """
 
-    def __init__(self, listener: socket.socket, lifeline: int):
+    def __init__(self, listener: socket.socket, lifeline: int, folder: Path, spares: int):
         self.listener = listener
         self.lifeline = lifeline
-        self.kernels: dict[int, socket.socket] = {}  # by process id
+        self.folder = folder
+        self.wanted = spares
+        self.spares: dict[int, socket.socket] = {}  # by process id, the socket by which a spare gets its request
+        self.kernels: dict[int, socket.socket] = {}  # by process id, the connection of the request
 
     def serve(self) -> None:
         """Serve until the lifeline closes."""
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a kernel leaves running becomes a child of this process
         wake, self.waker = socket.socketpair()
         wake.setblocking(False)
         self.waker.setblocking(False)
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         while True:
+            self._fork_ahead()
             watched: list[Any] = [self.listener, self.lifeline, wake, *self.kernels.values()]
             ready = select.select(watched, [], [])[0]
             if self.lifeline in ready:
@@ -62,37 +71,66 @@ class ForkServer:
                 self._launch()
         self._end()
 
+    def _fork_ahead(self) -> None:
+        """Fork spare kernels up to the number that is wanted."""
+        while len(self.spares) < self.wanted:
+            pid, control = self._fork()
+            self.spares[pid] = control
+
     def _launch(self) -> None:
-        """Accept one request and fork its kernel."""
+        """Accept one request and hand it to a kernel."""
         connection = self.listener.accept()[0]
         request, descriptors = _receive(connection)
-        if request is None:
-            connection.close()
-            return
-        pid = os.fork()
-        if pid == 0:
-            self._become_kernel(connection, request, descriptors)
+        if request is not None:
+            self._hand_over(connection, request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+        if request is None:
+            connection.close()
+
+    def _hand_over(self, connection: socket.socket, request: bytes, descriptors: list[int]) -> None:
+        """Give a request to a spare kernel, or to a new one where no spare can take it."""
+        again = json.loads(request)["connection_file"]  # of a kernel that is restarted: this one must listen where it did
+        while True:
+            pid, control = self.spares.popitem() if self.spares and not again else self._fork(again)
+            with control:
+                try:
+                    sent = socket.send_fds(control, [request], [connection.fileno(), *descriptors])
+                    if sent < len(request):  # nothing is sent to one that has it all, and may have closed its end
+                        control.sendall(request[sent:])
+                    break
+                except OSError:  # this spare died, or is about to
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
         self.kernels[pid] = connection
         _send(connection, {"pid": pid})
 
-    def _become_kernel(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    def _fork(self, connection_file: str = "") -> tuple[int, socket.socket]:
+        """Fork a kernel that waits for its request; return its process id and the socket for the request."""
+        control, childs_end = socket.socketpair()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_kernel(childs_end, parent, connection_file)
+        childs_end.close()
+        return pid, control
+
+    def _become_kernel(self, control: socket.socket, parent: int, connection_file: str) -> NoReturn:
         """Turn this forked process into a kernel; never returns."""
         code = 1
         try:
             os.setsid()
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # its orphans stay its own, to be killed after it
+            if os.getppid() != parent:
+                os._exit(1)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for other in (self.listener, self.waker, *self.kernels.values()):
+            for other in (self.listener, self.waker, *self.spares.values(), *self.kernels.values()):
                 other.close()
             os.close(self.lifeline)
-            if descriptors:
-                os.dup2(descriptors[0], 1)
-                os.dup2(descriptors[0], 2)
-            run_kernel(connection, request)
+            run_kernel(control, self.folder / str(os.getpid()), connection_file)
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -117,60 +155,99 @@ class ForkServer:
                 os.kill(pid, json.loads(line)["signal"])
 
     def _reap(self) -> None:
-        """Tell of every kernel that has ended."""
-        for pid, connection in list(self.kernels.items()):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                del self.kernels[pid]
-                _send(connection, {"exit": os.waitstatus_to_exitcode(status)})
-                connection.close()
+        """Tell of every kernel that has ended, and kill what it left running."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                self._bury(pid, status, usage.ru_maxrss * 1024)
+        self._kill_strays()
 
-    def _end(self) -> None:
-        """Kill every kernel and wait for it."""
-        for pid in self.kernels:
+    def _bury(self, pid: int, status: int, max_rss_bytes: int) -> None:
+        """Take note that a process has ended."""
+        spare = self.spares.pop(pid, None)
+        if spare is not None:
+            spare.close()
+            self.wanted = 0  # a spare died while it waited: something is wrong, fork at request only
+        connection = self.kernels.pop(pid, None)
+        if connection is not None:
+            _send(connection, {"exit": os.waitstatus_to_exitcode(status), "max_rss_bytes": max_rss_bytes})
+            connection.close()
+        for path in self.folder.glob(f"{pid}[-.]*"):
+            path.unlink(missing_ok=True)
+
+    def _kill_strays(self) -> None:
+        """Kill the children of this process that are no kernels: processes that a kernel had started and that outlived it."""
+        for pid in _children() - self.kernels.keys() - self.spares.keys():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in self.kernels:
-            os.waitpid(pid, 0)
+
+    def _end(self) -> None:
+        """Kill every kernel, and what it leaves, and wait for it."""
+        self.kernels.clear()
+        self.spares.clear()
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                self._kill_strays()
+                os.waitpid(-1, 0)
 
 
-def run_kernel(connection: socket.socket, request: dict[str, Any]) -> None:
+def run_kernel(control: socket.socket, base: Path, connection_file: str) -> None:
     """Run an IPython kernel in this process until it ends.
 
+    It is complete, up to its sockets, before it waits for its request; so a kernel that was forked ahead answers at once.
+
     Args:
-        connection: told where the kernel listens.
-        request: `environment` (the whole of it), `cwd`, and `connection_file` (ports 0: the kernel binds its own).
+        control: brings the request: `environment` (the whole of it) and `cwd`, with the descriptors of the connection to the
+            driver and, if there is one, of the log.
+        base: of the paths of its connection file and sockets.
+        connection_file: says where it listens; "" for sockets and a key of its own.
     """
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["cwd"])
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    sys.argv = ["ipykernel_launcher", "-f", request["connection_file"]]
-    sys.path[0] = request["cwd"]
+    file = connection_file or f"{base}.json"
+    sys.argv = ["ipykernel_launcher", "-f", file]
 
     from ipykernel.kernelapp import IPKernelApp
 
     IPKernelApp.clear_instance()
-    app = IPKernelApp.instance(parent_handle=os.getppid(), capture_fd_output=False)
-    app.initialize(["-f", request["connection_file"], "--HistoryManager.enabled=False"])
-    with open(request["connection_file"], encoding="utf-8") as file:  # noqa: PTH123 (no need of pathlib here)
-        _send(connection, {"connection": json.load(file)})
-    app.start()
+    where = {} if connection_file else {"transport": "ipc", "ip": str(base)}
+    app = IPKernelApp.instance(parent_handle=os.getppid(), capture_fd_output=False, **where)
+    app.initialize(["-f", file, "--HistoryManager.enabled=False"])
+    request, descriptors = _receive(control)
+    if request is None:
+        return
+    control.close()
+    _take_over(json.loads(request), descriptors[1:])
+    with socket.socket(fileno=descriptors[0]) as connection:
+        _send(connection, {"connection": json.loads(Path(file).read_text(encoding="utf-8"))})
+        app.start()
 
 
-def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """Return a request and its descriptors; None if the driver went away while it sent it."""
-    data, descriptors, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, 1)
-    while data and not data.endswith(b"\n"):
-        more = connection.recv(_LARGEST_REQUEST)
-        data = data + more if more else b""
-    if data:
-        return json.loads(data), descriptors
-    for descriptor in descriptors:
+def _take_over(request: dict[str, Any], log: list[int]) -> None:
+    """Give this process the environment, the folder and the log of a request."""
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    sys.path[0] = request["cwd"]
+    for descriptor in log:
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
         os.close(descriptor)
-    return None, []
+
+
+def _receive(connection: socket.socket) -> tuple[bytes | None, list[int]]:
+    """Return a line and the descriptors that came with it; None if the sender went away meanwhile."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, 2)
+        while data and not data.endswith(b"\n"):
+            more = connection.recv(_LARGEST_REQUEST)
+            data = data + more if more else b""
+    except OSError:
+        return None, []
+    return data or None, descriptors
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:
@@ -179,15 +256,26 @@ def _send(connection: socket.socket, message: dict[str, Any]) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
+def _children() -> set[int]:
+    """Return the process ids of the children of this process."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(word) for word in found.read_text().split()} if found.exists() else set()
+
+
+def _prctl(option: int, value: int) -> None:
+    """Call Linux's prctl."""
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
 def main() -> None:
     """Import, then serve."""
-    listener, lifeline, *modules = sys.argv[1:]
+    listener, lifeline, folder, spares, *modules = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     for module in modules:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    ForkServer(socket.socket(fileno=int(listener)), int(lifeline)).serve()
+    ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares)).serve()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import json
 import os
 import signal
 import socket
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -27,6 +28,8 @@ class WarmProvisioner(KernelProvisionerBase):
         super().__init__(**kwargs)
         self.pid: int | None = None
         self.exit_code: int | None = None
+        self.max_rss_bytes: int | None = None
+        self.server_gone = False  # the server ended before the kernel did
         self._connection: socket.socket | None = None
         self._rest = b""
 
@@ -36,11 +39,10 @@ class WarmProvisioner(KernelProvisionerBase):
         return self._connection is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Write the connection file with ports 0, which the kernel replaces by those that it binds."""
+        """Name the connection file of a kernel that is restarted: its clients are connected. A new one makes its own."""
         manager: Any = self.parent
-        manager.write_connection_file()
-        self.connection_info = manager.get_connection_info()
-        return await super().pre_launch(cmd=[manager.connection_file], **kwargs)
+        known = manager.transport == "ipc" and bool(manager.shell_port) and Path(manager.ip).parent.is_dir()
+        return await super().pre_launch(cmd=[manager.connection_file] if known else [], **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Ask for a kernel and return its connection info once it listens.
@@ -51,7 +53,7 @@ class WarmProvisioner(KernelProvisionerBase):
         environment = kwargs.get("env") or dict(os.environ)
         cwd = kwargs.get("cwd") or os.getcwd()  # noqa: PTH109
         self.exit_code = None
-        connection = server_for(environment).request(environment, str(cwd), cmd[0], kwargs.get("stderr"))
+        connection = server_for(environment).request(environment, str(cwd), kwargs.get("stderr"), *cmd)
         connection.setblocking(False)
         self._connection = connection
         with contextlib.suppress(TimeoutError):
@@ -97,10 +99,9 @@ class WarmProvisioner(KernelProvisionerBase):
         return {**await super().get_provisioner_info(), "pid": self.pid}
 
     def _take(self, found: dict[str, Any]) -> KernelConnectionInfo:
-        """Make the connection info of the kernel that of its manager."""
-        manager: Any = self.parent
-        manager.load_connection_info({**found, "key": found["key"].encode()})
-        self.connection_info = manager.get_connection_info()
+        """Return the connection info of the kernel as Jupyter passes it on."""
+        found["key"] = found["key"].encode()
+        self.connection_info = cast("KernelConnectionInfo", found)
         return self.connection_info
 
     async def _next_message(self) -> dict[str, Any] | None:
@@ -116,7 +117,7 @@ class WarmProvisioner(KernelProvisionerBase):
             except OSError:  # the server died with the request unread
                 data = b""
             if not data:
-                self._close()
+                self._lose()
             self._rest += data
         return None
 
@@ -134,7 +135,7 @@ class WarmProvisioner(KernelProvisionerBase):
             for line in lines:
                 self._heed(json.loads(line))
             if not data:
-                self._close()
+                self._lose()
 
     def _heed(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Take note of a message; None if it says that the kernel has ended."""
@@ -142,8 +143,17 @@ class WarmProvisioner(KernelProvisionerBase):
         if "exit" not in message:
             return message
         self.exit_code = message["exit"]
+        self.max_rss_bytes = message["max_rss_bytes"]
         self._close()
         return None
+
+    def _lose(self) -> None:
+        """Take note that the server is gone; its kernel died with it, what the kernel started is killed here."""
+        self.server_gone = True
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._close()
 
     def _close(self) -> None:
         """Close the connection to the server."""

@@ -1,6 +1,10 @@
-"""The fork servers of this process: one for each environment in which kernels start."""
+"""The fork servers: one for each environment in which kernels start, owned by the process that started it.
+
+A process can share its servers with its children by environment variables; see `shared`.
+"""
 
 import atexit
+import contextlib
 import hashlib
 import json
 import os
@@ -14,37 +18,96 @@ from pathlib import Path
 from typing import IO
 
 from masklib.engine.kernels import ServerError
+from masklib.engine.settings import SERVERS_VARIABLE, kernel_environment
+from masklib.recording import FOLDER_VARIABLE
 
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
 PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.kernelapp")
 FORKSERVER = str(Path(__file__).with_name("forkserver.py"))
 STOP_S = 10.0  # then the server is killed; its kernels die with it
 # Variables of a single run; all others are read by some library when it is imported, and make another server.
-OF_A_RUN = ("MASKLIB_RUN_DIR", "JPY_SESSION_NAME", "JPY_PARENT_PID", "PWD", "OLDPWD", "IPYTHONDIR", "KERAS_HOME")
+OF_A_RUN = (FOLDER_VARIABLE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "PWD", "OLDPWD")
+PRIVATE = ("KERAS_HOME", "IPYTHONDIR")  # the engine gives each kernel empty ones; under a server they are the server's
+LONGEST_FOLDER = 80  # of the 107 characters of a Unix socket's path
 
 
 class Server:
-    """A fork server, started by this process and ended with it.
+    """A fork server of this process or of the one that started it.
+
+    Args:
+        path: of its socket.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server listens."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self.path)) == 0
+
+    def request(
+        self, environment: Mapping[str, str], cwd: str, log: IO[bytes] | int | None, connection_file: str = ""
+    ) -> socket.socket:
+        """Ask for a kernel and return the connection on which the server tells of it.
+
+        Args:
+            environment: of the kernel, the whole of it.
+            cwd: the folder in which it runs.
+            log: where it writes by itself; None for the server's log.
+            connection_file: says where it must listen; "" for a place of its own.
+
+        Raises:
+            ServerError: the server is gone.
+        """
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(self.path))
+            descriptors = [] if log is None else [log if isinstance(log, int) else log.fileno()]
+            data = json.dumps({"environment": dict(environment), "cwd": cwd, "connection_file": connection_file}).encode() + b"\n"
+            sent = socket.send_fds(connection, [data], descriptors)
+            connection.sendall(data[sent:])
+        except OSError as error:
+            connection.close()
+            msg = f"The fork server must run, it does not answer: {error}. {self.said()}"
+            raise ServerError(msg) from None
+        return connection
+
+    def said(self) -> str:
+        """Return the last lines that the server wrote."""
+        try:
+            return " ".join(self.path.with_name("log").read_text(errors="replace").splitlines()[-3:])
+        except OSError:
+            return ""
+
+    def stop(self) -> None:
+        """End the server, if it is this process's."""
+
+
+class OwnServer(Server):
+    """A fork server that this process starts, and that ends with it.
 
     Args:
         environment: in which it starts, and every kernel with it.
+        spares: kernels that it forks ahead.
     """
 
-    def __init__(self, environment: Mapping[str, str]):
-        self.folder = tempfile.TemporaryDirectory(prefix="masklib-server-")  # mode 0700
-        self.path = Path(self.folder.name) / "socket"
+    def __init__(self, environment: Mapping[str, str], spares: int):
+        self.folder = private_folder()
+        super().__init__(Path(self.folder.name) / "socket")
         self.owner = os.getpid()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         listener.listen(64)
         reading, self._lifeline = os.pipe()
         run = f"import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"  # as a module it would import masklib
-        command = [sys.executable, "-c", run, str(listener.fileno()), str(reading), *PRELOAD]
+        arguments = [str(listener.fileno()), str(reading), self.folder.name, str(spares), *PRELOAD]
         self.log = (Path(self.folder.name) / "log").open("wb")
-        private = {"KERAS_HOME": self.folder.name, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        private = {name: self.folder.name for name in PRIVATE if name not in environment}
         self.process = subprocess.Popen(
-            command,
-            env={**environment, **private},
+            [sys.executable, "-c", run, *arguments],
+            env={**environment, **private, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
             pass_fds=(listener.fileno(), reading),
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -58,32 +121,6 @@ class Server:
     def is_alive(self) -> bool:
         """Whether the server runs, and is of this process."""
         return self.owner == os.getpid() and self.process.poll() is None
-
-    def request(
-        self, environment: Mapping[str, str], cwd: str, connection_file: str, log: IO[bytes] | int | None
-    ) -> socket.socket:
-        """Ask for a kernel and return the connection on which the server tells of it.
-
-        Raises:
-            ServerError: the server is gone.
-        """
-        message = {"environment": dict(environment), "cwd": cwd, "connection_file": connection_file}
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(self.path))
-            descriptors = [] if log is None else [log if isinstance(log, int) else log.fileno()]
-            data = json.dumps(message).encode() + b"\n"
-            sent = socket.send_fds(connection, [data], descriptors)
-            connection.sendall(data[sent:])
-        except OSError as error:
-            connection.close()
-            msg = f"The fork server must run, it does not answer: {error}. {self.said()}"
-            raise ServerError(msg) from None
-        return connection
-
-    def said(self) -> str:
-        """Return the last lines that the server wrote."""
-        return " ".join((Path(self.folder.name) / "log").read_text(errors="replace").splitlines()[-3:])
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -99,12 +136,35 @@ class Server:
         self.folder.cleanup()
 
 
+def private_folder() -> "tempfile.TemporaryDirectory[str]":
+    """Return a new folder, mode 0700, whose path is short enough for sockets in it."""
+    parent = tempfile.gettempdir()
+    return tempfile.TemporaryDirectory(prefix="masklib-", dir=parent if len(parent) < LONGEST_FOLDER - 20 else "/tmp")  # noqa: S108
+
+
 _servers: dict[str, Server] = {}
 _lock = threading.Lock()
 
 
-def server_for(environment: Mapping[str, str]) -> Server:
-    """Return the server for kernels in this environment; the first call for it starts one.
+def start(settings: Mapping[str, str], spares: int) -> None:
+    """Start the server for runs with these settings, where it can run; it imports while the caller goes on.
+
+    Args:
+        settings: from `masklib.engine.settings.numeric_settings`.
+        spares: kernels that it forks ahead, as many as will run at once.
+    """
+    environment = kernel_environment(settings, Path()) | {FOLDER_VARIABLE: ""}
+    with contextlib.suppress(ServerError):
+        server_for(environment, spares=spares)
+
+
+def shared() -> dict[str, str]:
+    """Return the environment variables by which a child process finds the servers of this one."""
+    return {SERVERS_VARIABLE: json.dumps({key: str(server.path) for key, server in _servers.items()})}
+
+
+def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
+    """Return the server for kernels in this environment: one that is there, or a new one.
 
     Raises:
         ServerError: this system cannot fork safely.
@@ -112,16 +172,24 @@ def server_for(environment: Mapping[str, str]) -> Server:
     if not sys.platform.startswith("linux"):
         msg = f"Forked kernels need Linux, this is {sys.platform}."
         raise ServerError(msg)
-    shared = {name: value for name, value in environment.items() if name not in OF_A_RUN}
-    key = hashlib.sha256(json.dumps([sys.executable, shared], sort_keys=True).encode()).hexdigest()
+    omitted = OF_A_RUN + (PRIVATE if FOLDER_VARIABLE in environment else ())
+    common = {name: value for name, value in environment.items() if name not in omitted}
+    key = hashlib.sha256(json.dumps([sys.executable, common], sort_keys=True).encode()).hexdigest()
     with _lock:
-        found = _servers.get(key)
+        found = _servers.get(key) or _of_parent(key)
         if found is not None and not found.is_alive:
             found.stop()
             found = None
         if found is None:
-            found = _servers[key] = Server(shared)
+            found = OwnServer(common, spares)
+        _servers[key] = found
     return found
+
+
+def _of_parent(key: str) -> Server | None:
+    """Return the server that the process which started this one shares for a key."""
+    path = json.loads(os.environ.get(SERVERS_VARIABLE, "{}")).get(key)
+    return Server(Path(path)) if path else None
 
 
 @atexit.register

@@ -1,0 +1,207 @@
+"""The client of one kernel: it starts it, waits until it is there, executes the cells, and sees every way in which they can end.
+
+papermill must be imported before this module; see `masklib.engine.execute`.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from queue import Empty
+from typing import Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from traitlets import Bool, Int, Unicode
+
+from masklib.engine.kernels import ServerError
+from masklib.engine.kernels.spec import python_spec
+from masklib.engine.memory import MemoryLimit
+from masklib.engine.notebooks import tags
+from masklib.engine.progress import SERVER_GONE, Failure
+from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ANSWER_S = 1.0  # then it is looked whether the kernel lives, and asked again
+_ECHO_S = 0.1  # from a kernel's answer to its message that it is idle, which comes at once or was missed
+
+
+class Client(PapermillNotebookClient):  # type: ignore[misc]
+    """papermill's client, which sees every way in which a cell can end."""
+
+    warm = Bool(False)
+    memory_bytes = Int(None, allow_none=True)
+    private = Unicode("", help="A folder of mode 0700 for the kernel's connection file and sockets; \"\" for Jupyter's own.")
+
+    def create_kernel_manager(self) -> AsyncKernelManager:
+        """Return a manager whose "python3" is the Python that runs this, whatever kernelspecs the user has."""
+        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm))
+        self.km.client_factory = _Connection
+        if self.private and os.name == "posix":  # sockets in a private folder: no port that another process could take first
+            self.km.transport, self.km.ip = "ipc", f"{self.private}/kernel"
+            self.km.connection_file = f"{self.private}/kernel.json"
+        return self.km
+
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start a kernel: a forked one if asked for, an ordinary one where that cannot be."""
+        with self.nb_man.progress.step("start the kernel"):
+            try:
+                super().start_new_kernel(**kwargs)
+            except ServerError:
+                self.warm = False
+                self.create_kernel_manager()
+                super().start_new_kernel(**kwargs)
+        self.nb_man.progress.launch = "fork" if self.warm else "spawn"
+
+    def start_new_kernel_client(self) -> Any:
+        """Connect to the kernel, and wait until it answers."""
+        with self.nb_man.progress.step("wait for the kernel"):
+            return super().start_new_kernel_client()
+
+    def _cleanup_kernel(self) -> None:
+        """End the kernel."""
+        with self.nb_man.progress.step("end the kernel"):
+            provisioner = self.km.provisioner
+            super()._cleanup_kernel()
+            self.nb_man.progress.memory_bytes = getattr(provisioner, "max_rss_bytes", None)
+
+    def execute(self, **kwargs: Any) -> Any:
+        """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller.
+
+        In place of papermill's own, which asks the kernel for its language afterwards: one that hangs never answers.
+        """
+        self.reset_execution_trackers()
+        try:
+            with self.setup_kernel(**kwargs):
+                self.papermill_execute_cells()
+                self.set_widgets_metadata()
+        except KeyboardInterrupt:
+            self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
+        except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
+            if self.nb_man.progress.failure is None:
+                self.nb_man.fail(Failure(DIED, type(error).__name__, str(error)))
+        return self.nb
+
+    def papermill_execute_cells(self) -> None:
+        """Execute the cells in order, up to the first that fails."""
+        with MemoryLimit(getattr(self.km.provisioner, "pid", None), self.memory_bytes) as self._memory:
+            self._execute_in_order()
+
+    def _execute_in_order(self) -> None:
+        """Execute the cells, up to the first that fails."""
+        for index, cell in enumerate(self.nb.cells):
+            self.nb_man.cell_start(cell, index)
+            with self.nb_man.progress.step(_step_of(cell, index)):
+                failure = self._execute_one(cell, index)
+            if failure:
+                self.nb_man.fail(failure)
+            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+            if failure:
+                break
+
+    def _execute_one(self, cell: Any, index: int) -> Failure | None:
+        """Execute a cell and return why it failed, or None."""
+        try:
+            self.execute_cell(cell, index)
+        except CellExecutionError as error:
+            return Failure(FAILED, error.ename, error.evalue, _traceback(cell), index)
+        except CellTimeoutError as error:
+            return Failure(TIMEOUT, "CellTimeoutError", _first_line(error), cell=index)
+        except DeadKernelError:
+            return self._death(index)
+        except KeyboardInterrupt:
+            return Failure(INTERRUPTED, "KeyboardInterrupt", "the run was interrupted", cell=index)
+        return None
+
+    def _death(self, index: int) -> Failure:
+        """Return why the kernel died in a cell."""
+        held, limit = self._memory.exceeded_bytes, self.memory_bytes
+        if held and limit:
+            told = f"the kernel held {held / 1e6:.0f} MB, its limit is {limit / 1e6:.0f} MB"
+            return Failure(DIED, "MemoryLimit", told, cell=index, signal="SIGKILL")
+        if getattr(self.km.provisioner, "server_gone", False):
+            return Failure(DIED, SERVER_GONE, "the fork server of the kernel was killed", cell=index)
+        name, code = self._cause_of_death()
+        return Failure(DIED, "DeadKernelError", _death(name, code), cell=index, signal=name, exit_code=code)
+
+    def _cause_of_death(self) -> tuple[str | None, int | None]:
+        """Return the signal that killed the kernel, or its exit code."""
+        provisioner = self.km.provisioner
+        process = getattr(provisioner, "process", None)
+        code = process.poll() if process is not None else getattr(provisioner, "exit_code", None)
+        if code is not None and code < 0:
+            return signal.Signals(-code).name, None
+        return None, code
+
+
+class _Connection(AsyncKernelClient):
+    """jupyter_client's, which knows that a kernel is ready by what it answers, and waits for nothing else."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until a request is answered on the shell channel, and its status seen on the IOPub channel.
+
+        Raises:
+            RuntimeError: the kernel died, or did not answer within `timeout` seconds.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while not await self._answers(self.kernel_info()):
+            if not await self._async_is_alive():
+                msg = "Kernel died before replying to kernel_info"
+                raise RuntimeError(msg)
+            if time.monotonic() > deadline:
+                msg = f"Kernel didn't respond in {timeout:g} seconds"
+                raise RuntimeError(msg)
+
+    async def _answers(self, request: str) -> bool:
+        """Return whether the kernel answered a kernel_info request on both channels."""
+        with contextlib.suppress(Empty):
+            while (reply := await self.shell_channel.get_msg(timeout=_ANSWER_S))["parent_header"].get("msg_id") != request:
+                pass
+            self._handle_kernel_info_reply(reply)
+            while True:
+                said = await self.iopub_channel.get_msg(timeout=_ECHO_S)
+                if said["parent_header"].get("msg_id") == request and said["content"].get("execution_state") == "idle":
+                    return True
+        return False
+
+
+class _ThisPython(KernelSpecManager):
+    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
+
+    def __init__(self, *, warm: bool):
+        super().__init__()
+        self.warm = warm
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return the kernelspec of that name."""
+        if kernel_name != "python3":
+            return super().get_kernel_spec(kernel_name)
+        return python_spec(warm=self.warm)
+
+
+def _traceback(cell: Any) -> tuple[str, ...]:
+    """Return the traceback of the error output of a cell, without its colours."""
+    lines = next((o.traceback for o in cell.outputs if o.output_type == "error"), ())
+    return tuple(_COLOUR.sub("", line) for line in lines)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _death(name: str | None, code: int | None) -> str:
+    """Return the sentence that says how a kernel ended."""
+    if name:
+        return f"the kernel was killed by {name}"
+    return "the kernel ended" + (f" by itself with exit code {code}" if code is not None else "")
+
+
+def _step_of(cell: Any, index: int) -> str:
+    """Return the name of a cell's step."""
+    kind = " ".join(tags(cell)) if cell.cell_type == "code" else cell.cell_type
+    return f"cell {index:2d} {kind}".rstrip()

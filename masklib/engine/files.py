@@ -1,0 +1,66 @@
+"""Files of a store: written whole or not at all, and what an error of the system is told as."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from masklib.errors import StoreError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        OSError: the disk is full, or the folder not writable; the old content stays and nothing is left behind.
+    """
+    if not is_local(path):
+        path.write_bytes(content)  # one request, which an object store carries out whole or not at all
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # noqa: PTH101 (mkstemp's file is private)
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def is_local(path: Path) -> bool:
+    """Return whether a path of a store is one of this machine's file system, not of an object store."""
+    return isinstance(path, Path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of a store and those above it; an object store needs none."""
+    if is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder under `folder` to the disk."""
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Flush one file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def store_error(what: str, error: Exception) -> StoreError:
+    """Return the error of a store operation, with what the system said."""
+    return StoreError(f"{what}: {reason(error)}.")
+
+
+def reason(error: Exception) -> str:
+    """Return what the system said."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
