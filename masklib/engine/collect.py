@@ -1,17 +1,26 @@
-"""The tables: `runs`, `claims` and `measurements`, rebuilt from the folders of the runs at any time."""
+"""The tables: `runs`, `claims` and `measurements`, rebuilt from the folders of the runs at any time.
+
+What was read of a folder once is kept in `tables/.rows.jsonl` beside the runs, so that the next time only new folders are read.
+That file is never needed: it is made anew if it is damaged, or was made by another version of masklib.
+"""
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from masklib import recording
-from masklib.engine.store import OK, Record, Store, read_record, write_atomically
-from masklib.errors import MasklibError
+from masklib.engine.files import make_folder, reason, write_atomically
+from masklib.engine.identity import source_hash
+from masklib.engine.record import OK, CorruptError, Record, parse_record
+from masklib.engine.store import Content, Store
+from masklib.errors import MasklibError, StoreError
 from masklib.ledger import REFUTED, decide, find_claim, judge
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
@@ -20,8 +29,13 @@ CLAIMS = (
     *("observed", "expected", "tolerance", "deviation", "started"),
 )
 MEASUREMENTS = ("key", "notebook", "name", "value", "unit")
-_INTEGERS = ("parts", "refuted_parts")
-_FLOATS = ("duration_s", "tolerance", "deviation", "value")
+CIRCUMSTANCES = ("keras", "backend", "device", "started")  # of a measurement, after its parameters
+CACHE = ".rows.jsonl"
+_OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
+_DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "duration_s": "Float64"}
+_DTYPES |= dict.fromkeys(("tolerance", "deviation", "value"), "float64")
+_CORRUPT = (MasklibError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_LARGEST = {int: 2**63 - 1, float: 2**53}  # integers that a column of the type holds exactly
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,8 @@ class Tables:
     Attributes:
         runs: a row a run or failed attempt; parameters as `param_<name>`.
         claims: a row a claim and run that ended well; `observed` and `expected` as JSON, of the part that decides.
-        measurements: a row a metric of a run that ended well; parameters as `param_<name>`.
-        unreadable: folders that were set aside, with the reason.
+        measurements: a row a metric of a run that ended well; parameters as `param_<name>`, then Keras, backend and device.
+        unreadable: folders that could not be read and were set aside, with the reason.
     """
 
     runs: pd.DataFrame
@@ -42,7 +56,7 @@ class Tables:
 
     def write(self, folder: Path) -> None:
         """Write each table as Parquet and as CSV, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name in ("runs", "claims", "measurements"):
             frame: pd.DataFrame = getattr(self, name)
             buffer = io.BytesIO()
@@ -51,24 +65,95 @@ class Tables:
             write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
 
 
-def collect(store: Store) -> Tables:
-    """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently."""
-    runs: list[dict[str, Any]] = []
-    claims: list[dict[str, Any]] = []
-    measurements: list[dict[str, Any]] = []
+class Row(NamedTuple):
+    """What the tables need of one folder; as JSON, a line of the cache.
+
+    Attributes:
+        name: of the folder, below the root of the store, and `stamp` to tell whether it is still the same one.
+        run: the values of `RUNS`.
+        parameters: by name; a list as JSON.
+        claims: for each claim, the values of `CLAIMS` that are not those of the run.
+        metrics: name, value and unit of each.
+    """
+
+    name: str
+    stamp: str
+    run: list[Any]
+    parameters: dict[str, Any]
+    claims: list[list[Any]]
+    metrics: list[list[Any]]
+
+
+def collect(store: Store, *, rebuild: bool = False, on_read: Callable[[int, int], None] | None = None) -> Tables:
+    """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently.
+
+    Args:
+        store: of the runs; need not be writable.
+        rebuild: whether to read every folder anew, also those that were read before.
+        on_read: called with the number of folders read and of those to read, after each.
+
+    Returns:
+        The same tables with and without `rebuild`, and in whichever order the runs were made.
+
+    Raises:
+        StoreError: the store cannot be listed.
+    """
+    cache = store.root / "tables" / CACHE
+    entries = store.entries()
+    known = {} if rebuild else _load(cache)
+    rows = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].stamp == e.stamp}
+    new = [entry for entry in entries if entry.name not in rows]
     unreadable: list[str] = []
-    for folder in [*store.runs(), *store.attempts()]:
-        try:
-            record = read_record(folder)
-            records = recording.read(folder) if record.status == OK else []
-            claims += claim_rows(record, records)
-        except (MasklibError, ValueError, KeyError) as error:
-            unreadable.append(f"{store.set_aside(folder)}: {error}")
-            continue
-        runs.append(_run_row(record))
-        measurements += _measurement_rows(record, records)
-    tables = (_frame(runs, RUNS), _frame(claims, CLAIMS), _frame(measurements, MEASUREMENTS))
-    return Tables(*tables, unreadable)
+    for done, content in enumerate(store.contents(new), start=1):
+        row = _read(store, content, unreadable)
+        if row:
+            rows[row.name] = row
+        if on_read:
+            on_read(done, len(new))
+    found = [rows[entry.name] for entry in entries if entry.name in rows]
+    if new or len(known) != len(found):
+        _save(cache, found)
+    return Tables(_runs(found), _claims(found), _measurements(found), unreadable)
+
+
+def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
+    """Return the row of a folder; one that cannot be read is told in `unreadable`, and set aside if it never will be."""
+    folder = store.root / content.entry.name
+    if content.error:
+        unreadable.append(f"{folder}: left where it is, it cannot be read now: {reason(content.error)}.")
+        return None
+    try:
+        return _extract(folder, content)
+    except _CORRUPT as error:
+        unreadable += _set_aside(store, folder, error)
+        return None
+
+
+def _set_aside(store: Store, folder: Path, error: Exception) -> list[str]:
+    """Set a folder aside; return the note that says so, none if the folder is gone."""
+    try:
+        aside = store.set_aside(folder)
+    except StoreError as failure:
+        return [f"{failure} {error}"]
+    return [f"{aside}: {error}"] if aside else []
+
+
+def _extract(folder: Path, content: Content) -> Row:
+    """Return what the tables need of a folder; all else that it holds, such as the cells' source, is dropped here."""
+    if content.record is None:
+        msg = f"{folder} must hold record.json."
+        raise CorruptError(msg)
+    record = parse_record(content.record, folder)
+    lines = content.lines.decode().split("\n") if record.status == OK else []
+    records = [json.loads(line) for line in lines if line]
+    return Row(
+        content.entry.name,
+        content.entry.stamp,
+        run=_run_values(record),
+        parameters={name: json.dumps(value) if isinstance(value, list) else value for name, value in record.parameters.items()},
+        claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
+        metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
+    )
 
 
 def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -110,66 +195,101 @@ def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[
     }
 
 
-def _run_row(record: Record) -> dict[str, Any]:
-    """Return the row of one run."""
+def _run_values(record: Record) -> list[Any]:
+    """Return the values of `RUNS` for one run."""
     error = record.error
-    return {
-        "key": record.key,
-        "notebook": record.notebook,
-        "status": record.status,
-        "launch": record.launch,
-        "started": record.started,
-        "duration_s": record.duration_s,
-        "keras": record.keras,
-        "backend": record.backend,
-        "python": record.inputs["python"],
-        "device": record.inputs["device"],
-        "error": f"{error['ename']}: {error['evalue']}" if error else None,
-        **_parameter_columns(record),
-    }
+    told = f"{error['ename']}: {error['evalue']}" if error else None
+    computer = (record.keras, record.backend, record.inputs["python"], record.inputs["device"])
+    return [record.key, record.notebook, record.status, record.launch, record.started, float(record.duration_s), *computer, told]
 
 
-def _measurement_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each metric of a run."""
-    columns = _parameter_columns(record)
-    return [
-        {
-            "key": record.key,
-            "notebook": record.notebook,
-            "name": r["name"],
-            "value": r["value"],
-            "unit": r["unit"],
-            **columns,
-        }
-        for r in records
-        if r["kind"] == "metric"
-    ]
+def _runs(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the table of the runs."""
+    return pd.concat([_of_runs(rows, RUNS), _parameters(rows)], axis=1)
 
 
-def _parameter_columns(record: Record) -> dict[str, Any]:
-    """Return the parameters as table cells: a list as JSON."""
-    values = record.parameters.items()
-    return {f"param_{name}": json.dumps(value) if isinstance(value, list) else value for name, value in values}
+def _claims(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the table of the claims."""
+    rows, owners = _repeated(rows, [row.claims for row in rows])
+    shared = _of_runs(rows, [name for name in CLAIMS if name in RUNS]).take(owners).reset_index(drop=True)
+    own = _columns(_OF_CLAIM, [claim for row in rows for claim in row.claims])
+    return pd.concat([shared, own], axis=1)[list(CLAIMS)]
 
 
-def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return a table with `columns` first, and every column of one type whatever rows there are."""
-    parameters = sorted({name for row in rows for name in row} - set(columns))
-    frame = pd.DataFrame(rows, columns=pd.Index([*columns, *parameters]))
-    return frame.astype({name: _dtype(name, frame[name]) for name in frame.columns})
+def _measurements(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the table of the measurements."""
+    rows, owners = _repeated(rows, [row.metrics for row in rows])
+    parameters = _parameters(rows)
+    shared = pd.concat([_of_runs(rows, ["key", "notebook", *CIRCUMSTANCES]), parameters], axis=1)
+    own = _columns(("name", "value", "unit"), [metric for row in rows for metric in row.metrics])
+    table = pd.concat([shared.take(owners).reset_index(drop=True), own], axis=1)
+    return table[[*MEASUREMENTS, *parameters, *CIRCUMSTANCES]]
 
 
-def _dtype(name: str, column: "pd.Series[Any]") -> str:
-    """Return the type of a column: that of its values if they agree, else text."""
-    if name in _INTEGERS:
-        return "Int64"
-    if name in _FLOATS:
-        return "Float64" if name == "duration_s" else "float64"
-    if not name.startswith("param_"):
-        return "string"
-    kinds = {type(value) for value in column.dropna()}
+def _repeated(rows: Sequence[Row], items: Sequence[Sequence[Any]]) -> "tuple[list[Row], np.ndarray[Any, np.dtype[np.intp]]]":
+    """Return the rows that have items, and for each item the index of its row among them."""
+    kept = [row for row, of_row in zip(rows, items, strict=True) if of_row]
+    return kept, np.repeat(np.arange(len(kept)), [len(of_row) for of_row in items if of_row])
+
+
+def _of_runs(rows: Sequence[Row], names: Sequence[str]) -> pd.DataFrame:
+    """Return columns of `RUNS`."""
+    places = [RUNS.index(name) for name in names]
+    return _columns(names, [[row.run[place] for place in places] for row in rows])
+
+
+def _columns(names: Sequence[str], values: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Return a table of rows of values, each column of its type whatever rows there are."""
+    columns = {name: [row[place] for row in values] for place, name in enumerate(names)}
+    return pd.DataFrame({name: pd.Series(column, dtype=_DTYPES.get(name, "string")) for name, column in columns.items()})
+
+
+def _parameters(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return a typed column `param_<name>` for each parameter that a row has."""
+    names = sorted({name for row in rows for name in row.parameters})
+    return pd.DataFrame({f"param_{name}": _typed([row.parameters.get(name) for row in rows]) for name in names})
+
+
+def _typed(values: list[Any]) -> "pd.Series[Any]":
+    """Return a column of the type of its values; text where they differ. None is a notebook without the parameter."""
+    dtype = _dtype([value for value in values if value is not None])
+    if dtype == "string":
+        values = [value if value is None else str(value) for value in values]
+    return pd.Series(values, dtype=dtype)
+
+
+def _dtype(values: list[Any]) -> str:
+    """Return the type of a column that holds `values` exactly."""
+    kinds = {type(value) for value in values}
     if kinds == {bool}:
         return "boolean"
-    if kinds == {int}:
-        return "Int64"
-    return "float64" if kinds and kinds <= {int, float} else "string"
+    if not kinds or not kinds <= {int, float}:
+        return "string"
+    kind = float if float in kinds else int
+    if any(abs(value) > _LARGEST[kind] for value in values if isinstance(value, int)):
+        return "string"
+    return "float64" if kind is float else "Int64"
+
+
+def _load(cache: Path) -> dict[str, Row]:
+    """Return the rows of the cache by the folder's name; {} if it is missing, damaged, or of another version of masklib."""
+    try:
+        header, _, body = cache.read_bytes().partition(b"\n")
+        if json.loads(header) != _header(body):
+            return {}
+        return {row.name: row for row in (Row(*json.loads(line)) for line in body.splitlines())}
+    except Exception:  # whatever it is, the rows can be read anew
+        return {}
+
+
+def _save(cache: Path, rows: Iterable[Row]) -> None:
+    """Write the cache; where the store is not writable, there is none."""
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    with suppress(Exception):  # read-only, full, or out of reach: the tables are right without it
+        make_folder(cache.parent)
+        write_atomically(cache, json.dumps(_header(body)).encode() + b"\n" + body)
+
+
+def _header(body: bytes) -> dict[str, Any]:
+    """Return the first line of the cache: what its rows were made by, and a sum that shows damage."""
+    return {"source": source_hash(), "crc32": zlib.crc32(body)}

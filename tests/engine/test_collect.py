@@ -1,6 +1,9 @@
 """The tables are what the folders of the runs say, judged anew each time."""
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from masklib.engine import collect as module
 from masklib.engine.collect import Tables, collect
-from masklib.engine.store import FAILED, OK, Record, Store
+from masklib.engine.store import FAILED, OK, Content, Record, Store
 
 INPUTS = {
     "parameters": {"seed": ["int", 0], "cell": ["str", "gru"], "rate": ["float", 0.5], "lengths": ["list", [1, 2]]},
@@ -122,3 +126,200 @@ def test_what_cannot_be_read_is_set_aside_and_told_and_the_rest_collected(store:
     assert len(tables.unreadable) == 1
     assert "corrupt" in tables.unreadable[0]
     assert not bad.exists()
+
+
+def keyed(letter: str, **parameters: Any) -> Record:
+    """The record of another run, with other parameters."""
+    typed = {name: [type(value).__name__, value] for name, value in parameters.items()}
+    return replace(RECORD, key=letter * 64, inputs={**INPUTS, "parameters": typed or INPUTS["parameters"]})
+
+
+def read_by(store: Store, **options: Any) -> tuple[Tables, int]:
+    """The tables, and how many folders were read for them."""
+    reads = []
+    tables = collect(store, on_read=lambda done, total: reads.append((done, total)), **options)
+    assert reads == [(done, len(reads)) for done in range(1, len(reads) + 1)]
+    return tables, len(reads)
+
+
+def test_tables_made_step_by_step_equal_rebuilt_ones(store: Store):
+    folders = [publish(store, LINES, keyed(letter)) for letter in "abc"]
+    assert read_by(store)[1] == 3
+
+    publish(store, LINES[:1], keyed("d", seed=1))
+    publish(store, LINES, replace(RECORD, status=FAILED, error={"ename": "E", "evalue": "x"}))
+    shutil.rmtree(folders[0])
+    store.set_aside(folders[1])
+    tables, n_read = read_by(store)
+    assert n_read == 2
+    assert tables.runs["key"].str[0].to_list() == ["c", "d", "a"]
+
+    rebuilt, n_read = read_by(store, rebuild=True)
+    assert n_read == 3
+    assert_equal(tables, rebuilt)
+    assert_equal(read_by(store)[0], rebuilt)
+    assert read_by(store)[1] == 0
+
+
+def test_nothing_is_written_if_nothing_is_new(store: Store):
+    publish(store, LINES)
+    collect(store)
+    cache = store.root / "tables" / ".rows.jsonl"
+    before = cache.stat().st_ino
+    collect(store)
+    assert cache.stat().st_ino == before
+
+
+def test_a_run_that_was_published_again_is_read_again(store: Store):
+    folder = publish(store, LINES)
+    collect(store)
+    shutil.move(folder, store.root.parent / "elsewhere")
+    publish(store, LINES[:2])
+    assert collect(store).claims["claim"].to_list() == ["emb-1"]
+
+
+@pytest.mark.parametrize("file", ["record.json", "records.jsonl"])
+def test_a_run_that_was_damaged_later_is_set_aside(store: Store, file: str):
+    folder = publish(store, LINES)
+    collect(store)
+    (folder / file).write_text("{")
+    tables = collect(store)
+    assert (len(tables.runs), len(tables.unreadable), folder.exists()) == (0, 1, False)
+
+
+def test_another_version_of_masklib_reads_every_run_anew(store: Store, monkeypatch: pytest.MonkeyPatch):
+    publish(store, LINES)
+    collect(store)
+    monkeypatch.setattr(module, "source_hash", lambda: "another")
+    assert read_by(store)[1] == 1
+    assert read_by(store)[1] == 0
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-9], lambda b: b.replace(b"gru", b"lru"), lambda b: b"\xff" + b])
+def test_a_damaged_cache_is_made_anew(store: Store, damage: Any):
+    publish(store, LINES)
+    expected = collect(store)
+    cache = store.root / "tables" / ".rows.jsonl"
+    cache.write_bytes(damage(cache.read_bytes()))
+
+    tables, n_read = read_by(store)
+
+    assert n_read == 1
+    assert_equal(tables, expected)
+    assert read_by(store)[1] == 0
+
+
+def test_the_cache_does_not_hold_the_source_of_the_notebooks(store: Store):
+    publish(store, LINES, replace(RECORD, inputs={**INPUTS, "cells": [["the source", []]]}))
+    collect(store)
+    assert b"the source" not in (store.root / "tables" / ".rows.jsonl").read_bytes()
+
+
+def test_a_store_that_cannot_be_written_is_collected(store: Store, monkeypatch: pytest.MonkeyPatch):
+    publish(store, LINES)
+    (publish(store, LINES, keyed("b")) / "records.jsonl").write_text("{")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(module, "write_atomically", refuse)
+    tables = collect(store)
+
+    assert tables.runs["key"].to_list() == [RECORD.key]
+    assert len(tables.unreadable) == 1
+    assert "cannot be set aside: Read-only file system" in tables.unreadable[0]
+    assert not (store.root / "tables" / ".rows.jsonl").exists()
+
+
+def test_a_run_that_cannot_be_read_now_stays_where_it_is_and_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+    folder = publish(store, LINES)
+    publish(store, LINES, keyed("b"))
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    contents = store.contents
+
+    def fail_once(entries: Any) -> Any:
+        return (Content(c.entry, error=error) if c.entry.name.endswith(RECORD.key) else c for c in contents(entries))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "contents", fail_once)
+        tables = collect(store)
+
+    assert tables.runs["key"].to_list() == ["b" * 64]
+    assert "left where it is, it cannot be read now: Input/output error" in tables.unreadable[0]
+    assert folder.exists()
+    assert len(collect(store).runs) == 2
+
+
+def test_a_run_that_is_gone_by_the_time_it_is_read_is_no_error(store: Store, monkeypatch: pytest.MonkeyPatch):
+    folder = publish(store, LINES)
+    entries = store.entries()
+    shutil.rmtree(folder)
+    monkeypatch.setattr(store, "entries", lambda: entries)
+    tables = collect(store)
+    assert (len(tables.runs), tables.unreadable) == (0, [])
+
+
+def test_a_last_line_that_was_cut_off_is_not_dropped_silently(store: Store):
+    folder = publish(store, LINES)
+    content = (folder / "records.jsonl").read_bytes()
+    (folder / "records.jsonl").write_bytes(content[:-20])
+    assert len(collect(store).unreadable) == 1
+
+
+def test_a_line_may_hold_what_only_unicode_takes_for_a_line_break(store: Store):
+    folder = publish(store, [])
+    line = json.dumps({"kind": "metric", "name": "a\u2028b", "value": 1.0, "unit": ""}, ensure_ascii=False)
+    (folder / "records.jsonl").write_text(line + "\n")
+    assert collect(store).measurements["name"].to_list() == ["a\u2028b"]
+
+
+VALUES: dict[str, list[Any]] = {
+    "agree": [1, 2, 3],
+    "missing": [1, None, 3],
+    "floats": [1, 2.5, 3],
+    "nan": [0.5, float("nan"), 1.5],
+    "flags": [True, None, False],
+    "differ": [1, "1", True],
+    "lists": [[1, 2], None, []],
+    "huge": [1, 2**70, 3],
+    "inexact": [2**53 + 1, 0.5, 1.0],
+}
+TYPES = {
+    "agree": ("Int64", [1, 2, 3]),
+    "missing": ("Int64", [1, pd.NA, 3]),
+    "floats": ("float64", [1.0, 2.5, 3.0]),
+    "nan": ("float64", [0.5, float("nan"), 1.5]),
+    "flags": ("boolean", [True, pd.NA, False]),
+    "differ": ("string", ["1", "1", "True"]),
+    "lists": ("string", ["[1, 2]", pd.NA, "[]"]),
+    "huge": ("string", ["1", str(2**70), "3"]),
+    "inexact": ("string", [str(2**53 + 1), "0.5", "1.0"]),
+}
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_column_has_one_type_that_holds_its_values_in_whatever_order_they_came(
+    store: Store, order: list[int], one_by_one: bool
+):
+    for index in order:
+        given = {name: values[index] for name, values in VALUES.items() if values[index] is not None}
+        publish(store, LINES[:1], keyed("abc"[index], **given))
+        if one_by_one:
+            collect(store)
+    tables = collect(store)
+
+    for table in (tables.runs, tables.measurements):
+        for name, (dtype, values) in TYPES.items():
+            pd.testing.assert_series_equal(table[f"param_{name}"], pd.Series(values, dtype=dtype), check_names=False)
+
+
+def test_a_measurement_says_on_what_it_was_made(store: Store):
+    publish(store, LINES)
+    table = collect(store).measurements
+    parameters = ["param_cell", "param_lengths", "param_rate", "param_seed"]
+    circumstances = {"keras": "3.15.1", "backend": "tensorflow", "device": "cpu", "started": RECORD.started}
+
+    assert list(table) == ["key", "notebook", "name", "value", "unit", *parameters, *circumstances]
+    assert table.loc[0, list(circumstances)].to_dict() == circumstances
