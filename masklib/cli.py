@@ -53,6 +53,22 @@ runs_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _split_grid(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the name and the values of each -g."""
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            msg = f"must be NAME=VALUES, such as seed=0:20, got {text!r}."
+            raise click.BadParameter(msg)
+    return [(name, values) for name, _, values in (text.partition("=") for text in given)]
+
+
+def _read_bytes(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """Return a size in bytes."""
+    from masklib.sweep_view import parse_bytes
+
+    return None if text is None else parse_bytes(text)
+
+
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the time limits of a run."""
     for name, default, what in (("--cell-timeout", 600.0, "one cell"), ("--timeout", 3600.0, "a whole notebook")):
@@ -109,6 +125,33 @@ def run(notebook: str, pairs: tuple[tuple[str, str], ...], timeout: float, cell_
     else:
         click.echo(result.folder)
     _exit_unless(result.record.status == "ok")
+
+
+@main.command(short_help="Execute a notebook for every combination of parameters.")
+@click.argument("source", metavar="NOTEBOOK|SPEC")
+@click.option(
+    "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
+)
+@click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
+@click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@click.option("--fail-fast", is_flag=True, help="Start no run any more once one failed.")
+@click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and what is there of it; execute nothing.")
+@limit_options
+@runs_option
+@json_option
+def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **options: Any) -> None:
+    """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
+
+    The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
+    --retry failed. Ctrl-C lets the running ones end; twice interrupts them. Exit status 1 if a point has no run that ended well.
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+    """
+    from masklib import sweep_view
+
+    _exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, **options))
 
 
 @main.command(short_help="Execute the suite and compare its verdicts.")

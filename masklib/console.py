@@ -2,15 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from masklib.engine.run import Plan
+    from masklib.engine.sweep import Outcome
 
 HEARTBEAT_S = 10.0
 COLOURS = {"holds": "green", "ok": "green", "refuted": "yellow", "open": "dim"}
@@ -73,6 +78,107 @@ class Tracker:
             log.print(f"{self.title}: {self.state}, {self.elapsed_s:.0f} s", markup=False)
             if self._ended.wait(HEARTBEAT_S):
                 return
+
+
+class SweepTracker:
+    """Shows a sweep: a `masklib.engine.sweep.Listener`.
+
+    On a terminal, counts, the time left and a line for each run that is executed, all moving; elsewhere a line for each run
+    that ended, and one if none did for `HEARTBEAT_S` seconds.
+
+    Args:
+        labels: how a point is called, by key.
+    """
+
+    def __init__(self, labels: Mapping[str, str]):
+        self._labels = labels
+        self._total = self._known = 0
+        self._ended: list[Outcome] = []
+        self._running: dict[str, tuple[str, float]] = {}  # by key: what it is at, and since when it runs
+        self._news = threading.Event()
+        self._over = False
+
+    def on_begin(self, known: "Sequence[Outcome]", todo: "Sequence[Plan]") -> None:
+        """Say how much there is and how much is left."""
+        self._total, self._known = len(todo), len(known)
+        failed = sum(outcome.status != "ok" for outcome in known)
+        before = f"{len(known) - failed} already there, " + (f"{failed} failed before, " if failed else "")
+        _say(f"{len(known) + len(todo)} points: {before}{len(todo)} to run.")
+
+    def on_event(self, plan: "Plan", event: Mapping[str, Any]) -> None:
+        """Take note of the cell at which a run is."""
+        state = f"cell {event['done'] + 1}/{event['total']}" if event["event"] == "cell" else "starting a kernel"
+        since = self._running[plan.key][1] if plan.key in self._running else time.monotonic()
+        self._running[plan.key] = (state, since)
+
+    def on_outcome(self, outcome: "Outcome") -> None:
+        """Say what became of a run; on a terminal only if it did not end well."""
+        self._running.pop(outcome.plan.key, None)
+        self._ended.append(outcome)
+        self._news.set()
+        if outcome.status == "not run" or (log.is_terminal and outcome.status == "ok"):
+            return
+        took = f" in {outcome.record.duration_s:.1f} s" if outcome.record and not outcome.cached else ""
+        position = f"[{len(self._ended):{len(str(self._total))}}/{self._total}]"
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        _say(f"{position} {self._labels[outcome.plan.key]}: {outcome.state}{took}{reason}")
+
+    def on_stop(self, *, now: bool) -> None:
+        """Say what a stop does, and what another would."""
+        if now:
+            _say("Stopping: the runs that are executed are interrupted.")
+        else:
+            _say(f"Stopping: no more runs start, {len(self._running)} running ones go on to their end; again to stop now.")
+
+    @contextmanager
+    def shown(self) -> Iterator["SweepTracker"]:
+        """Show the sweep until this context ends."""
+        if log.is_terminal:
+            with Live(console=log, get_renderable=self._lines, refresh_per_second=4, transient=True):
+                yield self
+            return
+        beat = threading.Thread(target=self._beat, daemon=True)
+        beat.start()
+        try:
+            yield self
+        finally:
+            self._over = True
+            self._news.set()
+            beat.join()
+
+    def _summary(self) -> str:
+        """Return how far the sweep is, in a line."""
+        failed = sum(outcome.status != "ok" for outcome in self._ended)
+        counts = f"{len(self._ended) - failed} done, {self._known} skipped, {failed} failed, {len(self._running)} running"
+        return f"{len(self._ended)}/{self._total}: {counts}{self._time_left()}"
+
+    def _time_left(self) -> str:
+        """Return the time that is left, from the runs that ended and the number that run side by side; "" before the first."""
+        durations = [outcome.record.duration_s for outcome in list(self._ended) if outcome.record and not outcome.cached]
+        if not durations or not self._running:
+            return ""
+        mean = sum(durations) / len(durations)
+        seconds = mean * (self._total - len(self._ended)) / len(self._running)
+        return f", about {timedelta(seconds=round(seconds))} left"
+
+    def _lines(self) -> Group:
+        """Return the moving lines."""
+        now = time.monotonic()
+        runs = [f"  {self._labels[key]}: {state}, {now - since:.0f} s" for key, (state, since) in list(self._running.items())]
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in [self._summary(), *runs]))
+
+    def _beat(self) -> None:
+        """Print a line whenever no run ended for `HEARTBEAT_S` seconds."""
+        while not self._over:
+            self._news.clear()
+            if not self._news.wait(HEARTBEAT_S):
+                at = "; ".join(f"{self._labels[key]} at {state}" for key, (state, _) in list(self._running.items()))
+                _say(f"{self._summary()}" + (f" ({at})" if at else ""))
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr as it is, at any width."""
+    log.print(Text(line), soft_wrap=True)
 
 
 def coloured(word: str) -> Text:

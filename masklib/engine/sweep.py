@@ -1,0 +1,386 @@
+"""A sweep: many runs, those that are missing executed side by side.
+
+What the store has is not executed again: runs that ended well, and, unless asked for, attempts that failed. So the same sweep
+once more goes on where it was left. Any number of sweeps may share a store; each run is executed by one of them.
+"""
+
+import queue
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from masklib.engine import worker
+from masklib.engine.grid import Values, plan_sweep
+from masklib.engine.pool import Executor, LocalPool, available_cores
+from masklib.engine.run import Plan
+from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, open_store, read_record
+from masklib.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ERROR, NOT_RUN = "error", "not run"
+BUSY_S = 0.5  # between two looks at runs that another process is at
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one point.
+
+    Attributes:
+        plan: the point.
+        status: that of the run; "error" if it could not be executed at all, "not run" if the sweep was stopped before.
+        cached: whether it was in the store already.
+        folder: of the run, or of the evidence of the failed attempt; None where there is none.
+        record: of the run; None where there is none, or it was not read.
+        reason: why the status is not "ok"; "" where it is.
+    """
+
+    plan: Plan
+    status: str
+    cached: bool = False
+    folder: Path | str | None = None
+    record: Record | None = None
+    reason: str = ""
+
+    @property
+    def state(self) -> str:
+        """The status, with what was there before told apart."""
+        if not self.cached:
+            return self.status
+        return "already there" if self.status == OK else f"{self.status} before"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What became of a sweep.
+
+    Attributes:
+        outcomes: of every point, in the order of the plan.
+    """
+
+    outcomes: list[Outcome]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every point has a run that ended well."""
+        return all(outcome.status == OK for outcome in self.outcomes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many points have each state."""
+        return dict(Counter(outcome.state for outcome in self.outcomes))
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The points that were to run and have no run that ended well."""
+        return [outcome for outcome in self.outcomes if outcome.status not in (OK, NOT_RUN)]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a table: a row a point, in the order of the plan.
+
+        Returns:
+            DataFrame with columns key, notebook, status, cached, duration_s (NaN where it was not executed now), reason,
+            folder, and `param_<name>` for each parameter.
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "key": outcome.plan.key,
+                "notebook": outcome.plan.notebook.name,
+                "status": outcome.status,
+                "cached": outcome.cached,
+                "duration_s": outcome.record.duration_s if outcome.record and not outcome.cached else float("nan"),
+                "reason": outcome.reason,
+                "folder": str(outcome.folder or ""),
+                **{f"param_{name}": value for name, value in outcome.plan.parameters.items()},
+            }
+            for outcome in self.outcomes
+        ]
+        return pd.DataFrame(rows)
+
+
+class Listener(Protocol):
+    """What is told of a sweep, all in the thread that runs it."""
+
+    def on_begin(self, known: Sequence[Outcome], todo: Sequence[Plan]) -> None:
+        """Take note of what the store has and what is to be executed."""
+        return
+
+    def on_event(self, plan: Plan, event: dict[str, Any]) -> None:
+        """Take note of how far a run is; see `masklib.engine.worker`."""
+        return
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Take note of a point that is settled."""
+        return
+
+    def on_stop(self, *, now: bool) -> None:
+        """Take note that the user stops the sweep: no run starts any more; `now`: those that run are interrupted."""
+        return
+
+
+class _Silent(Listener):
+    """Tells nobody."""
+
+
+def sweep(
+    source: str | Path,
+    grid: Values = (),
+    fixed: Values = (),
+    lists: Values = (),
+    *,
+    runs: str | Path = "runs",
+    **options: Any,
+) -> SweepResult:
+    """Execute every combination of a notebook's parameters, side by side, and return what became of each.
+
+    Args:
+        source: a notebook (path, or name in the suite), or a spec (path, or name in `runs/specs`).
+        grid: parameter -> its values, as a list or as text (`"0:20"`); every combination is a run.
+        fixed: parameter -> its one value.
+        lists: parameter -> its values; those of all names advance together.
+        runs: the store, a folder or a URL.
+        **options: of `run_sweep`.
+
+    Returns:
+        SweepResult: an outcome for each point.
+
+    Raises:
+        ParameterError, NotebookError: before anything runs; all problems at once.
+        StoreError: the store cannot be used.
+    """
+    return run_sweep(plan_sweep(source, grid, fixed, lists).plans, open_store(str(runs)), **options)
+
+
+def run_sweep(
+    plans: Iterable[Plan],
+    store: Store,
+    *,
+    jobs: int | None = None,
+    retry: bool = False,
+    fail_fast: bool = False,
+    listener: Listener | None = None,
+    executor: Executor | None = None,
+    **limits: Any,
+) -> SweepResult:
+    """Execute the plans whose runs the store does not have.
+
+    In the main thread Ctrl-C and SIGTERM stop it: once, runs that have begun go on to their end; twice, they are interrupted;
+    a third time everything is ended at once.
+
+    Args:
+        plans: from `masklib.engine.grid.plan_sweep`.
+        store: where runs are looked up and published.
+        jobs: runs at once; as many as there are cores by default, never more than there are runs.
+        retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
+        fail_fast: whether no run starts any more once one failed.
+        listener: told of the progress.
+        executor: executes in place of a pool of `jobs` workers on this machine; it is closed at the end.
+        **limits: of `masklib.engine.run.execute_plan`: `timeout`, `cell_timeout`, `memory_bytes`.
+
+    Returns:
+        SweepResult: an outcome for each plan, in their order.
+    """
+    plans = list(plans)
+    store.recover()
+    before = look_up(plans, store)
+    known = {key: outcome for key, outcome in before.items() if outcome.status == OK or not retry}
+    todo = list({plan.key: plan for plan in plans if plan.key not in known}.values())
+    listener = listener or _Silent()
+    listener.on_begin(list(known.values()), todo)
+    found: dict[str, Outcome] = {}
+    if todo:
+        driver = _Driver(store, listener, before, fail_fast=fail_fast, options={**limits, "warm": len(todo) > 1})
+        with _on_signal(driver.stop), closing(executor or _pool(todo, jobs)) as where:
+            driver.run(todo, where)
+        store.recover()
+        found = {key: _with_evidence(outcome, store) for key, outcome in driver.outcomes.items()}
+    outcomes = known | found
+    return SweepResult([outcomes[plan.key] for plan in plans])
+
+
+def look_up(plans: Iterable[Plan], store: Store) -> dict[str, Outcome]:
+    """Return, by key, what the store has of the plans: runs that ended well, and failed attempts but interrupted ones."""
+    plans = list(plans)
+    names = {plan.notebook.name for plan in plans}
+    keys = {name: store.keys(name) for name in names}
+    attempts = {name: store.attempts_of(name) for name in names}
+    found: dict[str, Outcome] = {}
+    for plan in plans:
+        name, key = plan.notebook.name, plan.key
+        if key in keys[name]:
+            found[key] = Outcome(plan, OK, cached=True, folder=store.folder(name, key))
+        elif key in attempts[name]:
+            outcome = _of_attempt(plan, attempts[name][key])
+            if outcome and outcome.status in (FAILED, TIMEOUT, DIED):
+                found[key] = replace(outcome, cached=True)
+    return found
+
+
+class _Driver:
+    """Gives jobs to an executor and settles their answers; all of it in one thread, which is told through one inbox."""
+
+    def __init__(self, store: Store, listener: Listener, before: dict[str, Outcome], *, fail_fast: bool, options: dict[str, Any]):
+        self.outcomes: dict[str, Outcome] = {}
+        self._store = store
+        self._listener = listener
+        self._before = before
+        self._fail_fast = fail_fast
+        self._options = options
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._futures: set[Future[worker.Answer]] = set()
+        self._busy: list[Plan] = []
+        self._sources: dict[int, str] = {}  # by id of the notebook
+        self._stops = 0
+        self._ending = False
+
+    def stop(self) -> None:
+        """Ask for a stop; may be called from a signal handler."""
+        self._inbox.put(self._stop)
+
+    def run(self, plans: Iterable[Plan], executor: Executor) -> None:
+        """Execute plans until each is settled."""
+        self._executor = executor
+        for plan in plans:
+            self._submit(plan)
+        while self._futures or self._busy:
+            try:
+                self._inbox.get(timeout=None if self._futures else BUSY_S)()
+            except queue.Empty:
+                self._look_again()
+
+    def _submit(self, plan: Plan) -> None:
+        """Give a plan to the executor."""
+        job = worker.make_job(plan, self._source_of(plan), str(self._store.root), **self._options)
+        future = self._executor.submit(job, lambda event: self._inbox.put(partial(self._listener.on_event, plan, event)))
+        self._futures.add(future)
+        future.add_done_callback(lambda done: self._inbox.put(partial(self._take, plan, done)))
+
+    def _source_of(self, plan: Plan) -> str:
+        """Return the notebook of a plan as text, made once for all its plans."""
+        import nbformat
+
+        if id(plan.notebook) not in self._sources:
+            self._sources[id(plan.notebook)] = nbformat.writes(plan.notebook.node)
+        return self._sources[id(plan.notebook)]
+
+    def _take(self, plan: Plan, future: "Future[worker.Answer]") -> None:
+        """Settle a plan by the answer to its job, or put it back if another process is at it."""
+        self._futures.discard(future)
+        if future.cancelled():
+            self._settle(Outcome(plan, NOT_RUN, reason="the sweep was stopped before"))
+            return
+        answer = _answer_of(future)
+        if answer["outcome"] == worker.BUSY:
+            self._busy.append(plan)
+        elif answer["outcome"] == worker.RUN:
+            record = Record(**answer["record"])
+            cached, folder = answer["cached"], answer["folder"]
+            self._settle(Outcome(plan, record.status, cached, folder, record, _reason(record)))
+        else:
+            self._settle(Outcome(plan, answer["outcome"], reason=answer.get("reason", "the run was interrupted")))
+        if self._ending:
+            self._give_up_busy()
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Take note of an outcome."""
+        self.outcomes[outcome.plan.key] = outcome
+        self._listener.on_outcome(outcome)
+        if self._fail_fast and outcome.status != OK:
+            self._end()
+
+    def _look_again(self) -> None:
+        """Settle the plans that another process was at by what it made of them; try those that it left."""
+        found = look_up(self._busy, self._store)
+        busy, self._busy = self._busy, []
+        for plan in busy:
+            outcome = found.get(plan.key)
+            if outcome is None or outcome == self._before.get(plan.key):
+                self._submit(plan)
+            else:
+                self._settle(outcome)
+
+    def _stop(self) -> None:
+        """Do what the user asks for: the first time, start no run; the second, interrupt; the third, give up."""
+        self._stops += 1
+        self._listener.on_stop(now=self._stops > 1)
+        self._end()
+        if self._stops == 2:
+            self._executor.interrupt()
+        elif self._stops > 2:
+            raise KeyboardInterrupt
+
+    def _end(self) -> None:
+        """Let no run start any more."""
+        if not self._ending:
+            self._ending = True
+            for future in list(self._futures):
+                future.cancel()
+            self._give_up_busy()
+
+    def _give_up_busy(self) -> None:
+        """Settle the plans that another process is at as not run."""
+        busy, self._busy = self._busy, []
+        for plan in busy:
+            self._settle(Outcome(plan, NOT_RUN, reason="another process is at it, and the sweep was stopped"))
+
+
+@contextmanager
+def _on_signal(act: Callable[[], None]) -> Iterator[None]:
+    """Within this context Ctrl-C and SIGTERM call `act`; they reach the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, lambda number, frame: act()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
+    """Return the pool of this machine; a single run is not worth a fork server."""
+    settings = {tuple(plan.settings.items()): plan.settings for plan in plans} if len(plans) > 1 else {}
+    return LocalPool(min(jobs or available_cores(), len(plans)), settings.values())
+
+
+def _answer_of(future: "Future[worker.Answer]") -> worker.Answer:
+    """Return the answer of a future; an exception of the executor is one too."""
+    error = future.exception()
+    return {"outcome": ERROR, "reason": f"{type(error).__name__}: {error}"} if error else future.result()
+
+
+def _of_attempt(plan: Plan, folder: Path) -> Outcome | None:
+    """Return what became of a failed attempt; None if its record cannot be read."""
+    try:
+        record = read_record(folder)
+    except StoreError:
+        return None
+    return Outcome(plan, record.status, folder=folder, record=record, reason=_reason(record))
+
+
+def _with_evidence(outcome: Outcome, store: Store) -> Outcome:
+    """Return an outcome with the folder of its attempt, where the worker died before it could tell."""
+    if outcome.folder is not None or outcome.status not in (DIED, INTERRUPTED):
+        return outcome
+    return replace(outcome, folder=store.attempts_of(outcome.plan.notebook.name).get(outcome.plan.key))
+
+
+def _reason(record: Record) -> str:
+    """Return why a run did not end well, in a line; "" if it did."""
+    error = record.error
+    if not error:
+        return ""
+    where = "" if error.get("cell") is None else f" in cell {error['cell']}"
+    return f"{error['ename']}{where}: {error['evalue']}"

@@ -1,0 +1,271 @@
+"""A worker: a process that executes one run after another, each told by a line of JSON and answered by one.
+
+`python -m masklib.engine.worker` reads jobs from its stdin; `Worker` is the other end. A job holds all that a run follows from,
+so that a worker can be on another machine, and is refused where the worker would make another run of it. While it runs, lines
+`{"event": "start"}` and `{"event": "cell", "done": 3, "total": 9}` tell how far it is. The answer has an `outcome`: "run" with
+the `record`, the `folder` and whether it was `cached`; "busy", another process is at that run; "interrupted"; "died" or "error"
+with a `reason`.
+
+A worker ends when its stdin closes, in the middle of a run too: then whoever started it is gone.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from masklib.engine.progress import Progress, terminate_as_interrupt
+from masklib.errors import MasklibError, RunError
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+OnEvent = Callable[[dict[str, Any]], None]
+
+RUN, BUSY, STOPPED, LOST, ERROR = "run", "busy", "interrupted", "died", "error"
+TRIES = 2  # of a run whose worker dies
+END_S = 5.0  # then a worker that was asked to end is killed
+_OPAQUE = ("cells", "masklib", "parameters")  # parts of an identity too long to show
+
+
+class Worker:
+    """The end of a worker that gives it jobs: one at a time.
+
+    Args:
+        environment: variables that the process has besides those of this one.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None):
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[str] | None = None
+        self._log: IO[bytes] | None = None
+        self._in_use = threading.Lock()
+        self._ending = False
+
+    def start(self) -> None:
+        """Start the process, unless it is there; it gets ready while the caller goes on."""
+        if self._process is not None:
+            return
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _bury)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "masklib.engine.worker"],
+            env={**os.environ, **self._environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the driver only
+        )
+
+    def execute(self, job: Job, on_event: OnEvent = lambda event: None) -> Answer:
+        """Execute a job and return the answer; where the process dies, another one tries once more.
+
+        Args:
+            job: from `make_job`.
+            on_event: called, in this thread, with each event.
+        """
+        reason = ""
+        with self._in_use:
+            for _ in range(TRIES):
+                if self._ending:
+                    return {"outcome": STOPPED}
+                self.start()
+                answer = self._ask(job, on_event)
+                if answer is not None:
+                    return answer
+                reason = self._bury()
+        return {"outcome": STOPPED} if self._ending else {"outcome": LOST, "reason": reason}
+
+    def interrupt(self) -> None:
+        """End the run that is executed, which is then recorded as interrupted; the worker takes no more."""
+        self._ending = True
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        self._ending = True
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        with self._in_use:
+            if self._process is not None:
+                self._bury()
+
+    def _ask(self, job: Job, on_event: OnEvent) -> Answer | None:
+        """Give the process a job and return its answer; None if it dies."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):  # it is gone, or `close` was called
+            return None
+        for line in self._process.stdout:
+            if not line.endswith("\n"):
+                break
+            message: dict[str, Any] = json.loads(line)
+            if "event" not in message:
+                return message
+            on_event(message)
+        return None
+
+    def _bury(self) -> str:
+        """Wait for the end of the process, let go of it, and return how it came."""
+        process, log = self._process, self._log
+        assert process is not None
+        assert log is not None
+        self._process = self._log = None
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr] # both are pipes
+        try:
+            code = process.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        with log:
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip().splitlines()[-3:]
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return " ".join([f"the process that drove the run {how}", *said])
+
+
+def make_job(plan: Any, source: str, store: str, **options: Any) -> Job:
+    """Return a run as plain JSON values.
+
+    Args:
+        plan: a `masklib.engine.run.Plan`.
+        source: its notebook as the text of an .ipynb file.
+        store: the URL of the store.
+        **options: of `masklib.engine.run.execute_plan`.
+    """
+    return {
+        "notebook": plan.notebook.name,
+        "source": source,
+        "parameters": plan.parameters,
+        "settings": plan.settings,
+        "inputs": plan.inputs,
+        "key": plan.key,
+        "store": store,
+        "options": options,
+    }
+
+
+def perform(job: Job, on_event: OnEvent) -> Answer:
+    """Execute a job in this process.
+
+    Raises:
+        RunError: this process would make another run of it.
+        MasklibError: as `masklib.engine.run.execute_plan`.
+    """
+    from masklib.engine.run import execute_plan, plan_run
+    from masklib.engine.store import open_store
+
+    plan = plan_run(_read(job["notebook"], job["source"]), job["parameters"], job["settings"])
+    if plan.key != job["key"]:
+        msg = (
+            "A run must be executed by what it was planned with, this worker differs in "
+            f"{'; '.join(differences(job['inputs'], plan.inputs))}. Give it the same, or start the sweep again."
+        )
+        raise RunError(msg)
+    on_event({"event": "start"})
+    progress = Progress(lambda done, total: on_event({"event": "cell", "done": done, "total": total}))
+    result = execute_plan(plan, open_store(job["store"]), wait=False, progress=progress, **job["options"])
+    if result is None:
+        return {"outcome": BUSY}
+    return {"outcome": RUN, "record": asdict(result.record), "folder": str(result.folder), "cached": result.cached}
+
+
+def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Return in what two identities differ, a few words each."""
+    told = []
+    for name in sorted({*planned, *found}):
+        ours, theirs = found.get(name), planned.get(name)
+        if ours == theirs:
+            continue
+        if name in _OPAQUE:
+            told.append(name)
+        elif isinstance(ours, dict) and isinstance(theirs, dict):
+            told += [f"{name}: {part}" for part in differences(theirs, ours)]
+        else:
+            told.append(f"{name} ({ours} here, {theirs} in the plan)")
+    return told
+
+
+@lru_cache(maxsize=8)
+def _read(name: str, source: str) -> Any:
+    """Return the notebook of that name and text."""
+    import nbformat
+
+    from masklib.engine.notebooks import Notebook
+
+    return Notebook(name, Path(name), nbformat.reads(source, as_version=4))
+
+
+def _answer(job: Job, on_event: OnEvent) -> Answer:
+    """Execute a job and return the answer, whatever happens."""
+    try:
+        with terminate_as_interrupt():
+            return perform(job, on_event)
+    except KeyboardInterrupt:
+        return {"outcome": STOPPED}
+    except MasklibError as error:
+        return {"outcome": ERROR, "reason": str(error)}
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return {"outcome": ERROR, "reason": f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"}
+
+
+def _receive(source: IO[str], inbox: "queue.SimpleQueue[Job | None]", idle: threading.Event) -> None:
+    """Pass jobs on; when the driver is gone, end this process: at once if it is at a run, which then counts as interrupted."""
+    for line in source:
+        idle.clear()
+        inbox.put(json.loads(line))
+    if not idle.is_set():
+        os._exit(1)
+    inbox.put(None)
+
+
+def _take(descriptor: int, mode: str, replacement: int) -> IO[str]:
+    """Return the stream at a descriptor, and put another in its place, so that nothing else reads or writes it."""
+    stream = os.fdopen(os.dup(descriptor), mode)
+    os.dup2(replacement, descriptor)
+    return stream
+
+
+def main() -> None:
+    """Execute jobs until stdin closes."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    jobs, answers = _take(0, "r", nothing), _take(1, "w", 2)
+
+    def tell(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=answers, flush=True)
+
+    inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    idle = threading.Event()
+    idle.set()
+    threading.Thread(target=_receive, args=(jobs, inbox, idle), daemon=True).start()
+    import papermill  # noqa: F401 (takes its time, while the first job is on its way)
+
+    while (job := inbox.get()) is not None:
+        answer = _answer(job, tell)
+        idle.set()
+        tell(answer)
+
+
+if __name__ == "__main__":
+    main()
