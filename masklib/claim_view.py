@@ -28,29 +28,31 @@ class Part(NamedTuple):
 
 
 class ClaimView:
-    """The claims that the current cell has recorded so far: a table that grows in place. Outside Jupyter, a line a part."""
+    """The claims that a cell records: one table when the cell ends, however it ends. Outside Jupyter, a line a part."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
-        self._cell: int | None = None
-        self._handle: Any = None
 
     def add(self, part: Part) -> None:
-        """Show one more part; the first of a cell opens a table of its own."""
+        """Take one more part into the table of the cell that runs."""
         from IPython import get_ipython
-        from IPython.display import display
 
         shell = get_ipython()
         if shell is None:
             print(_line(part))  # noqa: T201 (this is what the call shows)
             return
-        if shell.execution_count != self._cell:
-            self.parts, self._cell, self._handle = [], shell.execution_count, None
+        if not self.parts:
+            shell.events.register("post_execute", self._show)
         self.parts.append(part)
-        if self._handle is None:
-            self._handle = display(self, display_id=True)
-        else:
-            self._handle.update(self)
+
+    def _show(self) -> None:
+        """Show the table of the cell that ended; the next cell has one of its own."""
+        from IPython import get_ipython
+        from IPython.display import display
+
+        get_ipython().events.unregister("post_execute", self._show)
+        display(self)
+        self.parts = []
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of the table below `COLUMNS`, a row a claim, in the order in which they were recorded."""

@@ -90,8 +90,7 @@ def predict_with_mask(model: Any, x: Any) -> Inside:
 
 
 def computed_masks(layer: Any, x: Any, mask: Any) -> Any:
-    """Return what `layer.compute_mask` returns, masks as nested lists, after the layer was built by calling it on `x`."""
-    layer(x)
+    """Return what `layer.compute_mask` returns for inputs `x` that bring a mask, masks as nested lists."""
 
     def plain(found: Any) -> Any:
         if isinstance(found, list | tuple):

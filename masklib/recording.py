@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
 PROFILES = ("smoke", "full")
+LAYOUT_PASSES = 8  # at most; text that hangs out of its axes takes some until it has its room
 
 
 def start(namespace: Mapping[str, Any]) -> "Run":
@@ -61,6 +62,8 @@ class Run:
     def __init__(self, folder: Path | None = None):
         self.folder = folder
         self._view = ClaimView()
+        records = read(folder) if folder else []
+        self._claimed = {(r["claim"], r["part"]) for r in records if r["kind"] == "claim"}
 
     def metric(self, name: str, value: float, *, unit: str = "") -> None:
         """Record one number.
@@ -91,15 +94,20 @@ class Run:
     def figure(self, name: str, figure: "Figure | Axes") -> None:
         """Record a figure as `figures/<name>.svg` and `.png`, the same bytes for the same run, and show it."""
         import matplotlib as mpl
+        from IPython.display import Image
         from matplotlib import pyplot as plt
 
         drawn: Any = figure.get_figure() or figure
+        shown = drawn
         if self.folder is not None:
+            _lay_out(drawn)
             with mpl.rc_context({"svg.hashsalt": name}):
                 for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-                    drawn.savefig(_new_file(self.folder, f"figures/{name}.{suffix}"), metadata=metadata)
+                    path = _new_file(self.folder, f"figures/{name}.{suffix}")
+                    drawn.savefig(path, metadata=metadata)
             self._append({"kind": "figure", "name": name})
-        _show(drawn)
+            shown = Image(path.read_bytes(), format="png")  # what was recorded, and not drawn a third time
+        _show(shown)
         plt.close(drawn)
 
     def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
@@ -127,10 +135,12 @@ class Run:
             "expected": plain(expected),
             "atol": float(atol),
         }
-        if self.folder is not None and any((r.get("claim"), r.get("part")) == (claim, part) for r in read(self.folder)):
+        if (claim, part) in self._claimed:
             msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
             raise ClaimError(msg)
         self._append({"kind": "claim", **row})
+        if self.folder is not None:  # by hand a cell may be run again
+            self._claimed.add((claim, part))
         self._view.add(Part(claim, part, judgement, row["observed"], row["expected"], row["atol"]))
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -157,6 +167,20 @@ def _new_file(folder: Path, name: str) -> Path:
         raise ArgumentError(msg)
     path.parent.mkdir(exist_ok=True)
     return path
+
+
+def _lay_out(figure: "Figure") -> None:
+    """Lay a figure out once for all its files: repeat its layout until the axes stay where they are, then let it be."""
+    engine, before = figure.get_layout_engine(), np.zeros((len(figure.axes), 4))
+    if engine is None:
+        return
+    for _ in range(LAYOUT_PASSES):
+        engine.execute(figure)
+        places = np.array([axes.get_position().bounds for axes in figure.axes])
+        if np.allclose(places, before, rtol=0.0, atol=1e-4):  # of the figure's size: less than a pixel
+            break
+        before = places
+    figure.set_layout_engine(None)
 
 
 def _show(value: Any) -> None:

@@ -1,5 +1,11 @@
 """The table of claims shows the verdict that follows from all cases, and the case that decides."""
 
+from types import SimpleNamespace
+
+import IPython
+import IPython.display
+from IPython.core.events import EventManager, available_events
+
 from masklib.claim_view import COLUMNS, ClaimView, Part
 from masklib.ledger import judge
 
@@ -41,3 +47,17 @@ def test_html_escapes_and_shortens_values():
 def test_outside_jupyter_each_part_is_one_line(capsys):
     ClaimView().add(Part("loss-8", "batch size 1", judge(2.0, 1.0, 0.1), 2.0, 1.0, 0.1))
     assert capsys.readouterr().out == "loss-8 (batch size 1): refuted (largest deviation 1, allowed 0.1)\n"
+
+
+def test_in_jupyter_each_cell_ends_with_one_table_of_its_own_claims(monkeypatch):
+    shell = SimpleNamespace(events=EventManager(None, available_events))
+    shown = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    monkeypatch.setattr(IPython.display, "display", lambda view: shown.append([part.part for part in view.parts]))
+    view = ClaimView()
+    for cell in (["one", "two"], [], ["three"]):
+        for part in cell:
+            view.add(Part("loss-8", part, judge(1.0, 1.0, 0.1), 1.0, 1.0, 0.1))
+        shell.events.trigger("post_execute")
+
+    assert shown == [["one", "two"], ["three"]]

@@ -33,6 +33,13 @@ def test_predict_with_mask_tells_a_mask_that_is_all_false_from_none():
     assert measure.predict_with_mask(bare, IDS).mask is None
 
 
+def test_computed_masks_are_those_of_compute_mask_as_lists():
+    x, mask = np.zeros((1, 3, 2), dtype="float32"), np.array([[True, False, True]])
+    assert measure.computed_masks(layers.LSTM(2), x, mask) is None
+    several = layers.LSTM(2, return_sequences=True, return_state=True)
+    assert measure.computed_masks(several, x, mask) == [mask.tolist(), None, None]
+
+
 def test_train_step_gives_the_gradient_and_leaves_the_weights(model):
     targets = np.ones((3, 3), dtype="float32")
     before = [weight.copy() for weight in model.get_weights()]

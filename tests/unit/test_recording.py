@@ -80,3 +80,21 @@ def test_a_table_can_be_read_back_and_its_name_is_its_own(run: recording.Run, tm
     for name in ("t", "../t", "a/b"):
         with pytest.raises(ArgumentError, match="a name of its own"):
             run.table(name, frame)
+
+
+def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_shown(
+    run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    figures = pytest.importorskip("masklib.figures")
+    from matplotlib import image
+
+    shown: list[Any] = []
+    monkeypatch.setattr(recording, "_show", shown.append)
+    axes = figures.plot_candidates(0.88, {"valid steps": 0.88, "all steps": 0.61}, title="a title", xlabel="loss")
+    run.figure("f", axes)
+    path = tmp_path / "figures" / "f.png"
+    ink = image.imread(path)[..., :3].min(axis=-1) < 1.0
+    assert not ink[[0, -1]].any()
+    assert not ink[:, [0, -1]].any()
+    assert path.with_suffix(".svg").exists()
+    assert shown[0].data == path.read_bytes()
