@@ -47,7 +47,7 @@ runs_option = click.option(
     default="runs",
     envvar="MASKLIB_RUNS",
     show_default=True,
-    help="Folder of the runs.",
+    help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
     type=click.Path(),
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -100,17 +100,18 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @limit_options
 @runs_option
 @json_option
-def run(notebook: str, pairs: tuple[tuple[str, str], ...], timeout: float, cell_timeout: float, root: str, as_json: bool) -> None:
+@click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
+def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
     A run that is there already is not executed again.
 
-    Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7
+    Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.notebooks import read_notebook
     from masklib.engine.parameters import from_text, read_parameters
     from masklib.engine.run import plan_run
-    from masklib.engine.store import Store
+    from masklib.engine.store import open_store
 
     source = read_notebook(notebook)
     declared = read_parameters(source.parameters_source, f"the parameters cell of {source.name}")
@@ -119,10 +120,12 @@ def run(notebook: str, pairs: tuple[tuple[str, str], ...], timeout: float, cell_
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
     plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, Store(root), "1/1", timeout=timeout, cell_timeout=cell_timeout)
+    result = _execute(plan, open_store(root), "1/1", timeout=timeout, cell_timeout=cell_timeout)
     if as_json:
         _print_run(result)
     else:
+        if profiled:
+            _show(_steps(result.record), as_json=False, title="Where the time went")
         click.echo(result.folder)
     _exit_unless(result.record.status == "ok")
 
@@ -168,9 +171,9 @@ def reproduce(profile: str, timeout: float, cell_timeout: float, root: str, as_j
     Example: masklib reproduce
     """
     from masklib.engine import reproduce as suite
-    from masklib.engine.store import Store
+    from masklib.engine.store import open_store
 
-    store = Store(root)
+    store = open_store(root)
     plans = suite.plan_suite(profile)
     recovered = store.recover()
     if recovered:
@@ -198,9 +201,9 @@ def collect(root: str, as_json: bool) -> None:
     Example: masklib collect
     """
     from masklib.engine.collect import collect as collect_tables
-    from masklib.engine.store import Store
+    from masklib.engine.store import open_store
 
-    store = Store(root)
+    store = open_store(root)
     tables = collect_tables(store)
     tables.write(store.root / "tables")
     counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
@@ -283,6 +286,13 @@ def _print_run(result: Any) -> None:
             "claims": claims,
         }
     )
+
+
+def _steps(record: Any) -> list[dict[str, Any]]:
+    """Return the steps of a run with the time that each took; the rest is reading, checking and writing."""
+    rest = record.duration_s - sum(record.steps.values())
+    steps = {**record.steps, "all else": rest, "the run": record.duration_s}
+    return [{"step": name, "seconds": f"{took:.3f}", "share": f"{took / record.duration_s:.0%}"} for name, took in steps.items()]
 
 
 def _report(found: Any, root: Path, as_json: bool) -> None:

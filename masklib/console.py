@@ -191,17 +191,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
     Without a terminal the table takes the width that it needs, so that a log or a pipe cuts nothing.
     """
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=not out.is_terminal)
     for row in rows:
         table.add_row(
             *(coloured(str(cell)) if columns[i] in ("verdict", "status") else Text(str(cell)) for i, cell in enumerate(row))
         )
-    if out.is_terminal:
-        out.print(table)
-    else:
-        Console(file=out.file, highlight=False, width=400).print(table)
+    console = out if out.is_terminal else Console(file=out.file, highlight=False, width=400)
+    console.print(Text(title, style="italic"))
+    console.print(table)
 
 
 def print_json(value: Any) -> None:
