@@ -38,6 +38,7 @@ format: setup ## let ruff format and mend
 
 bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/losses.py
+	$(BIN)/python bench/runs.py
 
 reference: setup ## measure the committed verdicts, README table and README figure anew
 	$(BIN)/masklib reproduce --update-reference

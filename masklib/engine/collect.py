@@ -1,6 +1,6 @@
 """The tables: `runs`, `claims` and `measurements`, rebuilt from the folders of the runs at any time.
 
-What was read of a folder once is kept in `tables/.rows.jsonl` beside the runs, so that the next time only new folders are read.
+What was read of a folder once is kept in `.rows.jsonl` beside them, so that the next time only new folders are read.
 That file is never needed: it is made anew if it is damaged, or was made by another version of masklib.
 """
 
@@ -98,7 +98,7 @@ def collect(store: Store, *, rebuild: bool = False, on_read: Callable[[int, int]
     Raises:
         StoreError: the store cannot be listed.
     """
-    cache = store.root / "tables" / CACHE
+    cache = store.root / CACHE
     entries = store.entries()
     known = {} if rebuild else _load(cache)
     rows = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].stamp == e.stamp}
@@ -286,7 +286,6 @@ def _save(cache: Path, rows: Iterable[Row]) -> None:
     """Write the cache; where the store is not writable, there is none."""
     body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     with suppress(Exception):  # read-only, full, or out of reach: the tables are right without it
-        make_folder(cache.parent)
         write_atomically(cache, json.dumps(_header(body)).encode() + b"\n" + body)
 
 

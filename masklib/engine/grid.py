@@ -29,6 +29,7 @@ import tomllib
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
 from masklib.engine.parameters import Parameter, from_text, read_parameters, resolve
 from masklib.engine.run import Plan, plan_run
+from masklib.engine.settings import numeric_settings
 from masklib.errors import MasklibError, NotebookError, ParameterError
 
 Values = Mapping[str, Any] | Sequence[tuple[str, Any]]
@@ -96,11 +97,11 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         if grid or fixed or lists:
             problems.append(f"{spec.name} has its own parameters, more cannot be given with it; write a spec of your own")
     plans: dict[str, Plan] = {}
-    points = 0
+    points, settings = 0, numeric_settings()
     for number, table in enumerate(tables, start=1):
         where = f"sweep {number}: " if spec else ""
         for notebook, point in _points(table, where, problems):
-            plan = plan_run(notebook, point)
+            plan = plan_run(notebook, point, settings)
             plans.setdefault(plan.key, plan)
             points += 1
     if problems:

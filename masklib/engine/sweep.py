@@ -158,7 +158,7 @@ def sweep(
         ParameterError, NotebookError: before anything runs; all problems at once.
         StoreError: the store cannot be used.
     """
-    return run_sweep(plan_sweep(source, grid, fixed, lists).plans, open_store(str(runs)), **options)
+    return run_sweep(plan_sweep(source, grid, fixed, lists).plans, open_store(runs), **options)
 
 
 def run_sweep(

@@ -164,7 +164,7 @@ def test_tables_made_step_by_step_equal_rebuilt_ones(store: Store):
 def test_nothing_is_written_if_nothing_is_new(store: Store):
     publish(store, LINES)
     collect(store)
-    cache = store.root / "tables" / ".rows.jsonl"
+    cache = store.root / ".rows.jsonl"
     before = cache.stat().st_ino
     collect(store)
     assert cache.stat().st_ino == before
@@ -199,7 +199,7 @@ def test_another_version_of_masklib_reads_every_run_anew(store: Store, monkeypat
 def test_a_damaged_cache_is_made_anew(store: Store, damage: Any):
     publish(store, LINES)
     expected = collect(store)
-    cache = store.root / "tables" / ".rows.jsonl"
+    cache = store.root / ".rows.jsonl"
     cache.write_bytes(damage(cache.read_bytes()))
 
     tables, n_read = read_by(store)
@@ -212,7 +212,7 @@ def test_a_damaged_cache_is_made_anew(store: Store, damage: Any):
 def test_the_cache_does_not_hold_the_source_of_the_notebooks(store: Store):
     publish(store, LINES, replace(RECORD, inputs={**INPUTS, "cells": [["the source", []]]}))
     collect(store)
-    assert b"the source" not in (store.root / "tables" / ".rows.jsonl").read_bytes()
+    assert b"the source" not in (store.root / ".rows.jsonl").read_bytes()
 
 
 def test_a_store_that_cannot_be_written_is_collected(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -229,7 +229,7 @@ def test_a_store_that_cannot_be_written_is_collected(store: Store, monkeypatch: 
     assert tables.runs["key"].to_list() == [RECORD.key]
     assert len(tables.unreadable) == 1
     assert "cannot be set aside: Read-only file system" in tables.unreadable[0]
-    assert not (store.root / "tables" / ".rows.jsonl").exists()
+    assert not (store.root / ".rows.jsonl").exists()
 
 
 def test_a_run_that_cannot_be_read_now_stays_where_it_is_and_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
