@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError
 
 USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError)
@@ -39,6 +40,7 @@ class _Group(click.Group):
 def main(debug: bool) -> None:
     """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
     del debug  # read by _Group
+    leave_out_grammars()
 
 
 runs_option = click.option(

@@ -8,13 +8,22 @@ THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # of the client that XLA has on a CPU, so of JAX
 )
+XLA_THREADS = "--xla_cpu_multi_thread_eigen"
 # Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
 NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
 SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
+PRIVATE_VARIABLE = "MASKLIB_PRIVATE"  # where a worker makes its private folders; see masklib.engine.worker
 SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
+# TF_ is Terraform's prefix too, for secrets among others. https://developer.hashicorp.com/terraform/cli/config/environment-variables
+_TERRAFORM = (
+    *("TF_CLI_", "TF_CLOUD_", "TF_DATA_DIR", "TF_IGNORE", "TF_IN_AUTOMATION", "TF_INPUT", "TF_LOG", "TF_PLUGIN_CACHE_"),
+    *("TF_REATTACH_PROVIDERS", "TF_REGISTRY_", "TF_STATE_", "TF_TOKEN_", "TF_VAR_", "TF_WORKSPACE"),
+)
 
 
 def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -26,7 +35,10 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
     """
     environment = os.environ if environment is None else environment
     kept = {k: v for k, v in environment.items() if k.startswith(NUMERIC_PREFIXES) and k not in SILENT}
+    kept = {k: v for k, v in kept.items() if not k.startswith(_TERRAFORM)}
+    flags = [flag for flag in kept.get("XLA_FLAGS", "").split() if not flag.startswith(XLA_THREADS)]
     fixed = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    fixed["XLA_FLAGS"] = " ".join([*flags, f"{XLA_THREADS}={str(threads > 1).lower()}"])
     return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
 
 
@@ -40,7 +52,7 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
         settings: from `numeric_settings`.
         private: an empty folder for what the kernel writes about itself.
     """
-    unwanted = ("PYTHON", SERVERS_VARIABLE, *NUMERIC_PREFIXES)
+    unwanted = ("PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE, *NUMERIC_PREFIXES)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     return {
         **inherited,

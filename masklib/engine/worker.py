@@ -6,13 +6,16 @@ so that a worker can be on another machine, and is refused where the worker woul
 the `record`, the `folder` and whether it was `cached`; "busy", another process is at that run; "interrupted"; "died" or "error"
 with a `reason`.
 
-A worker ends when its stdin closes, in the middle of a run too: then whoever started it is gone.
+A worker ends when its stdin closes, in the middle of a run too: then whoever started it is gone. What it needs for itself is in
+one folder, which it makes and removes, or whoever started it does if it is killed.
 """
 
 import contextlib
 import json
 import os
 import queue
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +29,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from masklib.engine.progress import Progress, terminate_as_interrupt
+from masklib.engine.startup import leave_out_grammars
+from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.errors import MasklibError, RunError
 
 Job = dict[str, Any]
@@ -49,6 +54,7 @@ class Worker:
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
+        self._private = ""
         self._in_use = threading.Lock()
         self._ending = False
 
@@ -57,9 +63,10 @@ class Worker:
         if self._process is not None:
             return
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _bury)
+        self._private = _private_path()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "masklib.engine.worker"],
-            env={**os.environ, **self._environment},
+            env={**os.environ, **self._environment, PRIVATE_VARIABLE: self._private},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -137,6 +144,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
+        shutil.rmtree(self._private, ignore_errors=True)
         with log:
             log.seek(0)
             said = log.read().decode(errors="replace").strip().splitlines()[-3:]
@@ -230,14 +238,20 @@ def _answer(job: Job, on_event: OnEvent) -> Answer:
         return {"outcome": ERROR, "reason": f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"}
 
 
-def _receive(source: IO[str], inbox: "queue.SimpleQueue[Job | None]", idle: threading.Event) -> None:
+def _receive(source: IO[str], inbox: "queue.SimpleQueue[Job | None]", idle: threading.Event, private: str) -> None:
     """Pass jobs on; when the driver is gone, end this process: at once if it is at a run, which then counts as interrupted."""
     for line in source:
         idle.clear()
         inbox.put(json.loads(line))
     if not idle.is_set():
+        shutil.rmtree(private, ignore_errors=True)
         os._exit(1)
     inbox.put(None)
+
+
+def _private_path() -> str:
+    """Return where a worker may make its folder."""
+    return f"{tempfile.gettempdir()}/masklib-{secrets.token_hex(4)}"
 
 
 def _take(descriptor: int, mode: str, replacement: int) -> IO[str]:
@@ -249,8 +263,11 @@ def _take(descriptor: int, mode: str, replacement: int) -> IO[str]:
 
 def main() -> None:
     """Execute jobs until stdin closes."""
+    leave_out_grammars()
     nothing = os.open(os.devnull, os.O_RDONLY)
     jobs, answers = _take(0, "r", nothing), _take(1, "w", 2)
+    private = os.environ.setdefault(PRIVATE_VARIABLE, _private_path())
+    Path(private).mkdir(mode=0o700)
 
     def tell(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=answers, flush=True)
@@ -258,13 +275,16 @@ def main() -> None:
     inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     idle = threading.Event()
     idle.set()
-    threading.Thread(target=_receive, args=(jobs, inbox, idle), daemon=True).start()
+    threading.Thread(target=_receive, args=(jobs, inbox, idle, private), daemon=True).start()
     import papermill  # noqa: F401 (takes its time, while the first job is on its way)
 
-    while (job := inbox.get()) is not None:
-        answer = _answer(job, tell)
-        idle.set()
-        tell(answer)
+    try:
+        while (job := inbox.get()) is not None:
+            answer = _answer(job, tell)
+            idle.set()
+            tell(answer)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
 
 
 if __name__ == "__main__":

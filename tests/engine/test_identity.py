@@ -94,3 +94,10 @@ def test_versions_and_source_count(write: Write, monkeypatch: pytest.MonkeyPatch
 def test_threads_are_part_of_the_settings():
     assert numeric_settings(threads=2, environment={})["OMP_NUM_THREADS"] == "2"
     assert numeric_settings(environment={"KERAS_BACKEND": "jax"})["KERAS_BACKEND"] == "jax"
+    assert numeric_settings(environment={"XLA_FLAGS": "--xla_dump_to=x --xla_cpu_multi_thread_eigen=true"})["XLA_FLAGS"] == (
+        "--xla_dump_to=x --xla_cpu_multi_thread_eigen=false"
+    )
+
+
+def test_variables_of_terraform_are_no_settings():
+    assert numeric_settings(environment={"TF_TOKEN_app": "secret", "TF_CLI_ARGS": "-x"}) == numeric_settings(environment={})
