@@ -1,5 +1,7 @@
 """The project's exceptions. Each message says what was required, what was given, and what to do."""
 
+from collections.abc import Iterable
+
 
 class MasklibError(Exception):
     """Base of every error that masklib raises on purpose; the command line prints it without a traceback."""
@@ -18,7 +20,15 @@ class MaskShapeError(MaskError):
 
 
 class ParameterError(MasklibError, ValueError):
-    """Parameters of a notebook are unknown, missing, or of the wrong type."""
+    """Parameters of a notebook are unknown, missing, or of the wrong type.
+
+    Attributes:
+        problems: each one, where several are told at once.
+    """
+
+    def __init__(self, message: str, problems: Iterable[str] = ()):
+        super().__init__(message)
+        self.problems = list(problems)
 
 
 class NotebookError(MasklibError, ValueError):

@@ -30,7 +30,7 @@ from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, 
 from masklib.engine.parameters import Parameter, from_text, read_parameters, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
-from masklib.errors import MasklibError, NotebookError, ParameterError
+from masklib.errors import NotebookError, ParameterError
 
 Values = Mapping[str, Any] | Sequence[tuple[str, Any]]
 _RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
@@ -250,8 +250,8 @@ def _refusal(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> list[
     """Return what `resolve` says against values, [] if it takes them."""
     try:
         resolve(parameters, given)
-    except MasklibError as error:
-        return [str(error).removeprefix("Parameters must be those of the notebook: ").removesuffix(".")]
+    except ParameterError as error:
+        return error.problems
     return []
 
 

@@ -11,6 +11,7 @@ import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from masklib.errors import NotebookError, ParameterError
@@ -40,8 +41,9 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
 
-def read_parameters(source: str, where: str = "the parameters cell") -> list[Parameter]:
-    """Return the parameters that a parameters cell declares.
+@lru_cache(maxsize=64)
+def read_parameters(source: str, where: str = "the parameters cell") -> tuple[Parameter, ...]:
+    """Return the parameters that a parameters cell declares; a sweep asks for the same ones at each of its points.
 
     Raises:
         NotebookError: a line is not of the form `name: type = literal`; all such lines are named.
@@ -62,7 +64,7 @@ def read_parameters(source: str, where: str = "the parameters cell") -> list[Par
     if bad:
         msg = f"Each line of {where} must read `name: type = literal`, type one of {', '.join(TYPES)}; not so {'; '.join(bad)}."
         raise NotebookError(msg)
-    return parameters
+    return tuple(parameters)
 
 
 def resolve(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def resolve(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> dict[s
             problems.append(str(error))
     if problems:
         msg = f"Parameters must be those of the notebook: {'; '.join(problems)}."
-        raise ParameterError(msg)
+        raise ParameterError(msg, problems)
     return values
 
 
