@@ -5,19 +5,19 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from masklib.ledger import HOLDS, REFUTED, Judgement, decide, find_claim, shorten
+from masklib.ledger import HOLDS, REFUTED, UNTESTED, Judgement, count_parts, decide, find_claim, shorten
 
 COLUMNS = (
     *("claim", "verdict", "what the documents say", "cases", "deciding case"),
     *("measured", "expected", "deviation", "allowed"),
 )
 NARROW = ("claim", "verdict", "deviation", "allowed")
-MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}"}
-COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b"}  # told apart by their marks as well
+MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}
+COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b", UNTESTED: "#6b6b6b"}  # told apart by their marks as well
 
 
 class Part(NamedTuple):
-    """One case of a claim, as recorded and judged."""
+    """One case of a claim, as recorded and judged; `observed` of one that is untested is the reason."""
 
     claim: str
     part: str
@@ -74,8 +74,9 @@ def _row(claim: str, parts: list[Part]) -> tuple[str, ...]:
     """Return the cells of one claim, with the part that decides."""
     verdict, index = decide([part.judgement for part in parts])
     part = parts[index]
-    refuted = sum(p.judgement.verdict == REFUTED for p in parts)
-    cases = f"{refuted} of {len(parts)} refuted" if refuted else f"{len(parts)} of {len(parts)} hold"
+    cases = count_parts([part.judgement for part in parts])
+    if verdict == UNTESTED:
+        return claim, verdict, find_claim(claim).statement, cases, part.part, part.observed, "", "", ""
     deviation = f"{part.judgement.deviation:.2g}" if math.isfinite(part.judgement.deviation) else ""
     shown = (shorten(part.observed), shorten(part.expected), deviation, f"{part.atol:.2g}")
     return claim, verdict, find_claim(claim).statement, cases, part.part, *shown
@@ -84,6 +85,8 @@ def _row(claim: str, parts: list[Part]) -> tuple[str, ...]:
 def _line(part: Part) -> str:
     """Return one part in one line."""
     name = f"{part.claim} ({part.part})" if part.part else part.claim
+    if part.judgement.verdict == UNTESTED:
+        return f"{name}: {UNTESTED}. {part.observed}"
     return f"{name}: {part.judgement.verdict} (largest deviation {part.judgement.deviation:.3g}, allowed {part.atol:.3g})"
 
 

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from masklib.engine.run import Plan
     from masklib.engine.sweep import Outcome
 
@@ -97,6 +99,10 @@ class SweepTracker:
         self._running: dict[str, tuple[str, float]] = {}  # by key: what it is at, and since when it runs
         self._news = threading.Event()
         self._over = False
+
+    def on_set_aside(self, folder: "Path", error: Exception) -> None:
+        """Say which run is executed again because it was not whole."""
+        _say(f"set aside: {folder}: {error}")
 
     def on_begin(self, known: "Sequence[Outcome]", todo: "Sequence[Plan]") -> None:
         """Say how much there is and how much is left."""

@@ -6,6 +6,7 @@ that a document prints) expects if the claim is true; `judge` compares the two.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,11 +15,15 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import tomllib
 
 from masklib.errors import ClaimError
 
-HOLDS, REFUTED, OPEN = "holds", "refuted", "open"
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[import-not-found,no-redef] # where this is checked it is not installed
+
+HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"
 
 LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
 
@@ -44,10 +49,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with the largest deviation (same unit as the claim; inf where the two cannot be subtracted)."""
+    """A verdict with the largest deviation (same unit as the claim; inf where the two cannot be subtracted, NaN untested)."""
 
     verdict: str
     deviation: float
+
+
+NOT_TESTED = Judgement(UNTESTED, math.nan)
 
 
 @cache
@@ -126,12 +134,25 @@ def judge(observed: Any, expected: Any, atol: float = 0.0) -> Judgement:
 def decide(parts: Sequence[Judgement]) -> tuple[str, int]:
     """Return the verdict of a claim from those of its parts, and the index of the part that decides.
 
-    A claim holds if every part holds. The first refuted part decides, else the one that deviates most.
+    A claim holds if every part that was tested holds; it is untested if none was. The first refuted part decides, else the
+    one that deviates most.
     """
     refuted = [index for index, part in enumerate(parts) if part.verdict == REFUTED]
     if refuted:
         return REFUTED, refuted[0]
-    return HOLDS, max(range(len(parts)), key=lambda index: parts[index].deviation)
+    held = [index for index, part in enumerate(parts) if part.verdict == HOLDS]
+    if not held:
+        return UNTESTED, 0
+    return HOLDS, max(held, key=lambda index: parts[index].deviation)
+
+
+def count_parts(parts: Sequence[Judgement]) -> str:
+    """Return how many parts of a claim did what, such as "3 of 4 hold, 1 untested"."""
+    counts = Counter(part.verdict for part in parts)
+    found = f"{counts[REFUTED]} of {len(parts)} refuted" if counts[REFUTED] else f"{counts[HOLDS]} of {len(parts)} hold"
+    if counts[UNTESTED] == len(parts):
+        return f"{len(parts)} of {len(parts)} untested"
+    return found + (f", {counts[UNTESTED]} untested" if counts[UNTESTED] else "")
 
 
 def shorten(value: Any, limit: int = 36) -> str:

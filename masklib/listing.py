@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masklib.ledger import HOLDS, OPEN, REFUTED, load_claims, shorten
+from masklib.ledger import HOLDS, OPEN, REFUTED, UNTESTED, load_claims, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
         "verdict": last["verdict"],
         "keras": last["keras"],
         "backend": last["backend"],
-        "runs": ", ".join(f"{counts[v]} {v}" for v in (HOLDS, REFUTED) if v in counts),
+        "runs": ", ".join(f"{counts[v]} {v}" for v in (HOLDS, REFUTED, UNTESTED) if v in counts),
         "notebook": claim.notebook,
         "statement": claim.statement,
     }
@@ -77,8 +77,11 @@ def verdict_rows(claims: "pd.DataFrame") -> list[dict[str, Any]]:
 
 def reason(row: Any) -> str:
     """Return what decided a verdict, in a few words, from a row of the claims table."""
+    if row["verdict"] == UNTESTED:
+        return str(row["reason"])
     if row["verdict"] == HOLDS:
-        return f"{row['parts']} of {row['parts']} parts hold"
+        untested = f", {row['untested_parts']} untested" if row["untested_parts"] else ""
+        return f"{row['parts'] - row['untested_parts']} of {row['parts']} parts hold{untested}"
     part = f"{row['part']}: " if row["part"] else ""
     observed, expected = json.loads(row["observed"]), json.loads(row["expected"])
     if isinstance(observed, list) and row["deviation"] < math.inf:

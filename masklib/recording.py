@@ -16,7 +16,7 @@ import numpy as np
 from masklib.checks import check_one_of
 from masklib.claim_view import ClaimView, Part
 from masklib.errors import ArgumentError, ClaimError
-from masklib.ledger import find_claim, judge, plain
+from masklib.ledger import NOT_TESTED, find_claim, judge, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
 PROFILES = ("smoke", "full")
+CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
 LAYOUT_PASSES = 8  # at most; text that hangs out of its axes takes some until it has its room
 
 
@@ -63,7 +64,7 @@ class Run:
         self.folder = folder
         self._view = ClaimView()
         records = read(folder) if folder else []
-        self._claimed = {(r["claim"], r["part"]) for r in records if r["kind"] == "claim"}
+        self._claimed = {(r["claim"], r["part"]) for r in records if r["kind"] in CLAIM_KINDS}
 
     def metric(self, name: str, value: float, *, unit: str = "") -> None:
         """Record one number.
@@ -135,13 +136,36 @@ class Run:
             "expected": plain(expected),
             "atol": float(atol),
         }
+        self._append_part({"kind": "claim", **row})
+        self._view.add(Part(claim, part, judgement, row["observed"], row["expected"], row["atol"]))
+
+    def untested(self, claim: str, reason: str, *, part: str = "") -> None:
+        """Record that a claim, or a part of it, cannot be measured here: it neither holds nor is refuted by this run.
+
+        Args:
+            claim: the claim's id in the ledger.
+            reason: why, as a sentence, such as that of `masklib.compat.lacks`.
+            part: names the case; unique for the claim in the run.
+
+        Raises:
+            ClaimError: the ledger has no such claim, the part is recorded already, or no reason is given.
+        """
+        find_claim(claim)
+        if not reason.strip():
+            msg = f"What is not tested needs a reason, {claim} {part!r} has none. Say what is missing."
+            raise ClaimError(msg)
+        self._append_part({"kind": "untested", "claim": claim, "part": part, "reason": reason})
+        self._view.add(Part(claim, part, NOT_TESTED, reason, None, 0.0))
+
+    def _append_part(self, record: dict[str, Any]) -> None:
+        """Append the record of a part of a claim, which may be there once."""
+        claim, part = record["claim"], record["part"]
         if (claim, part) in self._claimed:
             msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
             raise ClaimError(msg)
-        self._append({"kind": "claim", **row})
+        self._append(record)
         if self.folder is not None:  # by hand a cell may be run again
             self._claimed.add((claim, part))
-        self._view.add(Part(claim, part, judgement, row["observed"], row["expected"], row["atol"]))
 
     def _append(self, record: dict[str, Any]) -> None:
         """Append one line to the records; it is on its way to the disk when this returns."""
@@ -156,7 +180,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     path = folder / RECORDS
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _new_file(folder: Path, name: str) -> Path:

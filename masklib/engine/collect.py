@@ -16,23 +16,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from masklib.engine.files import make_folder, reason, write_atomically
+from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
 from masklib.engine.record import OK, CorruptError, Record, parse_record
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
-from masklib.ledger import REFUTED, decide, find_claim, judge
+from masklib.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
+from masklib.recording import CLAIM_KINDS, RECORDS
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
 CLAIMS = (
     *("claim", "verdict", "notebook", "key", "keras", "backend", "part", "parts", "refuted_parts"),
-    *("observed", "expected", "tolerance", "deviation", "started"),
+    *("untested_parts", "observed", "expected", "tolerance", "deviation", "reason", "started"),
 )
 MEASUREMENTS = ("key", "notebook", "name", "value", "unit")
 CIRCUMSTANCES = ("keras", "backend", "device", "started")  # of a measurement, after its parameters
 CACHE = ".rows.jsonl"
+_NOTHING = {"observed": None, "expected": None, "atol": float("nan"), "reason": ""}  # of what is untested
 _OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
-_DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "duration_s": "Float64"}
+_DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "untested_parts": "Int64", "duration_s": "Float64"}
 _DTYPES |= dict.fromkeys(("tolerance", "deviation", "value"), "float64")
 _CORRUPT = (MasklibError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _LARGEST = {int: 2**63 - 1, float: 2**53}  # integers that a column of the type holds exactly
@@ -55,14 +57,22 @@ class Tables:
     unreadable: list[str]
 
     def write(self, folder: Path) -> None:
-        """Write each table as Parquet and as CSV, whole or not at all."""
-        make_folder(folder)
-        for name in ("runs", "claims", "measurements"):
-            frame: pd.DataFrame = getattr(self, name)
-            buffer = io.BytesIO()
-            frame.to_parquet(buffer, index=False)
-            write_atomically(folder / f"{name}.parquet", buffer.getvalue())
-            write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+        """Write each table as Parquet and as CSV, whole or not at all.
+
+        Raises:
+            StoreError: the folder is not writable, or the disk is full.
+        """
+        try:
+            make_folder(folder)
+            for name in ("runs", "claims", "measurements"):
+                frame: pd.DataFrame = getattr(self, name)
+                buffer = io.BytesIO()
+                frame.to_parquet(buffer, index=False)
+                write_atomically(folder / f"{name}.parquet", buffer.getvalue())
+                write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+        except OSError as error:
+            msg = f"The tables cannot be written to {folder}"
+            raise store_error(msg, error) from None
 
 
 class Row(NamedTuple):
@@ -144,6 +154,9 @@ def _extract(folder: Path, content: Content) -> Row:
         msg = f"{folder} must hold record.json."
         raise CorruptError(msg)
     record = parse_record(content.record, folder)
+    if content.entry.published and len(content.lines) != record.files.get(RECORDS, len(content.lines)):
+        msg = f"{folder / RECORDS} must have {record.files[RECORDS]} bytes, it has {len(content.lines)}."
+        raise CorruptError(msg)
     lines = content.lines.decode().split("\n") if record.status == OK else []
     records = [json.loads(line) for line in lines if line]
     return Row(
@@ -166,11 +179,15 @@ def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dic
     """
     parts: dict[str, list[dict[str, Any]]] = {}
     for line in records:
-        if line["kind"] == "claim":
+        if line["kind"] in CLAIM_KINDS:
             find_claim(line["claim"])
-            judgement = judge(line["observed"], line["expected"], line["atol"])
-            parts.setdefault(line["claim"], []).append({**line, "judgement": judgement})
+            parts.setdefault(line["claim"], []).append({**_NOTHING, **line, "judgement": _judge(line)})
     return [_claim_row(record, claim, found) for claim, found in parts.items()]
+
+
+def _judge(line: Mapping[str, Any]) -> Judgement:
+    """Return the judgement of a record of a part of a claim."""
+    return judge(line["observed"], line["expected"], line["atol"]) if line["kind"] == "claim" else NOT_TESTED
 
 
 def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -187,10 +204,12 @@ def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[
         "part": deciding["part"],
         "parts": len(parts),
         "refuted_parts": sum(part["judgement"].verdict == REFUTED for part in parts),
+        "untested_parts": sum(part["judgement"].verdict == UNTESTED for part in parts),
         "observed": json.dumps(deciding["observed"]),
         "expected": json.dumps(deciding["expected"]),
         "tolerance": deciding["atol"],
         "deviation": deciding["judgement"].deviation,
+        "reason": next((part["reason"] for part in parts if part["reason"]), ""),
         "started": record.started,
     }
 

@@ -35,6 +35,7 @@ class Record:
         host: the machine, and `pid` the process that drove the run.
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        files: the size in bytes of each file of the run but logs, by its path in the folder.
     """
 
     notebook: str
@@ -49,6 +50,7 @@ class Record:
     pid: int = field(default_factory=os.getpid)
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    files: dict[str, int] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -83,6 +85,29 @@ def read_record(folder: Path) -> Record:
     return parse_record(content, folder)
 
 
+def read_whole(folder: Path) -> Record:
+    """Return the record in `folder`, whose files are as long as it says.
+
+    Raises:
+        CorruptError: as `read_record`, or a file is missing, cut off, or longer.
+        StoreError: it cannot be read now.
+    """
+    record = read_record(folder)
+    for name, size in record.files.items():
+        found = _size(f"{folder}/{name}")
+        if found != size:
+            told = "is missing" if found is None else f"has {found} bytes"
+            msg = f"{folder / name} must have {size} bytes, it {told}."
+            raise CorruptError(msg)
+    return record
+
+
+def sizes_of(folder: Path) -> dict[str, int]:
+    """Return the sizes of the files in `folder` but its record, and logs, which what a kernel left running may still write."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path.stat().st_size for name, path in files.items() if name != RECORD and path.suffix != ".log"}
+
+
 def parse_record(content: bytes, folder: Path) -> Record:
     """Return the record that the bytes of a `record.json` hold; fields with a default may be missing.
 
@@ -94,6 +119,17 @@ def parse_record(content: bytes, folder: Path) -> Record:
         return Record(**{f.name: values[f.name] for f in fields(Record) if f.name in values})
     except (ValueError, TypeError, RecursionError) as error:
         raise _corrupt(folder, error) from None
+
+
+def _size(path: str) -> int | None:
+    """Return the size of a file, or None if it is not there."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (a Path for each file of ten thousand runs takes longer than the call)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        msg = f"{path} cannot be read"
+        raise store_error(msg, error) from None
 
 
 def _corrupt(folder: Path, error: Exception) -> CorruptError:

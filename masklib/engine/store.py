@@ -14,7 +14,7 @@ A process takes the lock of a key before it looks the run up and begins it, so t
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from masklib.engine.record import (
     Record,
     parse_record,
     read_record,
+    read_whole,
     write_record,
 )
 from masklib.errors import StoreError
@@ -123,19 +124,33 @@ class Store:
         return self.root / notebook / key
 
     def find(self, notebook: str, key: str) -> Record | None:
-        """Return the record of a run that ended well, or None; a corrupt one is set aside first.
+        """Return the record of a run that ended well, or None; one that is not whole is set aside first.
 
         Raises:
-            StoreError: the run is there and cannot be read, or is corrupt and cannot be moved.
+            StoreError: the run is there and cannot be read, or is not whole and cannot be moved.
         """
         folder = self.folder(notebook, key)
         if not folder.exists():
             return None
         try:
-            return read_record(folder)
+            return read_whole(folder)
         except CorruptError:
             self.set_aside(folder)
             return None
+
+    def damage(self, notebook: str, keys: Iterable[str]) -> dict[str, CorruptError]:
+        """Return which of these published runs are not whole, by key, with the reason.
+
+        Raises:
+            StoreError: one cannot be read now.
+        """
+        found: dict[str, CorruptError] = {}
+        for key in keys:
+            try:
+                read_whole(self.folder(notebook, key))
+            except CorruptError as error:
+                found[key] = error
+        return found
 
     def lock(self, notebook: str, key: str) -> Lock | None:
         """Return the lock of a run, without waiting, or None if another process holds it.
@@ -247,8 +262,12 @@ class Store:
         lock = self.lock(notebook, key)
         if lock is None:
             return []
-        with lock:
-            moved = [self._interrupted(work) for work in sorted((self.root / notebook).glob(f"{_WORK}{key}-*"))]
+        try:
+            with lock:
+                moved = [self._interrupted(work) for work in sorted((self.root / notebook).glob(f"{_WORK}{key}-*"))]
+        except OSError as error:
+            msg = f"The work of a run that was interrupted cannot be moved, it is kept in {self.root / notebook}"
+            raise store_error(msg, error) from None
         return [folder for folder in moved if folder]
 
     def _interrupted(self, work: Path) -> Path | None:

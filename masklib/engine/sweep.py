@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -111,6 +111,10 @@ class SweepResult:
 class Listener(Protocol):
     """What is told of a sweep, all in the thread that runs it."""
 
+    def on_set_aside(self, folder: Path, error: StoreError) -> None:
+        """Take note of where a run is that was not whole any more; it is executed again."""
+        return
+
     def on_begin(self, known: Sequence[Outcome], todo: Sequence[Plan]) -> None:
         """Take note of what the store has and what is to be executed."""
         return
@@ -191,29 +195,45 @@ def run_sweep(
         SweepResult: an outcome for each plan, in their order.
     """
     plans = list(plans)
+    listener = listener or _Silent()
     store.recover()
-    before = look_up(plans, store)
+    before = look_up(plans, store, partial(_set_aside, store, listener))
     known = {key: outcome for key, outcome in before.items() if outcome.status == OK or not retry}
     todo = list({plan.key: plan for plan in plans if plan.key not in known}.values())
-    listener = listener or _Silent()
     listener.on_begin(list(known.values()), todo)
     found: dict[str, Outcome] = {}
     if todo:
         driver = _Driver(store, listener, before, fail_fast=fail_fast, options={**limits, "warm": len(todo) > 1})
         with _on_signal(driver.stop), closing(executor or _pool(todo, jobs)) as where:
             driver.run(todo, where)
-        store.recover()
+        with suppress(StoreError):  # a disk that became full or read-only; the next sweep moves what is left
+            store.recover()
         found = {key: _with_evidence(outcome, store) for key, outcome in driver.outcomes.items()}
+    elif executor:
+        executor.close()
     outcomes = known | found
     return SweepResult([outcomes[plan.key] for plan in plans])
 
 
-def look_up(plans: Iterable[Plan], store: Store) -> dict[str, Outcome]:
-    """Return, by key, what the store has of the plans: runs that ended well, and failed attempts but interrupted ones."""
+def look_up(
+    plans: Iterable[Plan], store: Store, on_damage: Callable[[Path, StoreError], None] = lambda folder, error: None
+) -> dict[str, Outcome]:
+    """Return, by key, what the store has of the plans: runs that ended well, and failed attempts but interrupted ones.
+
+    Args:
+        plans: to look up.
+        store: where; it is only read.
+        on_damage: called with the folder of a run that is not whole, which counts as missing, and the reason.
+    """
     plans = list(plans)
     names = {plan.notebook.name for plan in plans}
+    wanted = {plan.key for plan in plans}
     keys = {name: store.keys(name) for name in names}
     attempts = {name: store.attempts_of(name) for name in names}
+    for name in names:
+        for key, error in store.damage(name, keys[name] & wanted).items():
+            keys[name].remove(key)
+            on_damage(store.folder(name, key), error)
     found: dict[str, Outcome] = {}
     for plan in plans:
         name, key = plan.notebook.name, plan.key
@@ -224,6 +244,18 @@ def look_up(plans: Iterable[Plan], store: Store) -> dict[str, Outcome]:
             if outcome and outcome.status in (FAILED, TIMEOUT, DIED):
                 found[key] = replace(outcome, cached=True)
     return found
+
+
+def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError) -> None:
+    """Set a run aside that is not whole, and tell where it is; not one that another process has executed again meanwhile."""
+    notebook, key = folder.parent.name, folder.name
+    lock = store.lock(notebook, key)
+    if lock is None:
+        return
+    with lock:
+        aside = store.set_aside(folder) if store.damage(notebook, [key]) else None
+    if aside:
+        listener.on_set_aside(aside, error)
 
 
 class _Driver:

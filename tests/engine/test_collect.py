@@ -14,6 +14,8 @@ import pytest
 from masklib.engine import collect as module
 from masklib.engine.collect import Tables, collect
 from masklib.engine.store import FAILED, OK, Content, Record, Store
+from masklib.errors import StoreError
+from masklib.listing import reason
 
 INPUTS = {
     "parameters": {"seed": ["int", 0], "cell": ["str", "gru"], "rate": ["float", 0.5], "lengths": ["list", [1, 2]]},
@@ -64,6 +66,28 @@ def test_a_claim_holds_if_every_part_holds(store: Store):
         2.0,
     ]
     assert rows.loc["emb-1", ["keras", "backend", "notebook", "key"]].to_list() == ["3.15.1", "tensorflow", "nb", RECORD.key]
+
+
+def untested(claim: str, part: str = "") -> dict[str, Any]:
+    return {"kind": "untested", "claim": claim, "part": part, "reason": f"No {claim} here."}
+
+
+def test_what_was_not_tested_neither_holds_nor_is_refuted(store: Store):
+    lines = [
+        untested("emb-1"),
+        claim("emb-2", 1.0, 1.0, "p"),
+        untested("emb-2", "q"),
+        claim("emb-3", 1, 2),
+        untested("emb-3", "q"),
+    ]
+    publish(store, lines)
+    rows = collect(store).claims.set_index("claim")
+
+    assert rows["verdict"].to_dict() == {"emb-1": "untested", "emb-2": "holds", "emb-3": "refuted"}
+    assert rows["untested_parts"].to_list() == [1, 1, 1]
+    assert rows["reason"].to_list() == ["No emb-1 here.", "No emb-2 here.", "No emb-3 here."]
+    assert [reason(row) for row in rows.to_dict("records")][:2] == ["No emb-1 here.", "1 of 2 parts hold, 1 untested"]
+    assert_equal(collect(store), collect(store, rebuild=True))
 
 
 def test_a_verdict_written_into_a_record_counts_nothing(store: Store):
@@ -232,6 +256,13 @@ def test_a_store_that_cannot_be_written_is_collected(store: Store, monkeypatch: 
     assert not (store.root / ".rows.jsonl").exists()
 
 
+def test_tables_that_cannot_be_written_are_told(store: Store, tmp_path: Path):
+    publish(store, LINES)
+    (tmp_path / "tables").write_text("a file")
+    with pytest.raises(StoreError, match=rf"The tables cannot be written to {tmp_path}/tables: File exists"):
+        collect(store).write(tmp_path / "tables")
+
+
 def test_a_run_that_cannot_be_read_now_stays_where_it_is_and_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
     folder = publish(store, LINES)
     publish(store, LINES, keyed("b"))
@@ -265,6 +296,18 @@ def test_a_last_line_that_was_cut_off_is_not_dropped_silently(store: Store):
     content = (folder / "records.jsonl").read_bytes()
     (folder / "records.jsonl").write_bytes(content[:-20])
     assert len(collect(store).unreadable) == 1
+
+
+def test_lines_that_are_missing_are_not_dropped_silently(store: Store):
+    size = sum(len(json.dumps(line)) + 1 for line in LINES)
+    folder = publish(store, LINES, replace(RECORD, files={"records.jsonl": size}))
+    assert len(collect(store).claims) == 2
+
+    (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES[:3]))
+    tables = collect(store)
+
+    assert (len(tables.claims), len(tables.unreadable)) == (0, 1)
+    assert f"must have {size} bytes, it has" in tables.unreadable[0]
 
 
 def test_a_line_may_hold_what_only_unicode_takes_for_a_line_break(store: Store):

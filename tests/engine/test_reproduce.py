@@ -16,6 +16,7 @@ CLAIMS = pd.DataFrame(
         "backend": "tensorflow",
         "part": ["p", "q"],
         "parts": 1,
+        "untested_parts": 0,
         "deviation": [0.0, 2.0],
         "tolerance": 0.5,
         "observed": "1.0",

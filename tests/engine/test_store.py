@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from masklib.engine import files
+from masklib.engine.record import sizes_of
 from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, open_store, read_record, write_atomically
 from masklib.errors import StoreError
 
@@ -70,6 +72,29 @@ def test_a_corrupt_record_is_set_aside_and_the_run_counts_as_missing(store: Stor
     assert [f.name for f in (store.root / "nb" / "corrupt").iterdir()] == [f"{RECORD.key}-1"]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: path.write_text("{"), lambda path: path.write_text("")]
+)
+def test_a_run_whose_files_are_not_as_they_were_is_not_whole(store: Store, damage: Callable[[Path], object]):
+    work = store.begin(RECORD)
+    (work / "tables").mkdir()
+    for name in ("notebook.ipynb", "tables/t.parquet", "kernel.log"):
+        (work / name).write_text("{}")
+    record = replace(RECORD, files=sizes_of(work))
+    folder = store.finish(work, record)
+    (folder / "kernel.log").write_text("grown since")
+    (folder / "report.html").write_text("made since")
+
+    assert record.files == {"notebook.ipynb": 2, "tables/t.parquet": 2}
+    assert store.damage("nb", [RECORD.key]) == {}
+    assert store.find("nb", RECORD.key) == record
+    damage(folder / "notebook.ipynb")
+    (error,) = store.damage("nb", [RECORD.key]).values()
+    assert "notebook.ipynb must have 2 bytes, it" in str(error)
+    assert store.find("nb", RECORD.key) is None
+    assert not folder.exists()
+
+
 KILLED = """
 import json, os, sys
 from masklib.engine.store import Record, Store
@@ -95,6 +120,20 @@ def test_work_of_a_process_that_was_killed_is_recovered_as_interrupted(store: St
     assert lock
     lock.release()
     assert sorted(f.name for f in (store.root / "nb").iterdir()) == [alive.name, "failed"]
+
+
+def test_work_that_cannot_be_moved_is_kept_and_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+    work = store.begin(RECORD)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(StoreError, match=r"cannot be moved, it is kept in .*/nb: No space left on device"):
+            store.recover()
+    assert work.exists()
+    assert [folder.name for folder in store.recover()] == [f"{RECORD.key}-1"]
 
 
 def test_work_in_progress_is_never_recovered_however_it_looks(store: Store):

@@ -16,7 +16,7 @@ from masklib.engine.kernels import servers
 from masklib.engine.pool import LocalPool
 from masklib.engine.run import execute_plan
 from masklib.engine.settings import numeric_settings
-from masklib.engine.store import INTERRUPTED, OK, Record, Store
+from masklib.engine.store import INTERRUPTED, OK, CorruptError, Record, Store
 from masklib.engine.sweep import Listener, Outcome, SweepResult, look_up, run_sweep, sweep
 from tests.engine.conftest import START, Write
 from tests.engine.test_pool import KILL_WORKER
@@ -55,6 +55,10 @@ class Diary(Listener):
     def __init__(self, on_outcome: Callable[[Outcome], None] = lambda outcome: None):
         self.lines: list[str] = []
         self._tell = on_outcome
+
+    def on_set_aside(self, folder: Path, error: Exception) -> None:
+        """Note what was set aside, and the file that was not whole."""
+        self.lines.append(f"set aside {folder.name}: {str(error).partition(' ')[0]}")
 
     def on_begin(self, known: Any, todo: Any) -> None:
         """Note how much there is."""
@@ -144,6 +148,42 @@ def test_the_same_sweep_again_executes_nothing_and_a_larger_one_only_what_is_mis
     assert statuses(larger) == ["already there", "already there", "ok"]
     assert executions(tmp_path) == [0, 1, 2]
     assert again.outcomes[0].folder == store.folder("tiny", again.outcomes[0].plan.key)
+
+
+@pytest.mark.parametrize("file", ["record.json", "notebook.ipynb"])
+def test_a_run_that_is_not_whole_is_told_and_executed_again(
+    write: Write, store: Store, pool: Kept, tmp_path: Path, count: str, file: str
+):
+    plans = plan_sweep(write(START, count), {"seed": "0:3"}).plans
+    run_sweep(plans, store, executor=pool)
+    damaged = store.folder("tiny", plans[1].key)
+    (damaged / file).write_bytes((damaged / file).read_bytes()[:-9])
+    diary = Diary()
+
+    assert list(look_up(plans, store)) == [plans[0].key, plans[2].key]
+    assert damaged.exists()
+    assert statuses(run_sweep(plans, store, executor=pool, listener=diary)) == ["already there", "ok", "already there"]
+    assert diary.lines[:2] == [f"set aside {plans[1].key}-1: {damaged / file}", "2 known, 1 to run"]
+    assert executions(tmp_path) == [0, 1, 1, 2]
+    assert statuses(run_sweep(plans, store, executor=pool)) == ["already there"] * 3
+
+
+def test_a_run_that_another_process_has_executed_again_is_not_set_aside(
+    write: Write, store: Store, pool: Kept, monkeypatch: pytest.MonkeyPatch
+):
+    plans = plan_sweep(write(START), {"seed": "0:1"}).plans
+    run_sweep(plans, store, executor=pool)
+    damage, looks = store.damage, []
+
+    def damage_at_first(notebook: str, keys: Any) -> Any:
+        looks.append(list(keys))
+        return damage(notebook, keys) if len(looks) > 1 else {plans[0].key: CorruptError("cut off")}
+
+    monkeypatch.setattr(store, "damage", damage_at_first)
+    diary = Diary()
+
+    assert statuses(run_sweep(plans, store, listener=diary, executor=pool)) == ["already there"]
+    assert "set aside" not in "".join(diary.lines)
 
 
 def test_a_failure_hides_no_other_and_is_executed_again_only_if_asked_for(

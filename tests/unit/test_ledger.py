@@ -80,3 +80,18 @@ def test_the_ledger_holds_no_verdict():
 def test_an_unknown_claim_is_refused_with_the_nearest():
     with pytest.raises(ClaimError, match=r"got 'emb1'\. Did you mean emb-1"):
         ledger.find_claim("emb1")
+
+
+def test_a_claim_holds_by_the_parts_that_were_tested():
+    held, refuted = ledger.judge(1.0, 1.0), ledger.judge(1.0, 2.0)
+    assert ledger.decide([ledger.NOT_TESTED, held]) == ("holds", 1)
+    assert ledger.decide([ledger.NOT_TESTED, refuted, held]) == ("refuted", 1)
+    assert ledger.decide([ledger.NOT_TESTED, ledger.NOT_TESTED]) == ("untested", 0)
+
+
+def test_parts_are_counted_in_words():
+    held, refuted = ledger.judge(1.0, 1.0), ledger.judge(1.0, 2.0)
+    assert ledger.count_parts([held, held]) == "2 of 2 hold"
+    assert ledger.count_parts([held, ledger.NOT_TESTED]) == "1 of 2 hold, 1 untested"
+    assert ledger.count_parts([held, refuted]) == "1 of 2 refuted"
+    assert ledger.count_parts([ledger.NOT_TESTED]) == "1 of 1 untested"

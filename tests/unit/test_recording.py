@@ -54,6 +54,11 @@ def test_a_float_is_recorded_to_its_last_bit(run: recording.Run, tmp_path: Path)
     assert recording.read(tmp_path)[0]["observed"] == value
 
 
+def test_a_name_may_hold_what_only_unicode_takes_for_a_line_break(run: recording.Run, tmp_path: Path):
+    run.metric("a\u2028b", 1.0)
+    assert [line["name"] for line in recording.read(tmp_path)] == ["a\u2028b"]
+
+
 def test_a_record_holds_no_verdict(run: recording.Run, tmp_path: Path):
     run.claim("emb-1", 1.0, 2.0)
     assert "refuted" not in (tmp_path / recording.RECORDS).read_text()
@@ -64,6 +69,24 @@ def test_a_part_of_a_claim_is_recorded_once(run: recording.Run):
     run.claim("emb-1", 1.0, 1.0, part="q")
     with pytest.raises(ClaimError, match="emb-1 'p' is there already"):
         run.claim("emb-1", 1.0, 1.0, part="p")
+
+
+def test_what_cannot_be_tested_is_recorded_with_its_reason(
+    run: recording.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run.untested("emb-1", "Keras 2.2.4: no such option.", part="p")
+    assert recording.read(tmp_path) == [
+        {"kind": "untested", "claim": "emb-1", "part": "p", "reason": "Keras 2.2.4: no such option."}
+    ]
+    assert capsys.readouterr().out == "emb-1 (p): untested. Keras 2.2.4: no such option.\n"
+
+
+def test_what_is_untested_needs_a_reason_and_a_part_of_its_own(run: recording.Run):
+    with pytest.raises(ClaimError, match="needs a reason"):
+        run.untested("emb-1", " ")
+    run.claim("emb-1", 1, 1, part="p")
+    with pytest.raises(ClaimError, match="recorded once"):
+        run.untested("emb-1", "No.", part="p")
 
 
 @pytest.mark.parametrize("value", [[1.0], "1", None, {}])

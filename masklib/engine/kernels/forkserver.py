@@ -5,7 +5,8 @@ of a pipe from the driver, a private folder for the kernels' sockets, and how ma
 connection: a line of JSON, with the descriptor of the kernel's log. The answers come on the same connection, a line each:
 `{"pid": ...}` when a kernel has the request, `{"connection": {...}}` from the kernel when it listens, `{"exit": code,
 "max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose connection closes is killed,
-and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is killed and the server ends.
+and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is killed, the folder removed, and
+the server ends.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -55,9 +57,8 @@ class ForkServer:
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         while True:
-            self._fork_ahead()
             watched: list[Any] = [self.listener, self.lifeline, wake, *self.kernels.values()]
-            ready = select.select(watched, [], [])[0]
+            ready = select.select(watched, [], [], None if len(self.spares) >= self.wanted else 0)[0]
             if self.lifeline in ready:
                 break
             if wake in ready:
@@ -69,6 +70,7 @@ class ForkServer:
                     self._obey(pid, connection)
             if self.listener in ready:
                 self._launch()
+            self._fork_ahead()
         self._end()
 
     def _fork_ahead(self) -> None:
@@ -184,13 +186,14 @@ class ForkServer:
                 os.kill(pid, signal.SIGKILL)
 
     def _end(self) -> None:
-        """Kill every kernel, and what it leaves, and wait for it."""
+        """Kill every kernel, and what it leaves, wait for it, and remove the folder: a driver that was killed cannot."""
         self.kernels.clear()
         self.spares.clear()
         with contextlib.suppress(ChildProcessError):
             while True:
                 self._kill_strays()
                 os.waitpid(-1, 0)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def run_kernel(control: socket.socket, base: Path, connection_file: str) -> None:

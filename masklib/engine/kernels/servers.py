@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from masklib.engine.kernels import ServerError
-from masklib.engine.settings import SERVERS_VARIABLE, kernel_environment
+from masklib.engine.settings import PRIVATE_VARIABLE, SERVERS_VARIABLE, kernel_environment
 from masklib.recording import FOLDER_VARIABLE
 
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
@@ -94,7 +94,7 @@ class OwnServer(Server):
     """
 
     def __init__(self, environment: Mapping[str, str], spares: int):
-        self.folder = private_folder()
+        self.folder = private_folder(tempfile.gettempdir())
         super().__init__(Path(self.folder.name) / "socket")
         self.owner = os.getpid()
         listener = socket.socket(socket.AF_UNIX)
@@ -136,9 +136,13 @@ class OwnServer(Server):
         self.folder.cleanup()
 
 
-def private_folder() -> "tempfile.TemporaryDirectory[str]":
-    """Return a new folder, mode 0700, whose path is short enough for sockets in it."""
-    parent = tempfile.gettempdir()
+def private_folder(parent: str | None = None) -> "tempfile.TemporaryDirectory[str]":
+    """Return a new folder, mode 0700, whose path is short enough for sockets in it.
+
+    Args:
+        parent: where it is made, if that is not too long; by default where the worker that this is, if it is one, removes it.
+    """
+    parent = parent or os.environ.get(PRIVATE_VARIABLE) or tempfile.gettempdir()
     return tempfile.TemporaryDirectory(prefix="masklib-", dir=parent if len(parent) < LONGEST_FOLDER - 20 else "/tmp")  # noqa: S108
 
 

@@ -1,0 +1,1 @@
+"""What a sweep must survive; every test with real processes."""

@@ -1,0 +1,55 @@
+"""kill -9, of any process at any moment: what was published stays, the rest is executed by the next sweep."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.engine.test_pool import until
+from tests.survival.conftest import ONCE, POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
+
+KILLS = 5  # of one sweep
+HOLD = "held = bytearray(500_000_000)\nimport time\ntime.sleep(60)"
+KILL_KERNEL = "import signal\nos.kill(os.getpid(), signal.SIGKILL)"
+KILL_SERVER = "import signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"
+KILL_WORKER = (
+    "import json, signal, time\nwork = pathlib.Path(os.environ['MASKLIB_RUN_DIR'])\n"
+    "os.kill(json.loads((work / 'record.json').read_text())['pid'], signal.SIGKILL)\ntime.sleep(60)"
+)
+
+
+@pytest.mark.parametrize("sweep", [0, *(pytest.param(number, marks=pytest.mark.full) for number in range(1, 10))])
+def test_the_driver_at_random_moments(house: House, undisturbed: Undisturbed, sweep: int):
+    seed = int.from_bytes(os.urandom(4), "big")
+    print(f"The moments of sweep {sweep} are those of random.Random({seed}).")  # noqa: T201 (shown when it fails)
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        driver = house.start()
+        time.sleep(chance.uniform(0, undisturbed.seconds))
+        driver.kill()
+        driver.communicate()
+        assert_nothing_is_left(house)
+    assert_as_undisturbed(house, undisturbed)
+
+
+def test_the_driver_while_runs_are_executed_leaves_no_file(house: House, undisturbed: Undisturbed):
+    driver = house.start(width=60)
+    assert until(lambda: house.begun == 2)
+    driver.kill()
+    driver.communicate()
+
+    assert_nothing_is_left(house)
+    assert list(house.temporary.iterdir()) == []
+
+
+def test_a_kernel_a_worker_the_fork_server_and_a_kernel_over_its_memory_limit(house: House, undisturbed: Undisturbed):
+    for seed, code in ((0, HOLD), (1, KILL_KERNEL), (3, KILL_WORKER), (5, KILL_SERVER)):
+        house.trouble(seed, ONCE + code)
+    result = house.sweep("--memory", "300MB")
+
+    assert result.code == 1
+    assert "tiny seed=1 died: DeadKernelError in cell 4: the kernel was killed by SIGKILL" in result.out
+    assert "tiny seed=0 died: MemoryLimit in cell 4: the kernel held " in result.out
+    assert len(list(house.store.runs())) == POINTS - 2
+    assert_as_undisturbed(house, undisturbed)
