@@ -10,6 +10,7 @@ import click
 from masklib.console import SweepTracker, print_json, print_table
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
+from masklib.engine.pool import Executor
 from masklib.engine.store import OK, open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
 from masklib.errors import ArgumentError
@@ -19,8 +20,13 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 _SHOWN = 12  # digits of a key
 
 
-def execute(source: str, grid: Pairs, fixed: Pairs, root: str, *, dry_run: bool, as_json: bool, **options: Any) -> bool:
+def execute(
+    source: str, grid: Pairs, fixed: Pairs, root: str, *, dry_run: bool, as_json: bool, dask: str | None, **options: Any
+) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
+    if dask and options["jobs"]:
+        msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
+        raise ArgumentError(msg)
     plan = plan_sweep(source, grid, fixed)
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
@@ -29,11 +35,12 @@ def execute(source: str, grid: Pairs, fixed: Pairs, root: str, *, dry_run: bool,
         _show_plan(plan, look_up(plan.plans, store), as_json)
         return True
     names = varying(plan.plans)
+    executor = _connect(dask) if dask else None
     with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
-        result = run_sweep(plan.plans, store, listener=tracker, **options)
+        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **options)
     tables = collect(store)
-    tables.write(store.root / "tables")
     _show_result(plan, result, store.root / "tables", as_json)
+    tables.write(store.root / "tables")
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
     return result.ok and not tables.unreadable
@@ -50,6 +57,16 @@ def parse_bytes(text: str) -> int:
         msg = f"--memory must be a size such as 500MB or 2GB, got {text!r}."
         raise ArgumentError(msg)
     return round(float(found[1]) * _UNITS[found[2]])
+
+
+def _connect(address: str) -> Executor:
+    """Return the cluster at an address, and say how many workers it has."""
+    from masklib.engine.cluster import DaskCluster
+
+    cluster = DaskCluster(address)
+    n_workers = cluster.n_workers
+    click.echo(f"Dask workers at {address}: {n_workers}{'' if n_workers else ', the sweep waits for the first'}.", err=True)
+    return cluster
 
 
 def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None:

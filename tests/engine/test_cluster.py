@@ -1,0 +1,388 @@
+"""Sweeps on a real Dask cluster: the runs of this machine, whatever its workers have for environment, threads and fate."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+
+from masklib.engine import cluster
+from masklib.engine.cluster import DaskCluster
+from masklib.engine.collect import collect
+from masklib.engine.grid import plan_sweep
+from masklib.engine.kernels import servers
+from masklib.engine.run import plan_run
+from masklib.engine.store import Store, open_store, read_record
+from masklib.engine.sweep import run_sweep, sweep
+from masklib.errors import ArgumentError
+from tests.cli import test_sweep as sweep_tests
+from tests.cli.test_cli import call
+from tests.cli.test_sweep import finish, masklib, notes, published, start
+from tests.engine import test_objects, test_sweep
+from tests.engine.conftest import START, Write, notebook
+from tests.engine.test_execute import processes_with
+from tests.engine.test_pool import SLEEP, job_of, until
+from tests.engine.test_sweep import Diary, Kept, executions, statuses
+
+count, house = test_sweep.count, sweep_tests.house  # fixtures of theirs
+endpoint, log, s3 = test_objects.endpoint, test_objects.log, test_objects.s3
+ROOT = Path(__file__).parents[2]
+PRELOAD = ("numpy", "pandas", "ipykernel.kernelapp")  # of the fork servers, so that they start at once
+OF_ONE_SWEEP = ["started", "duration_s"]  # columns in which two equal sweeps differ
+GONE_S = 5.0  # then no process may be left
+KILL_DASK_WORKER = (
+    "import os, psutil, signal, time\n"
+    "above = psutil.Process().parents()\n"
+    "place = next(i for i, process in enumerate(above) if 'masklib.engine.worker' in process.cmdline())\n"
+    "above[place + 1].send_signal(signal.SIGKILL)\ntime.sleep(60)"
+)
+
+
+class Dask:
+    """A scheduler and its workers, as processes that a user starts.
+
+    Args:
+        folder: where they write, also in their environment, by which they and all that they start are told from others.
+        **environment: of all of them.
+    """
+
+    def __init__(self, folder: Path, **environment: str):
+        self.folder = folder
+        self.log = folder / "log"
+        (folder / "sitecustomize.py").write_text(
+            f"from masklib.engine.kernels import servers\nservers.PRELOAD = {PRELOAD}\n"  # in the workers' processes
+        )
+        self.environment = {"MASKLIB_DASK": str(folder), "PYTHONPATH": str(folder), "TMPDIR": str(folder), **environment}
+        self.scheduler = self._start("scheduler", "--port", 0, "--scheduler-file", folder / "scheduler.json")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        assert until(lambda: re.search(r"Scheduler at:\s+(tcp://\S+)", self.log.read_text())), self.log.read_text()
+        self.address = re.findall(r"Scheduler at:\s+(tcp://\S+)", self.log.read_text())[0]
+
+    def start_worker(self, *, threads: int = 2, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start a worker; it comes while the caller goes on."""
+        options = ("--nthreads", threads, "--no-nanny", "--local-directory", self.folder)
+        self.workers.append(self._start("worker", self.address, *options, **environment))
+        return self.workers[-1]
+
+    @property
+    def started(self) -> list[str]:
+        """The command lines of what runs besides the scheduler and the workers."""
+        found = processes_with(f"MASKLIB_DASK={self.folder}\0")
+        return [line for line in found if "distributed.cli" not in line]
+
+    def close(self) -> None:
+        """End the workers and the scheduler by kill -9, after which nothing may be left."""
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+        assert until(lambda: processes_with(f"MASKLIB_DASK={self.folder}\0") == [], GONE_S)
+
+    def _start(self, what: str, *arguments: object, **environment: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *map(str, arguments), "--host", "127.0.0.1"]
+        variables = {**os.environ, **self.environment, **environment}
+        with self.log.open("ab") as file:
+            return subprocess.Popen([*command, "--no-dashboard"], env=variables, cwd=self.folder, stdout=file, stderr=file)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_server() -> Iterator[None]:
+    """The fork server of local sweeps imports what their notebooks need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "PRELOAD", PRELOAD)
+        yield
+    servers.stop_servers()
+
+
+@pytest.fixture(scope="module")
+def two_workers(endpoint: str) -> Iterator[Dask]:
+    """A cluster of two workers, each with more threads than runs, and with settings of its own."""
+    with TemporaryDirectory(prefix="dask-") as folder:
+        found = Dask(
+            Path(folder),
+            AWS_ENDPOINT_URL=endpoint,
+            AWS_ACCESS_KEY_ID="test",
+            AWS_SECRET_ACCESS_KEY="test",
+            AWS_DEFAULT_REGION="us-east-1",
+            OMP_NUM_THREADS="3",
+            TF_NUM_INTRAOP_THREADS="5",
+        )
+        try:
+            for _ in range(2):
+                found.start_worker()
+            yield found
+        finally:
+            found.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Dask]:
+    """A cluster without workers, that gives up a task whose worker is lost."""
+    with TemporaryDirectory(prefix="dask-") as folder:
+        found = Dask(Path(folder), DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+@pytest.fixture(scope="module")
+def kept(two_workers: Dask) -> Iterator[Any]:
+    """An executor that is not closed at the end of a sweep, so that the next finds its workers at work."""
+    executor = DaskCluster(two_workers.address)
+    yield Kept(executor)  # type: ignore[arg-type] # any executor will do
+    executor.close()
+
+
+def tables(store: Store) -> dict[str, pd.DataFrame]:
+    """The tables of a store, without what differs from sweep to sweep."""
+    found = collect(store)
+    runs = found.runs[found.runs["status"] == "ok"].reset_index(drop=True)
+    every = {"runs": runs, "claims": found.claims, "measurements": found.measurements}
+    return {name: table.drop(columns=OF_ONE_SWEEP, errors="ignore") for name, table in every.items()}
+
+
+def assert_same_tables(store: Store, expected: Store) -> None:
+    """Two stores hold the same results."""
+    found = tables(store)
+    assert len(found["measurements"])
+    for name, table in tables(expected).items():
+        pd.testing.assert_frame_equal(found[name], table)
+
+
+@pytest.fixture(scope="module")
+def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code that one of the runs executes if it is there, which is no part of its identity."""
+    return tmp_path_factory.mktemp("trouble") / "trouble.py"
+
+
+@pytest.fixture(scope="module")
+def plans(trouble: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Six runs that measure what a worker could change."""
+    path = tmp_path_factory.mktemp("measures") / "measures.ipynb"
+    once = f"import pathlib\ntrouble = pathlib.Path({str(trouble)!r})\nif seed == 1 and width == 2 and trouble.exists():\n"
+    once += "    code = trouble.read_text()\n    trouble.unlink()\n    exec(code)"
+    threads = "import os\nfor name in os.environ:\n    if 'THREADS' in name:\n        run.metric(name, int(os.environ[name]))"
+    measure = "import random\nrun.metric('m', random.random() + width)\nrun.claim('emb-1', seed, seed)"
+    nbformat.write(notebook(START, once, threads, measure), path)
+    return plan_sweep(path, {"seed": "0:3", "width": "0.5,2"}).plans
+
+
+@pytest.fixture(scope="module")
+def local(plans: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The store in which this machine has executed them."""
+    store = Store(tmp_path_factory.mktemp("local") / "runs")
+    assert run_sweep(plans, store, jobs=2).ok
+    return store
+
+
+def test_a_cluster_makes_the_tables_of_this_machine(plans: list[Any], local: Store, store: Store, two_workers: Dask):
+    diary = Diary()
+    result = run_sweep(plans, store, executor=DaskCluster(two_workers.address), listener=diary)
+
+    assert statuses(result) == ["ok"] * 6
+    assert_same_tables(store, local)
+    assert set(tables(store)["runs"]["launch"]) == {"fork"}
+    measured = tables(store)["measurements"]
+    assert set(measured["value"][measured["name"].str.contains("THREADS")]) == {1.0}
+    assert [line for line in diary.lines if line == "0 start"] == ["0 start"] * 2
+    assert len({read_record(Path(str(outcome.folder))).pid for outcome in result.outcomes}) == 2
+    assert until(lambda: two_workers.started == [], GONE_S), two_workers.started
+    assert [path.name for path in store.root.iterdir() if path.name.startswith(".cluster")] == []
+
+
+def test_a_store_on_s3_has_the_same_tables(plans: list[Any], local: Store, kept: Any, s3: Any):
+    store = open_store("s3://runs-of-masklib/some/where")
+    assert statuses(run_sweep(plans, store, executor=kept)) == ["ok"] * 6
+    assert_same_tables(store, local)
+    assert statuses(run_sweep(plans, store, executor=kept)) == ["already there"] * 6
+
+
+def test_a_worker_that_is_killed_costs_only_its_run(
+    plans: list[Any], local: Store, store: Store, two_workers: Dask, kept: Any, trouble: Path
+):
+    two_workers.start_worker()
+    trouble.write_text(KILL_DASK_WORKER)
+    result = run_sweep(plans, store, executor=kept)
+
+    assert statuses(result) == ["ok"] * 6
+    assert_same_tables(store, local)
+    assert [worker.poll() for worker in two_workers.workers].count(-signal.SIGKILL) == 1
+    assert [read_record(attempt).status for attempt in store.attempts()] == ["interrupted"]
+
+
+def test_a_worker_executes_one_run_at_a_time_whatever_its_threads(write: Write, store: Store, kept: Any, tmp_path: Path):
+    alone = f"import os, time\nplace = f'{tmp_path}/{{os.getppid()}}'\nos.mkdir(place)\ntime.sleep(0.3)\nos.rmdir(place)"
+    assert statuses(sweep(write(START, alone), {"seed": "0:6"}, runs=store.root, executor=kept)) == ["ok"] * 6
+
+
+def test_points_that_another_process_is_at_are_put_back(write: Write, store: Store, kept: Any, tmp_path: Path, count: str):
+    plans = plan_sweep(write(START, count), {"seed": "0:2"}).plans
+    lock = store.lock("tiny", plans[0].key)
+    assert lock is not None
+    diary = Diary(lambda outcome: lock.release() if outcome.plan is plans[1] else None)
+    assert statuses(run_sweep(plans, store, executor=kept, listener=diary)) == ["ok"] * 2
+    assert executions(tmp_path) == [0, 1]
+
+
+def test_a_folder_that_a_worker_does_not_see_is_told_before_the_work(
+    write: Write, store: Store, kept: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(DaskCluster, "_mark", lambda self, store: None)
+    (reason,) = sweep(write(START), runs=store.root, executor=kept).to_frame()["reason"]
+    assert re.match(rf"The store must be a folder that every worker sees, {store.root} is not.* \(Dask worker tcp://", reason)
+    assert not store.root.exists()
+
+
+def test_a_notebook_of_the_suite_runs_on_a_cluster(store: Store, kept: Any):
+    result = sweep("02_rnn_carry_over", fixed={"cell": "lstm"}, runs=store.root, executor=kept)
+    assert statuses(result) == ["ok"]
+    assert "holds" in set(tables(store)["claims"]["verdict"])
+
+
+def test_what_has_not_started_can_be_cancelled_and_what_has_cannot(
+    write: Write, store: Store, two_workers: Dask, tmp_path: Path, count: str
+):
+    plans = plan_sweep(write(START, count, "import time\ntime.sleep(2)"), {"seed": "0:9"}).plans
+    executor = DaskCluster(two_workers.address)
+    try:
+        futures = [executor.submit(job_of(plan, store), lambda event: None) for plan in plans]
+        assert until(lambda: sum(future.running() for future in futures) == 2)
+        running = [future for future in futures if future.running()]
+        assert [future.cancel() for future in futures].count(True) == 7
+        assert [future.result(timeout=60)["record"]["status"] for future in running] == ["ok"] * 2
+        time.sleep(1)
+    finally:
+        executor.close()
+    assert len(executions(tmp_path)) == 2
+    executor.close()
+
+
+def test_runs_are_interrupted_and_those_of_another_sweep_are_not(write: Write, store: Store, two_workers: Dask, kept: Any):
+    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.05)"
+    plan, other = plan_run(write(START, SLEEP)), plan_run(write(START, wait, name="other"))
+    executor = DaskCluster(two_workers.address)
+    try:
+        started = threading.Event()
+        kept_one = kept.submit(job_of(other, store), lambda event: started.set())
+        assert started.wait(60)
+        two = (plan, plan_run(plan.notebook, {"seed": 2}))
+        futures = [executor.submit(job_of(each, store), lambda event: None) for each in two]
+        assert until(lambda: list(store.root.glob("tiny/.work-*/sleeping")))
+        executor.interrupt()
+        answers = [future.result(timeout=60) for future in futures]
+        late = executor.submit(job_of(plan, store), lambda event: None).result(timeout=60)
+    finally:
+        executor.close()
+    assert {answer.get("record", answer).get("status", "interrupted") for answer in answers} == {"interrupted"}
+    assert late == {"outcome": "interrupted"}
+    (work,) = store.root.glob("other/.work-*")
+    (work / "go").touch()
+    assert kept_one.result(timeout=60)["record"]["status"] == "ok"
+    assert {read_record(attempt).status for attempt in store.attempts()} == {"interrupted"}
+
+
+def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
+    executor = DaskCluster(two_workers.address)
+    future = executor.submit(job_of(plan_run(write(START, SLEEP)), store), lambda event: None)
+    assert until(lambda: list(store.root.glob("tiny/.work-*/sleeping")))
+    executor.close()
+
+    assert future.result(timeout=60)["outcome"] in ("interrupted", "error")
+    assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
+
+
+def test_workers_with_another_masklib_or_none_are_refused(write: Write, store: Store, small: Dask, tmp_path: Path):
+    other, none = tmp_path / "other", tmp_path / "none"
+    shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "masklib" / "data.py").write_text("")
+    none.mkdir()
+    (none / "sitecustomize.py").write_text("import sys\nsys.modules['masklib'] = None")
+    reasons = []
+    for folder in (other, none):
+        worker = small.start_worker(PYTHONPATH=str(folder))
+        reasons += sweep(write(START), runs=store.root, executor=DaskCluster(small.address)).to_frame()["reason"].to_list()
+        assert worker.poll() is None
+        worker.kill()
+        worker.wait()
+
+    assert re.fullmatch(r".* this worker differs in masklib\. Give it the same, .*\. \(Dask worker tcp://.*\)", reasons[0])
+    assert re.fullmatch(r"ModuleNotFoundError: .*\. Each Dask worker must have this masklib", reasons[1])
+    assert store.entries() == []
+
+
+def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 2.0)  # so long it also tries to reconnect
+    small.start_worker(threads=1)
+    (died,) = sweep(write(START, KILL_DASK_WORKER), runs=store.root, executor=DaskCluster(small.address)).outcomes
+    assert died.status == "died"
+    assert died.reason.startswith("all 1 Dask workers that had it were lost, the last tcp://127.0.0.1:")
+    assert until(lambda: store.recover() or list(store.attempts()))
+
+    small.start_worker(threads=1)
+    executor = DaskCluster(small.address)
+    future = executor.submit(job_of(plan_run(write(START, SLEEP)), store), lambda event: None)
+    assert until(lambda: list(store.root.glob("tiny/.work-*/sleeping")))
+    small.scheduler.kill()
+    assert future.result(timeout=60) == {"outcome": "error", "reason": "the connection to the Dask scheduler was lost"}
+    after = executor.submit(job_of(plan_run(write(START)), store), lambda event: None)
+    assert after.result(timeout=60)["outcome"] == "error"
+    executor.close()
+
+
+def test_the_command_waits_for_workers_and_goes_on_after_its_driver_was_killed(house: Path, small: Dask):
+    file = small.folder / "scheduler.json"
+    command = ("fine", "-g", "seed=0:3", "-p", "width", 0.5, "--json", "--dask")
+    killed = start(*command, file)
+    assert killed.stderr is not None
+    assert killed.stderr.readline() == f"Dask workers at {file}: 0, the sweep waits for the first.\n"
+    small.start_worker(EXECUTIONS=str(house / "executions"))
+    assert until(lambda: notes(house, "begin"))
+    killed.kill()
+    finish(killed)
+    assert until(lambda: notes(house, "end"))
+    assert until(lambda: small.started == [], GONE_S), small.started
+    begun = notes(house, "begin")
+    result = masklib(*command, small.address)
+
+    assert result.code == 0, result.err
+    assert f"Dask workers at {small.address}: 1.\n" in result.err
+    assert json.loads(result.out)["states"] == {"already there": len(begun), "ok": 3 - len(begun)}
+    assert notes(house, "begin") == published(house) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nothing://there", "no such file"])
+def test_a_scheduler_that_does_not_answer_is_told(house: Path, address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    result = call("sweep", "fine", "-g", "seed=0:3", "--dask", address)
+    assert result.exit_code == 2
+    assert f"must be a Dask scheduler that answers, such as tcp://host:8786, {address} does not: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [folder.name for folder in (house / "runs").iterdir()] == ["specs"]
+
+
+def test_jobs_are_for_this_machine(house: Path):
+    result = call("sweep", "fine", "--jobs", 2, "--dask", "tcp://127.0.0.1:9")
+    assert (result.exit_code, "Give --jobs or --dask, not both" in result.stderr) == (2, True)
+
+
+def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ArgumentError, match=re.escape('pip install "masklib[dask]"')):
+        DaskCluster("tcp://127.0.0.1:9")
+
+
+def test_dask_is_not_loaded_before_it_is_asked_for():
+    code = "import sys, masklib.cli, masklib.sweep_view, masklib.engine.cluster; print('distributed' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
