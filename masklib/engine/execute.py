@@ -21,7 +21,7 @@ from masklib.engine.kernels.servers import private_folder
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import Failure, Progress
-from masklib.engine.settings import kernel_environment, numeric_settings
+from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
 
 SAVE_EVERY_S = 30.0
@@ -61,13 +61,14 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         Raises:
             ParameterError, NotebookError: before a kernel starts.
         """
-        check_parameters(nb)
+        parameters = check_parameters(nb)
         progress = kwargs.pop("progress", None) or Progress()
         output_path = kwargs.pop("save_to", None) or output_path
         manager = _Manager(nb, output_path, log_output, progress_bar, autosave_cell_every, progress=progress)
         manager.notebook_start()
         try:
-            cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, **kwargs)
+            settings = settings_for(numeric_settings(), parameters)
+            cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, settings=settings, **kwargs)
         finally:
             manager.cleanup_pbar()
             manager.notebook_complete()
@@ -83,6 +84,7 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         timeout: float = TIMEOUT_S,
         start_timeout: float = START_TIMEOUT_S,
         execution_timeout: float | None = None,
+        settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         working_folder: str | Path | None = None,
         kernel_log: str | Path | None = None,
@@ -107,12 +109,12 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
                 private=private,
                 **kwargs,
             )
-            environment = environment or kernel_environment(numeric_settings(), Path(private))
+            environment = environment or kernel_environment(settings or numeric_settings(), Path(private))
             client.execute(env=dict(environment), cwd=str(working_folder or Path.cwd()), **_log_to(log))
 
 
-def check_parameters(nb: Any) -> None:
-    """Refuse a notebook whose injected parameters are not those of its parameters cell.
+def check_parameters(nb: Any) -> dict[str, Any]:
+    """Return the parameters of a notebook, defaults filled in; refuse those that are not of its parameters cell.
 
     Raises:
         NotebookError: not exactly one parameters cell, or one that cannot be read.
@@ -120,7 +122,7 @@ def check_parameters(nb: Any) -> None:
     """
     check_parameters_cell(nb, "The notebook")
     source = next(cell.source for cell in nb.cells if PARAMETERS_TAG in tags(cell))
-    resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
+    return resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
 
 
 class _Manager(NotebookExecutionManager):  # type: ignore[misc]

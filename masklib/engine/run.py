@@ -7,19 +7,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from masklib.engine.identity import identity, key_of
+from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of
+from masklib.engine.kernels.servers import private_folder
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import SERVER_GONE, Progress
-from masklib.engine.settings import kernel_environment, numeric_settings
+from masklib.engine.record import sizes_of
+from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import OK, Record, Store, store_error
+from masklib.errors import ParameterError
 from masklib.recording import FOLDER_VARIABLE
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
+_WAYS_TO_INSTALL = {"jax": 'pip install "masklib[jax]".', "torch": "masklib env create keras-3.15-torch."}
 LOOK_AGAIN_S = 0.2  # at a run that another process is at
 
 
@@ -74,9 +77,21 @@ def plan_run(
         notebook = read_notebook(notebook)
     declared = read_parameters(notebook.parameters_source, f"the parameters cell of {notebook.name}")
     resolved = resolve(declared, parameters or {})
-    settings = numeric_settings() if settings is None else dict(settings)
+    settings = settings_for(numeric_settings() if settings is None else settings, resolved)
     inputs = identity(notebook, resolved, settings)
+    _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+
+
+def _check_backend(backend: str, versions: Mapping[str, str | None]) -> None:
+    """Refuse a backend that is not installed, or that Keras has not."""
+    package = BACKEND_PACKAGES.get(backend)
+    if package is None:
+        msg = f"The backend must be one of {', '.join(BACKEND_PACKAGES)}, got {backend!r}. See KERAS_BACKEND."
+        raise ParameterError(msg)
+    if versions[package] is None:
+        msg = f"The backend {backend} needs {package}, which is not installed. {_WAYS_TO_INSTALL.get(backend, '')}".rstrip()
+        raise ParameterError(msg)
 
 
 def execute_plan(
@@ -145,6 +160,7 @@ def _attempt(plan: Plan, store: Store, progress: Progress, **options: Any) -> Re
         duration_s=round(time.monotonic() - clock, 3),
         steps=progress.steps,
         memory_bytes=progress.memory_bytes,
+        files=sizes_of(work),
     )
     return Result(record, store.finish(work, record), cached=False)
 
@@ -156,7 +172,7 @@ def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None
         from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
-    with TemporaryDirectory(prefix="masklib-kernel-") as private:
+    with private_folder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
         with suppress(PapermillExecutionError):  # told by progress.failure, with more
             papermill.execute_notebook(

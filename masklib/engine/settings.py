@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -40,6 +41,12 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
     fixed = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     fixed["XLA_FLAGS"] = " ".join([*flags, f"{XLA_THREADS}={str(threads > 1).lower()}"])
     return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
+
+
+def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a run whose parameters may name a `backend`: that one then, whatever the user's environment says."""
+    backend = parameters.get("backend")
+    return {**settings, "KERAS_BACKEND": backend} if backend else dict(settings)
 
 
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:

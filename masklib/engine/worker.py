@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from masklib.engine.progress import Progress, terminate_as_interrupt
-from masklib.engine.startup import leave_out_grammars
 from masklib.engine.settings import PRIVATE_VARIABLE
+from masklib.engine.startup import leave_out_grammars
 from masklib.errors import MasklibError, RunError
 
 Job = dict[str, Any]
@@ -244,7 +244,8 @@ def _receive(source: IO[str], inbox: "queue.SimpleQueue[Job | None]", idle: thre
         idle.clear()
         inbox.put(json.loads(line))
     if not idle.is_set():
-        shutil.rmtree(private, ignore_errors=True)
+        gone = Path(private).rename(f"{private}-gone")  # at once, so that the run makes nothing there any more
+        shutil.rmtree(gone, ignore_errors=True)
         os._exit(1)
     inbox.put(None)
 

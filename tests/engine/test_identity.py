@@ -9,7 +9,8 @@ import pytest
 from masklib.engine import identity as module
 from masklib.engine.run import plan_run
 from masklib.engine.settings import numeric_settings
-from tests.engine.conftest import Write, notebook
+from masklib.errors import ParameterError
+from tests.engine.conftest import PARAMETERS, Write, notebook
 
 
 def key(path: Path, **parameters: Any) -> str:
@@ -84,7 +85,7 @@ def test_settings_that_change_no_number_do_not_count(write: Write, monkeypatch: 
 def test_versions_and_source_count(write: Write, monkeypatch: pytest.MonkeyPatch):
     path = write()
     keys = {key(path)}
-    monkeypatch.setattr(module, "versions", lambda backend: {"keras": "0.0"})
+    monkeypatch.setattr(module, "versions", lambda backend: {"keras": "0.0", "tensorflow": "0.0"})
     keys.add(key(path))
     monkeypatch.setattr(module, "source_hash", lambda: "other")
     keys.add(key(path))
@@ -101,3 +102,20 @@ def test_threads_are_part_of_the_settings():
 
 def test_variables_of_terraform_are_no_settings():
     assert numeric_settings(environment={"TF_TOKEN_app": "secret", "TF_CLI_ARGS": "-x"}) == numeric_settings(environment={})
+
+
+def test_the_backend_of_a_notebook_is_that_of_its_parameter(write: Write, monkeypatch: pytest.MonkeyPatch):
+    path = write(parameters=f'{PARAMETERS}\nbackend: str = "tensorflow"  # {{tensorflow, jax, torch}}')
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert plan_run(path).settings["KERAS_BACKEND"] == "tensorflow"
+    assert plan_run(path, {"backend": "jax"}).settings["KERAS_BACKEND"] == "jax"
+
+
+def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    with pytest.raises(ParameterError, match="one of tensorflow, jax, torch, numpy, got 'theano'"):
+        plan_run(write())
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(module, "_version", lambda name: None)
+    with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
+        plan_run(write())
