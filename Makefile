@@ -2,12 +2,13 @@
 # are all they ask for. `make help` lists the rest.
 PYTHON ?= python3
 PROFILE ?= smoke
+OLD ?= keras-2.15
 BIN := .venv/bin
 SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check check-full lint types format bench reference lab clean
+.PHONY: help setup reproduce test check check-full lint types format bench env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +23,8 @@ test: setup ## run the tests
 
 check: lint types test reproduce ## what CI runs
 
-check-full: check ## check, then the suite in its full profile
+check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
+	$(BIN)/python -m pytest -m full
 	$(BIN)/masklib reproduce --profile full
 
 lint: setup ## ruff: lint and format
@@ -43,6 +45,13 @@ bench: setup ## measure: ratios against what a user would pick instead
 reference: setup ## measure the committed verdicts, README table and README figure anew
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/python -m masklib.site.readme
+
+env-smoke: setup ## build an old environment from nothing in a temporary folder, and check it
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export MASKLIB_ENVIRONMENTS="$$folder" && \
+	  $(BIN)/masklib env create $(OLD) && $(BIN)/masklib env check $(OLD)
+
+env-locks: setup ## resolve the requirements in masklib/environments.toml anew
+	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from keras import backend, ops
 
+from masklib import compat
 from masklib.audit.trace import keras_mask
+from masklib.compat import ops
 from masklib.errors import ArgumentError, MaskShapeError
 
 Shape = Sequence[int | None]
@@ -40,17 +41,16 @@ def align_targets(y_true: Any, y_pred: Any, *, is_sparse: bool) -> Any:
     Raises:
         MaskShapeError: the shapes do not go together, where Keras might broadcast.
     """
-    wanted = tuple(y_pred.shape[:-1]) if is_sparse else tuple(y_pred.shape)
-    if is_sparse and len(y_true.shape) == len(wanted) + 1 and y_true.shape[-1] == 1:
+    predicted, given = compat.static_shape(y_pred), compat.static_shape(y_true)
+    wanted = predicted[:-1] if is_sparse else predicted
+    if is_sparse and len(given) == len(wanted) + 1 and given[-1] == 1:
         y_true = ops.squeeze(y_true, axis=-1)
-    elif not is_sparse and len(y_true.shape) == len(wanted) - 1 and wanted[-1] == 1:
+    elif not is_sparse and len(given) == len(wanted) - 1 and wanted[-1] == 1:
         y_true = ops.expand_dims(y_true, axis=-1)
-    if len(wanted) + is_sparse < 2 or not _is_compatible(y_true.shape, wanted):
+    given = compat.static_shape(y_true)
+    if len(wanted) + is_sparse < 2 or not _is_compatible(given, wanted):
         axes = "(..., T) of y_pred (..., T, C)" if is_sparse else "(..., T, F) of y_pred"
-        msg = (
-            f"y_true must have the shape {axes} = {tuple(y_pred.shape)}, got {tuple(y_true.shape)}. "
-            "Nothing is broadcast: reshape one of them."
-        )
+        msg = f"y_true must have the shape {axes} = {predicted}, got {given}. Nothing is broadcast: reshape one of them."
         raise MaskShapeError(msg)
     return y_true
 
@@ -59,7 +59,7 @@ def find_valid_steps(y_true: Any, y_pred: Any, mask_value: Any, *, is_sparse: bo
     """Return the mask of the steps that are neither padding in `y_true` nor masked by Keras in `y_pred`; or None."""
     mask = keras_mask(y_pred)
     if mask is not None:
-        mask = fit_to_steps("the mask of y_pred", ops.cast(mask, "bool"), y_pred.shape[:-1])
+        mask = fit_to_steps("the mask of y_pred", ops.cast(mask, "bool"), compat.static_shape(y_pred)[:-1])
         mask = ops.broadcast_to(mask, ops.shape(y_pred)[:-1])
     if mask_value is None:
         return mask
@@ -100,12 +100,12 @@ def fit_to_steps(name: str, tensor: Any, shape: Shape) -> Any:
     Raises:
         MaskShapeError: an axis fits neither the steps nor 1.
     """
-    given = tuple(tensor.shape)
+    given = compat.static_shape(tensor)
     if len(given) == len(shape) + 1 and given[-1] == 1:
         tensor = ops.squeeze(tensor, axis=-1)
     while len(tensor.shape) < len(shape):
         tensor = ops.expand_dims(tensor, axis=-1)
-    if not _is_compatible([None if size == 1 else size for size in tensor.shape], shape):
+    if not _is_compatible([None if size == 1 else size for size in compat.static_shape(tensor)], shape):
         msg = (
             f"{name} must have the shape of the steps {tuple(shape)}, or one entry a sample, got {given}. "
             "Nothing else is broadcast: reshape it."
@@ -123,7 +123,7 @@ def weigh_steps(per_step: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]
     if sample_weight is None:
         return replace_masked(per_step, mask, 0), None
     weights = ops.convert_to_tensor(sample_weight, dtype=per_step.dtype)
-    weights = fit_to_steps("sample_weight", weights, per_step.shape)
+    weights = fit_to_steps("sample_weight", weights, compat.static_shape(per_step))
     weights = replace_masked(ops.broadcast_to(weights, ops.shape(per_step)), mask, 0)
     return replace_masked(per_step, mask, 0) * weights, weights
 
@@ -138,7 +138,7 @@ def count_valid(per_step: Any, mask: Any) -> Any:
 def _is_padding(y_true: Any, mask_value: Any, *, is_sparse: bool) -> Any:
     """Return True where all features of a step equal `mask_value`, compared in the dtype of `y_true`."""
     value = np.asarray(mask_value)
-    n_features = 1 if is_sparse else y_true.shape[-1]
+    n_features = 1 if is_sparse else compat.static_shape(y_true)[-1]
     if value.ndim and n_features not in (None, value.size):
         msg = f"mask_value must be a number or have length {n_features}, as y_true, got length {value.size}."
         raise ArgumentError(msg + " Give one entry for each feature or class.")
@@ -150,9 +150,9 @@ def _is_padding(y_true: Any, mask_value: Any, *, is_sparse: bool) -> Any:
 
 def _as_dtype_of(value: Any, y_true: Any) -> Any:
     """Return `value` as a tensor of the dtype of `y_true`, which rounds a float as the targets were rounded."""
-    name = backend.standardize_dtype(y_true.dtype)
+    name = compat.dtype_name(y_true.dtype)
     with np.errstate(invalid="ignore"):  # NaN has no integer
-        is_kept = backend.is_float_dtype(name) or np.array_equal(value.astype(name), value)
+        is_kept = compat.is_float(name) or np.array_equal(value.astype(name), value)
     if not is_kept:
         msg = f"mask_value must be a value of the targets' dtype {name}, got {value.tolist()!r}, which never occurs."
         raise ArgumentError(msg + " Change it, or cast y_true.")

@@ -111,12 +111,12 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.notebooks import read_notebook
-    from masklib.engine.parameters import from_text, read_parameters
+    from masklib.engine.parameters import declared_parameters, from_text
     from masklib.engine.run import plan_run
     from masklib.engine.store import open_store
 
     source = read_notebook(notebook)
-    declared = read_parameters(source.parameters_source, f"the parameters cell of {source.name}")
+    declared = declared_parameters(source)
     repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
@@ -139,6 +139,7 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
+@click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
 @click.option("--fail-fast", is_flag=True, help="Start no run any more once one failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
@@ -152,7 +153,12 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
     The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
     --retry failed. Ctrl-C lets the running ones end; twice interrupts them. Exit status 1 if a point has no run that ended well.
 
+    On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
+    --dask also takes a scheduler file.
+
     Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
     """
     from masklib import sweep_view
 
@@ -217,6 +223,71 @@ def collect(root: str, as_json: bool) -> None:
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
     _exit_unless(not tables.unreadable)
+
+
+@main.group(short_help="Other Keras versions and backends.")
+def env() -> None:
+    """Environments with other Keras versions and backends, each with a kernel of its own, shared between checkouts.
+
+    Example: masklib env create keras-2.15
+    """
+
+
+@env.command("list")
+@json_option
+def list_environments(as_json: bool) -> None:
+    """Show the environments, and which of them are there.
+
+    Example: masklib env list
+    """
+    from masklib import env_view
+
+    rows = env_view.list_rows()
+    _show(rows if as_json else env_view.shown(rows), as_json, "Environments")
+
+
+@env.command("create")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def create_environments(names: tuple[str, ...], as_json: bool) -> None:
+    """Make environments by uv. What one costs is told before; a failure leaves nothing behind.
+
+    Example: masklib env create keras-2.15 keras-2.2.4
+    """
+    from masklib import env_view
+
+    rows = env_view.create(names)
+    _show(rows if as_json else env_view.shown(rows), as_json, "Environments")
+
+
+@env.command("remove")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def remove_environments(names: tuple[str, ...], as_json: bool) -> None:
+    """Remove environments, those of earlier locks too.
+
+    Example: masklib env remove keras-2.15
+    """
+    from masklib import env_view
+
+    _show(env_view.remove(names), as_json, "Environments")
+
+
+@env.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@json_option
+def check_environments(names: tuple[str, ...], as_json: bool) -> None:
+    """Import Keras, its backend and masklib in environments; by default in all that are there.
+
+    An environment is `unavailable` if it is not there, `failed` if it does not import. Exit status 1 unless all are ok.
+
+    Example: masklib env check keras-2.15
+    """
+    from masklib import env_view
+
+    rows = env_view.check(names)
+    _show(rows if as_json else env_view.shown_checks(rows), as_json, "Environments")
+    _exit_unless(all(row["status"] == "ok" for row in rows))
 
 
 @main.group(short_help="Warm kernels for JupyterLab, nbclient and papermill.")

@@ -190,6 +190,16 @@ def draw_scores(seed: int, mask: NDArray[np.bool_]) -> tuple[Float, NDArray[np.i
     return scores[..., None].astype(np.float32), labels[..., None]
 
 
+def draw_labels(seed: int, mask: NDArray[np.bool_], classes: int) -> NDArray[np.int64]:
+    """Return classes (B, T) of which the last one, C - 1, marks steps to ignore: every third valid, every second padded one.
+
+    So what is ignored is neither the padding nor the rest: three valid, or two padded, steps in a row have both kinds.
+    """
+    sample, step = np.indices(mask.shape)
+    drawn = np.random.default_rng([seed, 11]).integers(0, classes - 1, mask.shape)
+    return np.where((sample + step) % np.where(mask, 3, 2) == 0, classes - 1, drawn)
+
+
 def draw_sample_weights(seed: int, shape: tuple[int, ...]) -> Float:
     """Return sample weights from 0.5 to 2, such as (B,) or (B, T)."""
     weights: Float = np.random.default_rng([seed, 10]).uniform(0.5, 2.0, shape).astype(np.float32)

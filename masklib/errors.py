@@ -45,3 +45,7 @@ class StoreError(MasklibError, OSError):
 
 class RunError(MasklibError, RuntimeError):
     """A run did not end well; its evidence is kept apart from the results."""
+
+
+class UnavailableError(MasklibError, RuntimeError):
+    """An environment cannot be made or used on this machine."""

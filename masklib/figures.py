@@ -1,12 +1,16 @@
 """Figures: `plot_<what>(data, *, ax=None) -> Axes`. Masked steps are hatched grey everywhere."""
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike
 
 MASKED: dict[str, Any] = {"facecolor": "0.88", "hatch": "///", "edgecolor": "0.6", "linewidth": 0.0}
@@ -32,13 +36,19 @@ def plot_outputs_over_time(outputs: ArrayLike, mask: ArrayLike, *, title: str = 
     outputs, mask = np.asarray(outputs), np.asarray(mask)
     ax = ax or new_axes()
     steps = np.arange(1, len(mask) + 1)
-    for step in steps[~mask]:
-        ax.axvspan(step - 0.5, step + 0.5, **MASKED, zorder=0)
+    shade_masked(ax, mask)
     for unit, values in enumerate(outputs.T):
         ax.plot(steps, values, marker="o", label=f"unit {unit + 1}")
     ax.set(xlabel="step", ylabel="output", title=title, xticks=steps, xlim=(0.5, len(mask) + 0.5))
     handles, labels = ax.get_legend_handles_labels()
     ax.legend([*handles, Patch(**MASKED)], [*labels, "masked step"], loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return ax
+
+
+def shade_masked(ax: Axes, mask: ArrayLike) -> Axes:
+    """Hatch the masked steps of one sequence, bool (T,), True = valid, behind what `ax` shows over the steps 1 to T."""
+    for step in np.flatnonzero(~np.asarray(mask)) + 1:
+        ax.axvspan(step - 0.5, step + 0.5, **MASKED, zorder=0)
     return ax
 
 
@@ -180,3 +190,174 @@ def plot_curves(
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def plot_outcomes(
+    outcomes: Mapping[str, str], columns: Sequence[str], *, title: str = "", alarming: Sequence[str] = (), ax: Axes | None = None
+) -> Axes:
+    """Plot for each of many cases which outcome it has: a row a case, a column an outcome.
+
+    Args:
+        outcomes: by case, one of `columns`.
+        columns: the outcomes, from left to right.
+        title: what is shown.
+        alarming: outcomes that are drawn in the colour of warning, as squares.
+        ax: where to draw.
+    """
+    ax = ax or new_axes(width=7.6, height=1.2 + 0.24 * len(outcomes))
+    for row, outcome in enumerate(outcomes.values()):
+        alarm = outcome in alarming
+        ax.axhline(row, color="0.92", linewidth=1, zorder=0)
+        colour, marker = (MEASURED_COLOUR, "s") if alarm else (VALID_COLOUR, "o")
+        ax.plot(list(columns).index(outcome), row, marker, markersize=9, color=colour)
+    figure = ax.get_figure()
+    if figure is not None and title:
+        figure.suptitle(title, fontsize="large")
+    ax.set(xticks=np.arange(len(columns)), yticks=np.arange(len(outcomes)))
+    ax.set_xticklabels([textwrap.fill(name, 12) for name in columns])
+    ax.set_yticklabels(list(outcomes))
+    ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(outcomes) - 0.4, -0.6))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+TILES: dict[str, dict[str, Any]] = {
+    "good": {"facecolor": VALID_COLOUR, "text": "white"},
+    "fair": {"facecolor": "#a9d3e0", "text": "black"},
+    "off": {"facecolor": "#f7d9b5", "text": "black", "hatch": "////"},
+    "bad": {"facecolor": "#9a3412", "text": "white"},
+    "other": {"facecolor": "0.9", "text": "black"},
+    "error": {"facecolor": "0.25", "text": "white"},
+    "none": {"facecolor": "0.95", "text": "0.6"},
+}
+HATCH_COLOUR = "#e8b77d"
+
+
+def plot_tiles(
+    tiles: Sequence[Sequence[tuple[str, str]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    legend: Mapping[str, str],
+    marks: Mapping[str, tuple[str, ArrayLike]] | None = None,
+    heads: Mapping[str, int] | None = None,
+    rules: Sequence[int] = (),
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot a table whose cells say in colour, and in a word or two, how each case ended.
+
+    Args:
+        tiles: R rows of C pairs (kind, text); a kind is one of `TILES`, a text has one or two lines.
+        rows: R labels.
+        columns: C labels, above the table; long ones are broken into lines.
+        legend: what a kind means; {} for no legend.
+        marks: by the letter that stands in a corner of some cells, at most two: what it means, and where, bool (R, C).
+        heads: above the labels of the columns, what some columns in a row have in common: how many it are, from the left.
+        rules: rows above which a line is drawn.
+        title: what is shown.
+        ax: where to draw.
+    """
+    ax = ax or new_axes(width=2.0 + 0.9 * len(columns), height=1.4 + 0.36 * len(rows))
+    for row, line in enumerate(tiles):
+        for column, (kind, text) in enumerate(line):
+            _draw_tile(ax, column, row, kind, text)
+    marks = marks or {}
+    for y, (letter, (_, given)) in zip((0.28, 0.74), marks.items(), strict=False):
+        for row, column in np.argwhere(np.asarray(given)):
+            colour = TILES[tiles[row][column][0]]["text"]
+            ax.text(column + 0.93, row + y, letter, ha="right", va="center", fontsize=7, fontweight="bold", color=colour)
+    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    labels = [_fill(column) for column in columns]
+    _head_columns(ax, heads or {}, 1 + max(label.count("\n") for label in labels))
+    for rule in rules:
+        ax.axhline(rule, color="0.4", linewidth=0.8)
+    ax.set_title(title, pad=24 if heads else 10)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, labels, fontsize=8)
+    ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=8.5)
+    ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    if legend:
+        _explain_tiles(ax, legend, {letter: text for letter, (text, _) in marks.items()})
+    return ax
+
+
+def _head_columns(ax: Axes, heads: Mapping[str, int], lines: int) -> None:
+    """Write what some columns have in common above their labels, which take so many lines."""
+    start, height = 0, 6 + 10 * lines  # in points, above the table
+    for head, columns in heads.items():
+        style: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False}
+        ax.annotate(
+            head, (start + columns / 2, 1), (0, height + 3), ha="center", va="bottom", fontsize=9, style="italic", **style
+        )
+        ax.plot(
+            [start + 0.06, start + columns - 0.06],
+            [1, 1],
+            transform=ax.get_xaxis_transform() + ScaledTranslation(0, height / 72, ax.figure.dpi_scale_trans),
+            color="0.4",
+            linewidth=0.8,
+            clip_on=False,
+        )
+        start += columns
+
+
+def _fill(label: str, width: int = 13) -> str:
+    """Return a label in lines of some `width` letters, broken at blanks outside brackets and behind underscores."""
+    lines = [""]
+    for part in re.findall(r"(?:\([^)]*\)|[^ _(])+[ _]?", label):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def arrange_tiles(
+    records: Sequence[Mapping[str, Any]],
+    row: str,
+    column: str,
+    marks: Mapping[str, tuple[str, str]] | None = None,
+    columns: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of `plot_tiles` for records that hold one tile each.
+
+    Args:
+        records: each with a "tile" (kind, text), and what follows; a place without one is of the kind "none".
+        row: the key of its row's label; rows come in the order of the records.
+        column: the key of its column's label.
+        marks: by letter, what it means, and the key that tells whether it stands there.
+        columns: the labels of the columns in order; by default they come in the order of the records.
+    """
+    rows = list(dict.fromkeys(record[row] for record in records))
+    columns = list(columns or dict.fromkeys(record[column] for record in records))
+    at = {(record[row], record[column]): record for record in records}
+    empty = {"tile": ("none", "\u2013")}
+    places = [[at.get((r, c), empty) for c in columns] for r in rows]
+    tiles = [[place["tile"] for place in line] for line in places]
+    given = {
+        letter: (text, [[bool(place.get(key, False)) for place in line] for line in places])
+        for letter, (text, key) in (marks or {}).items()
+    }
+    return {"tiles": tiles, "rows": rows, "columns": columns, "marks": given}
+
+
+def _draw_tile(ax: Axes, column: int, row: int, kind: str, text: str) -> None:
+    """Draw one cell of a table of tiles."""
+    style = TILES[kind]
+    box = Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=style["facecolor"], edgecolor=HATCH_COLOUR, linewidth=0)
+    box.set_hatch(style.get("hatch", ""))
+    ax.add_patch(box)
+    ax.text(column + 0.47, row + 0.5, text, ha="center", va="center", fontsize=7.5, linespacing=1.15, color=style["text"])
+
+
+def _explain_tiles(ax: Axes, legend: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    """Put the meaning of the kinds, and of the letters, below a table of tiles."""
+    handles: list[Any] = []
+    for kind in legend:
+        style = TILES[kind]
+        handles.append(Patch(facecolor=style["facecolor"], hatch=style.get("hatch", ""), edgecolor=HATCH_COLOUR, linewidth=0))
+    letter: dict[str, Any] = {"linestyle": "", "color": "black", "markersize": 6, "markeredgewidth": 0}
+    handles += [Line2D([], [], marker=f"$\\mathbf{{{mark}}}$", **letter) for mark in marks]
+    layout: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "frameon": False, "fontsize": 8.5}
+    ax.figure.legend(handles, [*legend.values(), *marks.values()], **layout)

@@ -29,16 +29,16 @@ no step is valid the loss is exactly 0, and so is its gradient.
 from typing import Any
 
 import keras
-from keras import ops
 
-from masklib import _steps
+from masklib import _steps, compat
 from masklib.audit.trace import keras_logits
 from masklib.checks import check_one_of
+from masklib.compat import ops
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
 
-class _MaskedLoss(keras.losses.Loss):  # type: ignore[misc] # Keras publishes no types
+class _MaskedLoss(compat.Loss):  # type: ignore[misc] # Keras publishes no types
     """What the masked losses share; a subclass gives the losses of single steps in `call`."""
 
     is_sparse = False
@@ -111,7 +111,7 @@ class _MaskedCrossentropy(_MaskedLoss):
         return self.call(y_true, _steps.block_gradient(ops.cast(logits, self.dtype), mask), from_logits=True)
 
 
-@keras.saving.register_keras_serializable(package="masklib")
+@compat.register_serializable
 class MaskedMeanSquaredError(_MaskedLoss):
     """Mean squared error over valid steps; the loss of a step is `mean_f (y_true - y_pred)^2`.
 
@@ -141,7 +141,7 @@ class MaskedMeanSquaredError(_MaskedLoss):
         return keras.losses.mean_squared_error(y_true, y_pred)
 
 
-@keras.saving.register_keras_serializable(package="masklib")
+@compat.register_serializable
 class MaskedMeanAbsoluteError(_MaskedLoss):
     """Mean absolute error over valid steps; the loss of a step is `mean_f |y_true - y_pred|`.
 
@@ -158,7 +158,7 @@ class MaskedMeanAbsoluteError(_MaskedLoss):
         return keras.losses.mean_absolute_error(y_true, y_pred)
 
 
-@keras.saving.register_keras_serializable(package="masklib")
+@compat.register_serializable
 class MaskedCategoricalCrossentropy(_MaskedCrossentropy):
     """Crossentropy with one-hot targets over valid steps; the loss of a step is `-sum_c y_true log(p)`.
 
@@ -184,10 +184,10 @@ class MaskedCategoricalCrossentropy(_MaskedCrossentropy):
         0.6931
     """
 
-    crossentropy = staticmethod(keras.losses.categorical_crossentropy)
+    crossentropy = staticmethod(compat.crossentropy("categorical_crossentropy"))
 
 
-@keras.saving.register_keras_serializable(package="masklib")
+@compat.register_serializable
 class MaskedSparseCategoricalCrossentropy(_MaskedCrossentropy):
     """Crossentropy with classes as targets over valid steps; the loss of a step is `-log(p[y_true])`.
 
@@ -213,10 +213,10 @@ class MaskedSparseCategoricalCrossentropy(_MaskedCrossentropy):
     """
 
     is_sparse = True
-    crossentropy = staticmethod(keras.losses.sparse_categorical_crossentropy)
+    crossentropy = staticmethod(compat.crossentropy("sparse_categorical_crossentropy"))
 
 
-@keras.saving.register_keras_serializable(package="masklib")
+@compat.register_serializable
 class MaskedBinaryCrossentropy(_MaskedCrossentropy):
     """Binary crossentropy over valid steps; of a step it is `-mean_f (y_true log(p) + (1 - y_true) log(1 - p))`.
 
@@ -239,4 +239,4 @@ class MaskedBinaryCrossentropy(_MaskedCrossentropy):
         0.6931
     """
 
-    crossentropy = staticmethod(keras.losses.binary_crossentropy)
+    crossentropy = staticmethod(compat.crossentropy("binary_crossentropy"))

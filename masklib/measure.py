@@ -3,15 +3,20 @@
 Nothing here reads a private attribute of Keras: masks are seen by a layer that takes them by the public contract.
 """
 
+import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from masklib import compat
+from masklib.errors import ArgumentError
 from masklib.layers import NO_MASK, MaskProbe
 
 Array = NDArray[Any]
@@ -29,6 +34,18 @@ class Inside(NamedTuple):
     mask: Array | None
 
 
+class Passage(NamedTuple):
+    """What became of a mask behind a layer, or behind an operation.
+
+    Attributes:
+        mask: bool array (B, T'), True = valid; None if none goes on.
+        said: "nothing", "warning", or the name of the error's class.
+    """
+
+    mask: Array | None
+    said: str
+
+
 class Attempt(NamedTuple):
     """How a call ended that may end in an error.
 
@@ -39,6 +56,24 @@ class Attempt(NamedTuple):
 
     value: float
     error: str
+
+
+class Reports(NamedTuple):
+    """What Keras reports of the same data in several ways, by name each.
+
+    Attributes:
+        whole: of one batch, for each padded length.
+        several: of several batches; {} after an error.
+        error: the name of the error's class; "" if there was none.
+    """
+
+    whole: list[dict[str, float]]
+    several: dict[str, float]
+    error: str
+
+    def of(self, name: str) -> tuple[list[float], float]:
+        """Return the numbers of one name: of one batch, and of several, which is NaN after an error."""
+        return [reported[name] for reported in self.whole], self.several.get(name, math.nan)
 
 
 class Step(NamedTuple):
@@ -53,9 +88,17 @@ class Step(NamedTuple):
     gradient: Array
 
 
-def start_keras(seed: int) -> None:
-    """Seed Keras, its backend and NumPy; keep TensorFlow's hints about tracing, which concern speed, out of the output."""
-    keras.utils.set_random_seed(seed)
+def start_keras(seed: int, backend: str) -> None:
+    """Seed Keras, its backend and NumPy; keep TensorFlow's hints about tracing, which concern speed, out of the output.
+
+    Raises:
+        ArgumentError: Keras runs on another backend than this one; it is chosen before Keras is imported.
+    """
+    if keras.backend.backend() != backend:
+        found = keras.backend.backend()
+        msg = f"Keras must run on {backend}, it is on {found}. Start the kernel with KERAS_BACKEND={backend}."
+        raise ArgumentError(msg)
+    compat.set_random_seed(seed)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
@@ -64,9 +107,17 @@ def largest(values: ArrayLike) -> float:
     return float(np.abs(np.asarray(values, dtype=np.float64)).max(initial=0.0))
 
 
+def distance(tensor: Any, expected: ArrayLike) -> float:
+    """Return the largest absolute difference between a tensor of the backend and an array of its shape."""
+    found = np.asarray(compat.to_numpy(tensor))
+    if found.shape != np.shape(expected):
+        return math.inf
+    return largest(found - expected)
+
+
 def predict(model: Any, x: Any) -> Any:
-    """Return the outputs for the whole of `x` as one batch, as arrays; a call, since `predict` compiles each model anew."""
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x, training=False))
+    """Return the outputs for the whole of `x` as one batch, as arrays."""
+    return compat.map_structure(compat.to_numpy, compat.predict(model, x))
 
 
 def look_inside(model: Any, x: Any, *names: str) -> dict[str, Inside]:
@@ -89,13 +140,43 @@ def predict_with_mask(model: Any, x: Any) -> Inside:
     return Inside(np.asarray(output), _mask(seen))
 
 
+@contextlib.contextmanager
+def warned() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect every warning that is given within this context, in place of showing it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
+def about_masks(said: Sequence[warnings.WarningMessage]) -> int:
+    """Return how many warnings speak of a mask."""
+    return sum("mask" in str(warning.message) for warning in said)
+
+
+def pass_mask(block: Callable[[Any], Any], x: Any, mask_value: float = 0.0) -> Passage:
+    """Return what becomes of the mask of x (B, T, F), made by Masking, behind `block`, and what the user is told of it.
+
+    Args:
+        block: a layer, or a function from one Keras tensor to another.
+        x: array; a step is masked where all its features equal `mask_value`.
+        mask_value: of the Masking layer.
+    """
+    inputs = keras.Input(x.shape[1:])
+    with warned() as caught:
+        try:
+            seen = predict(keras.Model(inputs, MaskProbe()(block(keras.layers.Masking(mask_value)(inputs)))), x)
+        except Exception as error:  # whatever Keras raises is the finding
+            return Passage(None, type(error).__name__)
+    return Passage(_mask(seen), "warning" if about_masks(caught) else "nothing")
+
+
 def computed_masks(layer: Any, x: Any, mask: Any) -> Any:
     """Return what `layer.compute_mask` returns for inputs `x` that bring a mask, masks as nested lists."""
 
     def plain(found: Any) -> Any:
         if isinstance(found, list | tuple):
             return [plain(one) for one in found]
-        return None if found is None else np.asarray(found).tolist()
+        return None if found is None else np.asarray(compat.to_numpy(found)).tolist()
 
     return plain(layer.compute_mask(x, mask))
 
@@ -112,15 +193,53 @@ def evaluate(model: Any, x: Any, y: Any, loss: Any, *, batch_size: int | None = 
         **options: `sample_weight` goes to `evaluate`, the rest to `compile`.
     """
     sample_weight = options.pop("sample_weight", None)
-    model.compile(loss=loss, optimizer="sgd", **options)
+    compat.compile_model(model, loss, **options)
     return report(model, x, y, batch_size=batch_size, sample_weight=sample_weight)
 
 
 def report(model: Any, x: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
     """Return what `evaluate` of a compiled model reports, by name; arguments as for `evaluate` here."""
     size = batch_size or _samples(x)
-    reported = model.evaluate(x, y, batch_size=size, sample_weight=sample_weight, verbose=0, return_dict=True)
+    reported = compat.evaluate(model, x, y, batch_size=size, sample_weight=sample_weight)
     return {name: float(value) for name, value in reported.items()}
+
+
+def report_batch(model: Any, x: Any, y: Any, loss: Any, *, sample_weight: Any = None, **options: Any) -> dict[str, float]:
+    """Compile a model and return what `evaluate` reports of one batch, by name: the same step, without a pipeline of data.
+
+    Args:
+        model: any Keras model.
+        x: inputs of one batch.
+        y: its targets.
+        loss: as `compile` takes it.
+        sample_weight: (B,), (B, 1) or (B, T); None for none.
+        **options: of `compile`, such as `metrics`.
+    """
+    model.compile(loss=loss, optimizer="sgd", run_eagerly=True, **options)
+    reported = model.test_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+    return {name: float(value) for name, value in reported.items()}
+
+
+def report_three_ways(batches: Sequence[tuple[Any, Any, Any, Any]], loss: Any, batch_size: int, **options: Any) -> Reports:
+    """Return what is reported of the same data with less and with more padding, and in several batches.
+
+    Args:
+        batches: model, inputs, targets and sample weights, one for each padded length; the first is cut into batches, too.
+        loss: as `compile` takes it.
+        batch_size: of those batches.
+        **options: of `compile`.
+    """
+    whole: list[dict[str, float]] = []
+    try:
+        for model, x, y, weights in batches:
+            _reset(options)
+            whole.append(report_batch(model, x, y, loss, sample_weight=weights, **options))
+        model, x, y, weights = batches[0]
+        _reset(options)
+        options |= {"batch_size": batch_size, "sample_weight": weights, "run_eagerly": True}
+        return Reports(whole, evaluate(model, x, y, loss, **options), "")
+    except Exception as error:  # whatever the backend raises is the finding
+        return Reports(whole, {}, type(error).__name__)
 
 
 def report_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> float:
@@ -161,7 +280,7 @@ def train_step(model: Any, x: Any, y: Any, loss: Any, *, weight: int = 0) -> Ste
         weight: its index in `model.get_weights()`; -1 is the last one, mostly a bias.
     """
     before = model.get_weights()
-    model.compile(loss=loss, optimizer=keras.optimizers.SGD(learning_rate=1.0), run_eagerly=True)
+    compat.compile_model(model, loss, compat.gradient_descent(1.0), run_eagerly=True)
     reported = model.train_on_batch(x, y)
     after = model.get_weights()
     model.set_weights(before)
@@ -180,6 +299,12 @@ def time_in_turn(calls: Mapping[Any, Callable[[], object]], repeats: int) -> dic
             call()
             seconds[name].append(time.perf_counter() - start)
     return {name: float(np.median(values[2:])) for name, values in seconds.items()}
+
+
+def _reset(options: Mapping[str, Any]) -> None:
+    """Reset the metrics that `compile` is given: those of a model that is not built yet keep what they saw in another one."""
+    for metric in (*options.get("metrics", ()), *options.get("weighted_metrics", ())):
+        metric.reset_state()
 
 
 def _mask(seen: Any) -> Array | None:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
-from masklib import _steps
+from masklib import _steps, compat
+from masklib.compat import ops
 from masklib.errors import ArgumentError, MaskShapeError
 
 StepFunction = Callable[..., Any]
 
 
-@keras.saving.register_keras_serializable(package="masklib")
-class MaskedMean(keras.metrics.Metric):  # type: ignore[misc] # Keras publishes no types
+@compat.register_serializable
+class MaskedMean(compat.Metric):  # type: ignore[misc] # Keras publishes no types
     """Mean over all valid steps seen, `sum(w m l) / sum(w m)`, with l what `fn` gives for a step.
 
     Unlike a loss, it divides by the weights; without sample weights that is the number of valid steps. In
@@ -61,7 +61,7 @@ class MaskedMean(keras.metrics.Metric):  # type: ignore[misc] # Keras publishes 
         self.mask_value = _steps.check_mask_value(mask_value, is_sparse=self.is_sparse)
         self.fn_kwargs = kwargs
         self.total, self.total_rest, self.count, self.count_rest = (
-            self.add_variable(shape=(), initializer="zeros", dtype=self.dtype, name=part)
+            self.add_weight(shape=(), initializer="zeros", dtype=self.dtype, name=part)
             for part in ("total", "total_rest", "count", "count_rest")
         )
 
@@ -88,13 +88,13 @@ class MaskedMean(keras.metrics.Metric):  # type: ignore[misc] # Keras publishes 
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to build the same metric."""
-        fn = keras.saving.serialize_keras_object(self.fn)
+        fn = compat.serialize(self.fn)
         return {**super().get_config(), "fn": fn, "mask_value": self.mask_value, **self.fn_kwargs}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MaskedMean":
         """Return the metric that `get_config` describes."""
-        return cls(**{**config, "fn": keras.saving.deserialize_keras_object(config["fn"])})
+        return cls(**{**config, "fn": compat.deserialize(config["fn"])})
 
 
 def find_function(fn: StepFunction | str) -> StepFunction:
@@ -117,7 +117,7 @@ def find_function(fn: StepFunction | str) -> StepFunction:
     found: Any = fn
     if isinstance(fn, str):
         found = _find_by_name(fn)
-    if not callable(found) or isinstance(found, (type, keras.losses.Loss, keras.metrics.Metric)):
+    if not callable(found) or isinstance(found, (type, *compat.OBJECTS)):
         msg = f"fn must be a function of keras.losses or keras.metrics, or its name, got {fn!r}."
         raise ArgumentError(msg + ' Give for example "mse" or keras.losses.mean_squared_error.')
     function: StepFunction = found

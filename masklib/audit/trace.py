@@ -1,6 +1,6 @@
 """What Keras attaches to tensors: the only module that reads Keras's private attributes.
 
-Checked on Keras 3.4.1, 3.10.0 and 3.15.1 with TensorFlow 2.21.
+Checked on Keras 2.2.4, 2.10.0, 2.15.0, 3.3.3, 3.4.1, 3.10.0 and 3.15.1 with TensorFlow.
 """
 
 from typing import Any
@@ -29,8 +29,18 @@ def keras_mask(tensor: Any) -> Any:
     if hasattr(tensor, "_keras_mask"):
         return tensor._keras_mask
     # Newer Keras keeps the masks of tensors that take no attributes, such as JAX's tracers, in a table.
-    look_up = getattr(keras.src.backend, "get_keras_mask", None)
-    return look_up(tensor) if look_up else None
+    source = getattr(keras, "src", None)  # of a Keras that has its source there
+    look_up = getattr(getattr(source, "backend", None), "get_keras_mask", None)
+    return look_up(tensor) if look_up else _mask_of_node(tensor)
+
+
+def _mask_of_node(tensor: Any) -> Any:
+    """Return the mask that the original Keras keeps with the call of a layer that made a tensor of a graph, or None."""
+    layer, node, index = getattr(tensor, "_keras_history", (None, 0, 0))
+    if layer is None or not hasattr(layer, "get_output_mask_at"):
+        return None
+    masks = layer.get_output_mask_at(node)
+    return masks[index] if isinstance(masks, list) else masks
 
 
 def keras_logits(tensor: Any) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import time
 from queue import Empty
 from typing import Any
@@ -34,12 +35,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     """papermill's client, which sees every way in which a cell can end."""
 
     warm = Bool(False)
+    python = Unicode(sys.executable)
     memory_bytes = Int(None, allow_none=True)
     private = Unicode("", help="A folder of mode 0700 for the kernel's connection file and sockets; \"\" for Jupyter's own.")
 
     def create_kernel_manager(self) -> AsyncKernelManager:
-        """Return a manager whose "python3" is the Python that runs this, whatever kernelspecs the user has."""
-        self.km = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm))
+        """Return a manager whose "python3" is `python`, whatever kernelspecs the user has."""
+        self.km = AsyncKernelManager(
+            kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm, python=self.python)
+        )
         self.km.client_factory = _Connection
         if self.private and os.name == "posix":  # sockets in a private folder: no port that another process could take first
             self.km.transport, self.km.ip = "ipc", f"{self.private}/kernel"
@@ -170,17 +174,18 @@ class _Connection(AsyncKernelClient):
 
 
 class _ThisPython(KernelSpecManager):
-    """Kernelspecs in which "python3" is `sys.executable`: a user's own python3 kernel may be of another environment."""
+    """Kernelspecs in which "python3" is the given interpreter: a user's own python3 kernel may be of another environment."""
 
-    def __init__(self, *, warm: bool):
+    def __init__(self, *, warm: bool, python: str):
         super().__init__()
         self.warm = warm
+        self.python = python
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the kernelspec of that name."""
         if kernel_name != "python3":
             return super().get_kernel_spec(kernel_name)
-        return python_spec(warm=self.warm)
+        return python_spec(warm=self.warm, python=self.python)
 
 
 def _traceback(cell: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ papermill loads this module when it is imported, so `import papermill` must come
 """
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from masklib.engine.kernels.servers import private_folder
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
 from masklib.engine.progress import Failure, Progress
-from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
+from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
 
 SAVE_EVERY_S = 30.0
@@ -96,6 +97,7 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         deadline = time.monotonic() + timeout
         limit = execution_timeout or cell_timeout
         with private_folder() as private, contextlib.ExitStack() as stack:
+            environment = environment or kernel_environment(settings or numeric_settings(), Path(private))
             log = stack.enter_context(Path(kernel_log).open("ab")) if kernel_log else None
             client = Client(
                 nb_man,
@@ -107,9 +109,9 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
                 record_timing=False,
                 ipython_hist_file=":memory:",
                 private=private,
+                python=environment.get(PYTHON_VARIABLE, sys.executable),
                 **kwargs,
             )
-            environment = environment or kernel_environment(settings or numeric_settings(), Path(private))
             client.execute(env=dict(environment), cwd=str(working_folder or Path.cwd()), **_log_to(log))
 
 

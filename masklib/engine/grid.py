@@ -27,7 +27,7 @@ from typing import Any
 import tomllib
 
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
-from masklib.engine.parameters import Parameter, from_text, read_parameters, resolve
+from masklib.engine.parameters import CURRENT, Parameter, declared_parameters, from_text, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
@@ -142,7 +142,7 @@ def varying(plans: Iterable[Plan]) -> dict[str, list[str]]:
 
 def describe(plan: Plan, names: Iterable[str]) -> str:
     """Return the parameters of a plan that tell it from its neighbours: `cell=lstm seed=2`."""
-    return " ".join(f"{name}={plan.parameters[name]}" for name in names)
+    return " ".join(f"{name}={plan.parameters.get(name, CURRENT)}" for name in names)
 
 
 def _find_spec(source: str | Path) -> Path | None:
@@ -167,7 +167,7 @@ def _points(table: Table, where: str, problems: list[str]) -> Iterator[tuple[Not
     """Yield the notebook with each combination of values; nothing once there are problems, which are added to `problems`."""
     try:
         notebook = read_notebook(table.notebook)
-        declared = read_parameters(notebook.parameters_source, f"the parameters cell of {notebook.name}")
+        declared = declared_parameters(notebook)
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
         return

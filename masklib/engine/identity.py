@@ -14,7 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import Notebook, tags
+from masklib.engine.settings import ENVIRONMENT_VARIABLE
 
 SCHEMA = 1
 EXECUTION_TAGS = frozenset({"parameters", "skip-execution", "raises-exception"})
@@ -29,14 +31,16 @@ def identity(notebook: Notebook, parameters: Mapping[str, Any], settings: Mappin
         parameters: resolved, with defaults filled in.
         settings: from `masklib.engine.settings.numeric_settings`; `KERAS_BACKEND` among them.
     """
+    other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
+    python = other.python_full_version if other else platform.python_version()
     return {
         "schema": SCHEMA,
         "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
         "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
         "masklib": source_hash(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "python": f"{platform.python_implementation()} {python}",
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": versions(settings["KERAS_BACKEND"]),
+        "versions": versions(settings["KERAS_BACKEND"], other.pins if other else None),
         "device": device(settings.get("CUDA_VISIBLE_DEVICES")),
         "settings": dict(settings),
     }
@@ -64,16 +68,28 @@ def source_hash_now() -> str:
     return digest.hexdigest()
 
 
-def versions(backend: str) -> dict[str, str | None]:
-    """Return the versions of the libraries whose numbers and figures a run shows; None where one is not installed."""
+def versions(backend: str, pins: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """Return the versions of the libraries whose numbers and figures a run shows; None where one is not installed.
+
+    Args:
+        backend: of Keras.
+        pins: what is installed in another environment; by default this one is asked.
+    """
     names = dict.fromkeys(["keras", BACKEND_PACKAGES.get(backend, backend), "numpy", "pandas", "matplotlib"])
+    if pins is not None:
+        return {name: next((pins[n] for n in _distributions(name) if n in pins), None) for name in names}
     return {name: _version(name) for name in names}
+
+
+def _distributions(name: str) -> tuple[str, str]:
+    """Return the names under which a library is distributed: TensorFlow also comes as tensorflow-cpu."""
+    return name, f"{name}-cpu"
 
 
 @cache
 def _version(name: str) -> str | None:
-    """Return the version of an installed distribution; TensorFlow also comes as tensorflow-cpu."""
-    for candidate in (name, f"{name}-cpu"):
+    """Return the version of an installed distribution."""
+    for candidate in _distributions(name):
         try:
             return version(candidate)
         except PackageNotFoundError:

@@ -14,8 +14,11 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from masklib.engine.environments import load_environments
+from masklib.engine.notebooks import Notebook
 from masklib.errors import NotebookError, ParameterError
 
+ENVIRONMENT, CURRENT = "environment", "current"  # a parameter of every notebook, and its default
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
 _CHOICES = re.compile(r"\{([^{}]+)\}")
 
@@ -65,6 +68,23 @@ def read_parameters(source: str, where: str = "the parameters cell") -> tuple[Pa
         msg = f"Each line of {where} must read `name: type = literal`, type one of {', '.join(TYPES)}; not so {'; '.join(bad)}."
         raise NotebookError(msg)
     return tuple(parameters)
+
+
+@lru_cache(maxsize=64)
+def _declared(source: str, where: str) -> tuple[Parameter, ...]:
+    """Return the parameters of a parameters cell, and `environment`."""
+    help_ = "whose Python and libraries run the notebook"
+    environment = Parameter(ENVIRONMENT, str, CURRENT, help=help_, choices=(CURRENT, *load_environments()))
+    return (*read_parameters(source, where), environment)
+
+
+def declared_parameters(notebook: Notebook) -> tuple[Parameter, ...]:
+    """Return the parameters of a notebook, and `environment`, which each has.
+
+    Raises:
+        NotebookError: its parameters cell cannot be read.
+    """
+    return _declared(notebook.parameters_source, f"the parameters cell of {notebook.name}")
 
 
 def resolve(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,27 +2,28 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from masklib.engine.environments import find_environment
 from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.notebooks import Notebook, read_notebook
-from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.parameters import CURRENT, ENVIRONMENT, Parameter, declared_parameters, resolve
 from masklib.engine.progress import SERVER_GONE, Progress
 from masklib.engine.record import sizes_of
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import OK, Record, Store, store_error
-from masklib.errors import ParameterError
+from masklib.errors import ParameterError, UnavailableError
 from masklib.recording import FOLDER_VARIABLE
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
-_WAYS_TO_INSTALL = {"jax": 'pip install "masklib[jax]".', "torch": "masklib env create keras-3.15-torch."}
+_WAYS_TO_INSTALL = {"jax": 'pip install "masklib[jax]".', "torch": "-p environment keras-3.15-torch."}
 LOOK_AGAIN_S = 0.2  # at a run that another process is at
 
 
@@ -75,12 +76,33 @@ def plan_run(
     """
     if not isinstance(notebook, Notebook):
         notebook = read_notebook(notebook)
-    declared = read_parameters(notebook.parameters_source, f"the parameters cell of {notebook.name}")
-    resolved = resolve(declared, parameters or {})
+    resolved = _resolve(declared_parameters(notebook), parameters or {})
     settings = settings_for(numeric_settings() if settings is None else settings, resolved)
     inputs = identity(notebook, resolved, settings)
-    _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
+    if ENVIRONMENT not in resolved:
+        _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+
+
+def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every parameter with its value; `environment` only if it is another one than that of this process.
+
+    Raises:
+        ParameterError: as `masklib.engine.parameters.resolve`; or the environment has another backend than the one given.
+        UnavailableError: the environment is not there.
+    """
+    resolved = resolve(declared, given)
+    if resolved[ENVIRONMENT] == CURRENT:
+        del resolved[ENVIRONMENT]
+        return resolved
+    other = find_environment(resolved[ENVIRONMENT])
+    if given.get("backend", other.backend) != other.backend:
+        msg = f"The backend must be that of the environment, {other.name} has {other.backend}, got {given['backend']}."
+        raise ParameterError(msg)
+    if not other.exists:
+        msg = f"The environment {other.name} must be there, it is not: masklib env create {other.name}."
+        raise UnavailableError(msg)
+    return {**resolved, "backend": other.backend} if "backend" in resolved else resolved
 
 
 def _check_backend(backend: str, versions: Mapping[str, str | None]) -> None:
@@ -178,7 +200,7 @@ def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None
             papermill.execute_notebook(
                 plan.notebook.node,
                 None,
-                parameters=plan.parameters,
+                parameters={name: value for name, value in plan.parameters.items() if name != ENVIRONMENT},
                 engine_name="masklib",
                 kernel_name="python3",
                 language="python",

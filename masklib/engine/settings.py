@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from masklib.engine.environments import find_environment
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -17,6 +19,8 @@ THREAD_VARIABLES = (
 XLA_THREADS = "--xla_cpu_multi_thread_eigen"
 # Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
 NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+ENVIRONMENT_VARIABLE = "MASKLIB_ENVIRONMENT"  # in the settings of a run: the name of the environment whose Python runs it
+PYTHON_VARIABLE = "MASKLIB_PYTHON"  # in the environment of its kernel: that Python
 SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
 PRIVATE_VARIABLE = "MASKLIB_PRIVATE"  # where a worker makes its private folders; see masklib.engine.worker
 SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
@@ -44,9 +48,15 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
 
 
 def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of a run whose parameters may name a `backend`: that one then, whatever the user's environment says."""
-    backend = parameters.get("backend")
-    return {**settings, "KERAS_BACKEND": backend} if backend else dict(settings)
+    """Return the settings of a run whose parameters may name a `backend` and an `environment`: those then, not the user's.
+
+    Raises:
+        ArgumentError: there is no environment of that name.
+    """
+    chosen = {"KERAS_BACKEND": parameters.get("backend"), ENVIRONMENT_VARIABLE: parameters.get("environment")}
+    if chosen[ENVIRONMENT_VARIABLE]:
+        chosen["KERAS_BACKEND"] = find_environment(parameters["environment"]).backend
+    return {**settings, **{name: value for name, value in chosen.items() if value}}
 
 
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
@@ -59,10 +69,12 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
         settings: from `numeric_settings`.
         private: an empty folder for what the kernel writes about itself.
     """
-    unwanted = ("PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE, *NUMERIC_PREFIXES)
+    other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
+    unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE, *NUMERIC_PREFIXES)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     return {
         **inherited,
+        **({**other.variables(), PYTHON_VARIABLE: str(other.python)} if other else {}),
         **settings,
         "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets at level 1
         "KERAS_HOME": str(private / "keras"),

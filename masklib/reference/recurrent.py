@@ -211,6 +211,33 @@ def on_compacted(cell: str, x: ArrayLike, weights: Sequence[ArrayLike], mask: Ar
     return Sequences(outputs, tuple(np.concatenate(state) for state in states))
 
 
+def both_ways(
+    cell: str,
+    x: ArrayLike,
+    weights: Sequence[ArrayLike],
+    mask: ArrayLike | None = None,
+    initial_state: Sequence[ArrayLike] | None = None,
+) -> Sequences:
+    """Run a cell forward and its twin backward, as `Bidirectional` does around a layer that returns sequences.
+
+    Args:
+        cell: one of `CELLS`.
+        x: float array (B, T, F).
+        weights: of the forward layer, then of the backward one, as Keras's `Bidirectional.get_weights` has them.
+        mask: bool array (B, T), True = valid; None means that every step is valid.
+        initial_state: states (B, U) of the forward layer, then of the backward one; None means zeros.
+
+    Returns:
+        Sequences with `outputs` (B, T, 2U), 0 at masked steps, and the final states of both.
+    """
+    half = len(weights) // 2
+    states = [None, None] if initial_state is None else np.array_split(np.asarray(initial_state), 2)
+    run = functools.partial(CELLS[check_one_of("cell", cell, CELLS)], x, mask=mask, zero_output_for_mask=True)
+    forward = run(weights[:half], initial_state=states[0])
+    backward = run(weights[half:], initial_state=states[1], go_backwards=True)
+    return bidirectional(forward, backward)
+
+
 def bidirectional(forward: Sequences, backward: Sequences, merge_mode: str = "concat") -> Sequences:
     """Merge what a layer and its backward twin returned, step by step.
 

@@ -85,7 +85,7 @@ def test_settings_that_change_no_number_do_not_count(write: Write, monkeypatch: 
 def test_versions_and_source_count(write: Write, monkeypatch: pytest.MonkeyPatch):
     path = write()
     keys = {key(path)}
-    monkeypatch.setattr(module, "versions", lambda backend: {"keras": "0.0", "tensorflow": "0.0"})
+    monkeypatch.setattr(module, "versions", lambda *given: {"keras": "0.0", "tensorflow": "0.0"})
     keys.add(key(path))
     monkeypatch.setattr(module, "source_hash", lambda: "other")
     keys.add(key(path))

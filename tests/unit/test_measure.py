@@ -98,3 +98,26 @@ def test_time_in_turn_counts_neither_the_first_rounds_nor_drops_a_call():
     assert called == ["a", "b"] * 5
     assert set(seconds) == {"a", "b"}
     assert all(value >= 0 for value in seconds.values())
+
+
+MASKED = np.array([[[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]], dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("block", "mask", "said"),
+    [
+        (keras.layers.Dense(2), [[True, False, True]], "nothing"),
+        (keras.layers.Conv1D(2, 2), None, "warning"),
+        (lambda x: x + x, None, "nothing"),
+        (keras.layers.Reshape((5, 5)), None, "ValueError"),
+    ],
+)
+def test_pass_mask_tells_what_became_of_a_mask_and_what_the_user_was_told(block, mask, said):
+    passage = measure.pass_mask(block, MASKED)
+    assert passage.said == said
+    assert (passage.mask is None) if mask is None else passage.mask.tolist() == mask
+
+
+def test_distance_is_infinite_between_different_shapes():
+    assert measure.distance(keras.ops.ones((2, 1)), np.ones((2, 2))) == np.inf
+    assert measure.distance(keras.ops.ones((2, 2)), np.zeros((2, 2))) == 1.0

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["masks", "losses", "metrics", "attention"])
+@pytest.mark.parametrize("name", ["masks", "losses", "metrics", "attention", "divisors"])
 def test_docstring_examples_run(name):
     result = doctest.testmod(importlib.import_module(f"masklib.reference.{name}"))
     assert result.attempted > 0

@@ -107,3 +107,32 @@ def test_metrics_refuse_arrays_that_do_not_fit(metric):
 def test_sparse_categorical_accuracy_refuses_one_hot_labels():
     with pytest.raises(MaskShapeError, match=r"y_true must have shape \(B, T\) = \(2, 4\), got \(2, 4, 1\)"):
         metrics.sparse_categorical_accuracy(LABELS, SCORES)
+
+
+WEIGHTS = np.array([[2.0, 1.0, 9.0, 1.0], [1.0, 3.0, 9.0, 1.0]])  # valid: labels 1 weigh 2 1 3, labels 0 weigh 1 1 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        (metrics.binary_accuracy, 5 / 9),  # right: .9 .6 | .2 .1
+        (metrics.precision, 3 / 4),  # .9 .6 of .9 .6 .7
+        (metrics.recall, 3 / 6),  # .9 .6 of .9 .6 .2
+        (metrics.auc, (2 * 3 + 1 * 2 + 3 * 1.5) / 18),
+        (metrics.f1_score, 2 * 3 / (2 * 3 + 1 + 3)),
+        (metrics.binary_iou, (3 / 7 + 2 / 6) / 2),
+    ],
+)
+def test_binary_metrics_weigh_the_steps_that_count(metric, expected):
+    assert_matches(metric(LABELS, SCORES, MASK, WEIGHTS), expected)
+    assert_matches(metric(LABELS, SCORES, MASK, 2 * WEIGHTS), expected)
+    assert abs(metric(LABELS, SCORES, None, WEIGHTS) - expected) > 0.01, "padding must matter"
+    assert abs(metric(LABELS, SCORES, MASK) - expected) > 0.01, "and so must the weights"
+
+
+def test_a_label_is_among_the_top_k_or_not():
+    scores = np.array([[[0.1, 0.6, 0.3], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]])
+    labels, mask = np.array([[2, 2, 0]]), np.array([[True, True, False]])
+    shares = [metrics.sparse_top_k_accuracy(labels, scores, mask, k=k) for k in (1, 2, 3)]
+    assert shares == [0.0, 0.5, 1.0]
+    assert metrics.sparse_top_k_accuracy(labels, scores, mask, np.array([[3.0, 1.0, 5.0]]), k=2) == 0.75

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from masklib.engine.kernels import ServerError
-from masklib.engine.settings import PRIVATE_VARIABLE, SERVERS_VARIABLE, kernel_environment
+from masklib.engine.settings import PRIVATE_VARIABLE, PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
 from masklib.recording import FOLDER_VARIABLE
 
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
@@ -106,7 +106,7 @@ class OwnServer(Server):
         self.log = (Path(self.folder.name) / "log").open("wb")
         private = {name: self.folder.name for name in PRIVATE if name not in environment}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", run, *arguments],
+            [environment.get(PYTHON_VARIABLE, sys.executable), "-c", run, *arguments],
             env={**environment, **private, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
             pass_fds=(listener.fileno(), reading),
             stdin=subprocess.DEVNULL,

@@ -12,15 +12,16 @@ from masklib.engine.kernels import PROVISIONER
 NAME = "masklib"
 
 
-def python_spec(*, warm: bool) -> KernelSpec:
-    """Return the kernelspec of the Python that runs this.
+def python_spec(*, warm: bool, python: str = sys.executable) -> KernelSpec:
+    """Return the kernelspec of a Python, by default the one that runs this.
 
     What libraries write to the process's own stderr goes to the kernel's log, not into the outputs of cells.
 
     Args:
         warm: whether its kernels are forked from a process that has imported the libraries.
+        python: the interpreter.
     """
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"]
+    argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"]
     metadata = {"kernel_provisioner": {"provisioner_name": PROVISIONER}} if warm else {}
     return KernelSpec(argv=argv, display_name="Python 3", language="python", interrupt_mode="signal", metadata=metadata)
 

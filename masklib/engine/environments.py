@@ -1,0 +1,374 @@
+"""Other Keras versions and backends: virtual environments with a kernel of their own, made by uv, outside the repository.
+
+`masklib/environments.toml` says which there are. The folder of one is named after its lock, so that checkouts share it and
+another lock makes another environment. It is made beside its place and renamed to it when complete: what exists can be used.
+masklib is not installed there; its kernels find the source of the process that starts them, see
+`masklib/startup/sitecustomize.py`.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from masklib.engine import locks
+from masklib.errors import ArgumentError, UnavailableError
+
+FOLDER_VARIABLE = "MASKLIB_ENVIRONMENTS"
+STARTUP_VARIABLE = "MASKLIB_STARTUP"
+STARTUP = Path(__file__).parents[1] / "startup"
+ABOUT = "masklib.json"
+OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
+THERE, NOT_CREATED, NO_INTERPRETER = "there", "not created", "interpreter missing"
+CHECK_S = 300.0
+LOOK_AGAIN_S = 0.5  # at an environment that another process makes
+_DEFINITIONS = Path(__file__).parents[1] / "environments.toml"
+_BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # modules
+_CHECK = """
+import importlib, json, platform, sys
+expected, names = json.loads(sys.argv[1])
+found = {name: importlib.import_module(name).__version__ for name in names}
+import masklib.compat, masklib.recording, pyarrow.parquet
+import keras
+backend = keras.backend.backend()
+if [found["keras"], backend] != expected:
+    sys.exit(f"It must be Keras {expected[0]} on {expected[1]}, it is {found['keras']} on {backend}.")
+print(json.dumps({"python": platform.python_version(), **found}))
+"""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that there is, or that can be made.
+
+    Attributes:
+        name: such as "keras-2.15".
+        title: what it is.
+        keras: its version.
+        backend: of Keras: "tensorflow", "jax" or "torch".
+        python_version: such as "3.11".
+        requirements: what is wanted.
+        lock: what is installed, a pin a line.
+        overrides: requirements that hold against those of other packages.
+        startup: the module of `masklib/startup` that runs before keras is imported; "" for none.
+        download_mb: to download at most, `disk_mb` on disk, and `seconds` that it takes; as measured once.
+    """
+
+    name: str
+    title: str
+    keras: str
+    backend: str
+    python_version: str
+    requirements: tuple[str, ...]
+    lock: str
+    overrides: tuple[str, ...] = ()
+    startup: str = ""
+    download_mb: int = 0
+    disk_mb: int = 0
+    seconds: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where it is, or would be."""
+        digest = hashlib.sha256(f"{self.python_version}\n{self.lock}".encode()).hexdigest()
+        return environments_folder() / f"{self.name}-{digest[:8]}"
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter; run it with the variables of `variables`."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there, complete."""
+        return (self.folder / ABOUT).is_file()
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """The version of each package that is installed, by name."""
+        found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", self.lock, re.MULTILINE)
+        return {name.lower().replace("_", "-"): version for name, version in found}
+
+    @property
+    def python_full_version(self) -> str:
+        """The version of its interpreter, such as "3.11.7"; it must exist."""
+        told = (self.folder / "pyvenv.cfg").read_text(encoding="utf-8")
+        found = re.search(r"^version(?:_info)?\s*=\s*([\d.]+)", told, re.MULTILINE)
+        return found[1] if found else self.python_version
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Its size on disk; None while it is not there."""
+        return int(json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))["bytes"]) if self.exists else None
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that a process of its interpreter needs, beside the numeric settings."""
+        startup = {STARTUP_VARIABLE: self.startup} if self.startup else {}
+        return {"PYTHONPATH": str(STARTUP), "KERAS_BACKEND": self.backend, **startup}
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether an environment can be used.
+
+    Attributes:
+        name: of the environment.
+        status: "ok"; "unavailable", it is not there; "failed", it is there and does not import.
+        versions: of Python, Keras, its backend, NumPy and others; {} unless it is ok.
+        reason: why it cannot be used; "" if it can.
+    """
+
+    name: str
+    status: str
+    versions: dict[str, str]
+    reason: str = ""
+
+
+def environments_folder() -> Path:
+    """Return the folder of all environments: `$MASKLIB_ENVIRONMENTS`, or one in the user's cache."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given).absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/masklib/environments"
+    cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "masklib" / "environments"
+
+
+def load_environments(path: Path = _DEFINITIONS) -> dict[str, Environment]:
+    """Return every environment by its name, in the order of `environments.toml`."""
+    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {row["name"]: _environment(row, found["common"], path.with_suffix("")) for row in found["environment"]}
+
+
+def _environment(row: Mapping[str, Any], common: list[str], locks_folder: Path) -> Environment:
+    """Return the environment that a table of the definitions describes."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items() if name != "python"}
+    lock = locks_folder / f"{row['name']}.txt"
+    values |= {"python_version": row["python"], "requirements": (*common, *row["requirements"])}
+    return Environment(**values, lock=lock.read_text(encoding="utf-8") if lock.exists() else "")
+
+
+def find_environment(name: str) -> Environment:
+    """Return the environment of this name.
+
+    Raises:
+        ArgumentError: there is none; the message names the nearest.
+    """
+    known = load_environments()
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+    msg = f"An environment must be in masklib/environments.toml, got {name!r}. Did you mean {', '.join(near)}?"
+    raise ArgumentError(msg)
+
+
+def state(environment: Environment) -> str:
+    """Return whether an environment is "there", "not created", or cannot be since its "interpreter" is "missing"."""
+    if environment.exists:
+        return THERE
+    return NOT_CREATED if find_interpreter(environment.python_version) else NO_INTERPRETER
+
+
+def create(environment: Environment, on_progress: Callable[[str], None] = lambda line: None) -> Path:
+    """Make an environment unless it is there, and return its folder; on any failure nothing is left behind.
+
+    Args:
+        environment: to make.
+        on_progress: called with a line on each step.
+
+    Raises:
+        UnavailableError: no uv, no interpreter, or a package cannot be had; the message ends with what uv says.
+    """
+    root, folder = environments_folder(), environment.folder
+    root.mkdir(parents=True, exist_ok=True)
+    with _lock(root / f".{folder.name}.lock", on_progress):
+        if environment.exists:
+            return folder
+        work = root / f".{folder.name}.part"
+        shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
+        started = time.monotonic()
+        try:
+            _install(environment, work, on_progress)
+            about = {"name": environment.name, "bytes": _size(work), "seconds": round(time.monotonic() - started, 1)}
+            (work / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)  # without its last file it is no environment
+            work.rename(folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return folder
+
+
+def _install(environment: Environment, work: Path, on_progress: Callable[[str], None]) -> None:
+    """Make the virtual environment in `work` and install the lock, compiled to bytecode."""
+    interpreter = find_interpreter(environment.python_version) or environment.python_version  # the version: uv may bring one
+    on_progress(f"making a virtual environment of Python {environment.python_version}")
+    _uv(["venv", "--relocatable", "--python", interpreter, str(work)], environment, on_progress)
+    lock = work / "lock.txt"
+    lock.write_text(environment.lock, encoding="utf-8")
+    on_progress(f"installing {len(environment.pins)} packages")
+    arguments = ["--python", str(work), "--no-deps", "--only-binary", ":all:", "--compile-bytecode", "--requirements", str(lock)]
+    _uv(["pip", "install", *arguments, *_where_torch_is(environment)], environment, on_progress)
+
+
+def remove(environment: Environment) -> bool:
+    """Remove an environment, those of its earlier locks, and what killed processes left; return whether there was one."""
+    root = environments_folder()
+    pattern = re.compile(re.escape(environment.name) + r"-[0-9a-f]{8}")
+    found = [path for path in root.glob("*") if pattern.fullmatch(path.name)]
+    found += [path for path in root.glob(".*.part") if pattern.fullmatch(path.name[1:-5])]
+    for path in found:
+        gone = root / f".{path.name.lstrip('.')}.gone"
+        path.rename(gone)  # at once: what exists can be used
+        shutil.rmtree(gone)
+    return bool(found)
+
+
+def check(environment: Environment) -> Check:
+    """Return whether Keras, its backend, and masklib's kernel side import in an environment, and in which versions."""
+    if not environment.exists:
+        found, needed = state(environment), f"it needs Python {environment.python_version}"
+        what = {NOT_CREATED: f"masklib env create {environment.name}", NO_INTERPRETER: needed}[found]
+        return Check(environment.name, UNAVAILABLE, {}, f"{environment.name} is not there, {found}: {what}.")
+    names = ["keras", _BACKENDS[environment.backend], "numpy", "pandas", "matplotlib", "pyarrow", "ipykernel"]
+    expected = json.dumps([[environment.keras, environment.backend], names])
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KERAS_"))}
+    variables = {**inherited, **environment.variables(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [str(environment.python), "-c", _CHECK, expected]
+    try:
+        told = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=CHECK_S, check=True).stdout
+    except subprocess.TimeoutExpired:
+        return Check(environment.name, FAILED, {}, f"{environment.name} must import within {CHECK_S:g} s, it did not.")
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr.strip().splitlines() or [f"it ended with {error.returncode}"])[-1]
+        return Check(environment.name, FAILED, {}, f"{environment.name} does not import: {said}")
+    except OSError as error:
+        return Check(environment.name, UNAVAILABLE, {}, f"The interpreter of {environment.name} does not start: {error}")
+    return Check(environment.name, OK, json.loads(told.splitlines()[-1]))
+
+
+def lock(environment: Environment) -> str:
+    """Return the lock that the requirements of an environment resolve to today, a pin a line."""
+    with contextlib.ExitStack() as stack:
+        folder = environments_folder() / f".{environment.name}.lock-{os.getpid()}"
+        folder.mkdir(parents=True)
+        stack.callback(shutil.rmtree, folder)
+        (folder / "in.txt").write_text("\n".join(environment.requirements), encoding="utf-8")
+        (folder / "overrides.txt").write_text("\n".join(environment.overrides), encoding="utf-8")
+        arguments = ["--python-version", environment.python_version, "--python-platform", "linux", "--only-binary", ":all:"]
+        arguments += ["--no-annotate", "--no-header", "--no-emit-find-links", "--overrides", str(folder / "overrides.txt")]
+        arguments += ["--output-file", str(folder / "out.txt"), str(folder / "in.txt"), *_where_torch_is(environment)]
+        _uv(["pip", "compile", "--quiet", "--no-python-downloads", *arguments], environment, lambda line: None)
+        return (folder / "out.txt").read_text(encoding="utf-8")
+
+
+def write_locks() -> None:
+    """Write the lock of every environment anew, beside `environments.toml`."""
+    for environment in load_environments().values():
+        path = _DEFINITIONS.with_suffix("") / f"{environment.name}.txt"
+        path.write_text(lock(environment), encoding="utf-8")
+
+
+def find_interpreter(version: str) -> str | None:
+    """Return the path of a Python of this version, such as "3.10": the one that runs this, uv's own, on PATH, or of pyenv."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return str(getattr(sys, "_base_executable", sys.executable))
+    command = [find_uv(), "python", "find", "--system", "--no-project", "--no-python-downloads", version]
+    found = subprocess.run(command, env=_environ(), capture_output=True, text=True, cwd=Path.home(), check=False)
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def find_uv() -> str:
+    """Return the path of uv: on PATH, that of `make setup`, or the one of the Python package.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    own = Path(__file__).parents[2] / ".uv" / "bin" / "uv"
+    found = shutil.which("uv") or (str(own) if own.exists() else None)
+    if found:
+        return found
+    if importlib.util.find_spec("uv"):
+        return str(importlib.import_module("uv").find_uv_bin())
+    msg = "Environments are made by uv, which is neither on PATH nor in .uv/bin. Install it, for example by: pip install uv"
+    raise UnavailableError(msg)
+
+
+def _uv(arguments: list[str], environment: Environment, on_progress: Callable[[str], None]) -> None:
+    """Run uv and pass on what it says; once more with the system's certificates where those that it brings do not do."""
+    said = _run_uv(arguments, _environ(), on_progress)
+    if said and "certificate" in " ".join(said):
+        said = _run_uv(arguments, _environ() | {"UV_SYSTEM_CERTS": "1"}, on_progress)
+    if said:
+        msg = f"{environment.name} cannot be made: uv {' '.join(arguments[:2])} failed.\n"
+        raise UnavailableError(msg + "\n".join(f"  {line}" for line in said[-12:]))
+
+
+def _run_uv(arguments: list[str], environ: dict[str, str], on_progress: Callable[[str], None]) -> list[str]:
+    """Run uv; return what it said if it failed, else []."""
+    said: list[str] = []
+    command = [find_uv(), *arguments]
+    kwargs: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": Path.home()}
+    with subprocess.Popen(command, env=environ, **kwargs) as process:
+        try:
+            for line in process.stderr or ():
+                said.append(line.rstrip())
+                on_progress(line.strip())
+        except BaseException:
+            process.kill()  # it must write no more
+            raise
+    return (said or ["It said nothing."]) if process.returncode else []
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment in which uv runs: what pip is told of places is told to uv, Pythons of pyenv can be found."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
+    if "PIP_FIND_LINKS" in environ:
+        environ.setdefault("UV_FIND_LINKS", ",".join(environ["PIP_FIND_LINKS"].split()))
+    root = Path(environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    pythons = [str(path) for path in sorted(root.glob("versions/*/bin"))]
+    return environ | {"PATH": os.pathsep.join([environ.get("PATH", ""), *pythons])}
+
+
+def _where_torch_is(environment: Environment) -> list[str]:
+    """Return the option of uv that finds the CPU build of PyTorch, which PyPI does not have; none where links are given."""
+    return ["--torch-backend", "cpu"] if environment.backend == "torch" and "UV_FIND_LINKS" not in _environ() else []
+
+
+@contextlib.contextmanager
+def _lock(path: Path, on_progress: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock on the making of an environment; wait for another process that does."""
+    held = locks.acquire(path)
+    if held is None:
+        on_progress("waiting for another process that makes it")
+    while held is None:
+        time.sleep(LOOK_AGAIN_S)
+        held = locks.acquire(path)
+    with held:
+        yield
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+
+
+def row(environment: Environment) -> dict[str, Any]:
+    """Return what a list of environments says of one."""
+    size = environment.size_bytes
+    fields = {name: asdict(environment)[name] for name in ("name", "keras", "backend")}
+    return {**fields, "python": environment.python_version, "state": state(environment), "bytes": size}

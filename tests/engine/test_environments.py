@@ -1,0 +1,179 @@
+"""Environments: their definitions, their creation by real uv, and what becomes of it when it fails."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from masklib.engine import environments
+from masklib.engine.environments import (
+    FAILED,
+    UNAVAILABLE,
+    Environment,
+    check,
+    create,
+    find_environment,
+    load_environments,
+    remove,
+)
+from masklib.errors import ArgumentError, UnavailableError
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TINY = Environment(
+    name="tiny",
+    title="a small environment",
+    keras="3.15.1",
+    backend="tensorflow",
+    python_version=PYTHON,
+    requirements=("six",),
+    lock="six==1.17.0\n",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of environments of its own."""
+    monkeypatch.setenv(environments.FOLDER_VARIABLE, str(tmp_path / "environments"))
+    return tmp_path / "environments"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory):
+    """What was said while the tiny environment was made, once; the tests that ask for it find it there."""
+    root = tmp_path_factory.mktemp("environments")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(environments.FOLDER_VARIABLE, str(root))
+        said: list[str] = []
+        create(TINY, said.append)
+        yield said
+
+
+def left(root: Path) -> list[str]:
+    """The names of all that is in a folder of environments."""
+    return sorted(path.name for path in root.iterdir())
+
+
+@pytest.mark.parametrize("environment", load_environments().values(), ids=lambda e: e.name)
+def test_a_definition_is_whole_and_its_lock_pins_what_it_says(environment: Environment):
+    pins = environment.pins
+    assert pins["keras"] == environment.keras
+    assert {"ipykernel", "pandas", "pyarrow", "matplotlib", "numpy"} <= set(pins)
+    package = {"tensorflow": "tensorflow-cpu"}.get(environment.backend, environment.backend)
+    assert package in pins
+    assert all("==" in line for line in environment.lock.splitlines())
+    exact = [r.split("==") for r in environment.requirements if "==" in r]
+    assert {name: pins[name] for name, _ in exact} == dict(exact)
+    assert min(environment.download_mb, environment.disk_mb, environment.seconds) > 0
+    assert not environment.startup or (environments.STARTUP / f"{environment.startup}.py").exists()
+
+
+def test_an_old_numpy_has_a_pyarrow_that_works_with_it():
+    for environment in load_environments().values():
+        if int(environment.pins["numpy"].split(".")[0]) < 2:
+            assert int(environment.pins["pyarrow"].split(".")[0]) < 21, environment.name
+
+
+def test_an_unknown_name_is_told_with_the_nearest():
+    with pytest.raises(ArgumentError, match=r"got 'keras-2.16'.*keras-2.15"):
+        find_environment("keras-2.16")
+
+
+def test_another_lock_is_another_folder(root: Path):
+    assert replace(TINY, lock="six==1.16.0\n").folder != TINY.folder
+    assert replace(TINY, title="another title").folder == TINY.folder
+    assert TINY.folder.parent == root
+
+
+def test_an_environment_is_made_from_nothing_and_works_after_its_renaming(tiny: list[str]):
+    assert TINY.exists
+    assert TINY.size_bytes > 10_000
+    assert TINY.python_full_version == ".".join(map(str, sys.version_info[:3]))
+    run = [str(TINY.python), "-c", "import six, sys; print(six.__version__, sys.prefix)"]
+    told = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    assert told == ["1.17.0", str(TINY.folder)]
+    assert list(TINY.folder.rglob("six.*.pyc")), "bytecode is compiled"
+    assert any("installing 1 packages" in line for line in tiny)
+    assert left(TINY.folder.parent) == [TINY.folder.name]
+
+
+def test_an_environment_that_is_there_is_not_made_again(tiny: list[str]):
+    said: list[str] = []
+    assert create(TINY, said.append) == TINY.folder
+    assert said == []
+
+
+def test_the_masklib_of_the_checkout_is_found_there(tiny: list[str], tmp_path: Path):
+    variables = {"PATH": os.environ["PATH"], **TINY.variables()}
+    run = [str(TINY.python), "-c", "import masklib.errors; print(masklib.errors.__file__)"]
+    told = subprocess.run(run, env=variables, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert Path(told.strip()) == Path(environments.__file__).parents[1] / "errors.py"
+
+
+def test_nothing_else_of_this_environment_is_found_there(tiny: list[str], tmp_path: Path):
+    variables = {"PATH": os.environ["PATH"], **TINY.variables()}
+    run = [str(TINY.python), "-c", "import numpy"]
+    assert subprocess.run(run, env=variables, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+def test_what_does_not_import_has_failed_and_says_why(tiny: list[str]):
+    found = check(TINY)
+    assert (found.status, found.versions) == (FAILED, {})
+    assert "No module named 'keras'" in found.reason
+
+
+def test_what_is_not_there_is_unavailable_and_says_why(root: Path):
+    found = check(TINY)
+    assert found.status == UNAVAILABLE
+    assert "masklib env create tiny" in found.reason
+    missing = check(replace(TINY, python_version="3.1"))
+    assert missing.status == UNAVAILABLE
+    assert "needs Python 3.1" in missing.reason
+
+
+def test_a_package_that_cannot_be_had_is_told_and_leaves_nothing(root: Path):
+    broken = replace(TINY, lock="six==0.0.99\n")
+    with pytest.raises(UnavailableError, match=r"(?s)tiny cannot be made: uv pip install failed.*six"):
+        create(broken)
+    assert left(root) == []
+    assert not broken.exists
+
+
+def test_an_interruption_leaves_nothing(root: Path):
+    def interrupt(line: str) -> None:
+        if "installing" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        create(TINY, interrupt)
+    assert left(root) == []
+
+
+def test_what_a_killed_process_left_is_no_environment_and_is_made_anew(root: Path):
+    part = root / f".{TINY.folder.name}.part"
+    part.mkdir(parents=True)
+    (part / "half").write_text("")
+    TINY.folder.mkdir()
+    assert not TINY.exists
+    create(TINY)
+    assert TINY.exists
+    assert left(root) == [TINY.folder.name]
+
+
+def test_an_environment_is_removed_with_those_of_earlier_locks(root: Path):
+    others = [root / "tiny-0123abcd", root / "tiny-2-0123abcd", root / ".tiny-0123abcd.part"]
+    for folder in others:
+        folder.mkdir(parents=True)
+    assert remove(TINY)
+    assert left(root) == ["tiny-2-0123abcd"]
+    assert not remove(TINY)
+
+
+def test_a_missing_uv_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(environments, "__file__", str(tmp_path / "masklib" / "engine" / "environments.py"))
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match="neither on PATH"):
+        environments.find_uv()

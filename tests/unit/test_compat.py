@@ -1,0 +1,90 @@
+"""What differs between the generations of Keras; the installed one is Keras 3, the older ones by what they are told to be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from masklib import compat
+from masklib.errors import ArgumentError
+
+STARTUP = Path(compat.__file__).parent / "startup"
+
+
+def test_the_installed_keras_lacks_nothing():
+    assert compat.lacks("zero_output_for_mask") == ""
+
+
+def test_what_the_original_lacks_is_told_as_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(compat, "IS_ORIGINAL", True)
+    assert compat.lacks("zero_output_for_mask").endswith("have no option zero_output_for_mask.")
+
+
+def test_an_unknown_feature_is_refused():
+    with pytest.raises(ArgumentError, match="got 'magic'"):
+        compat.lacks("magic")
+
+
+def test_a_structure_keeps_its_form():
+    doubled = compat.map_structure(lambda x: 2 * x, {"a": [1, (2, 3)], "b": 4})
+    assert doubled == {"a": [2, (4, 6)], "b": 8}
+
+
+def test_tensors_become_arrays_and_none_stays():
+    assert compat.to_numpy(None) is None
+    np.testing.assert_array_equal(compat.to_numpy(keras.ops.convert_to_tensor([1, 2])), [1, 2])
+
+
+def test_dtypes_have_the_same_names_everywhere():
+    assert compat.dtype_name(keras.ops.zeros(1, "float16").dtype) == "float16"
+    assert compat.floatx(None) == "float32"
+    assert [compat.is_float(name) for name in ("bfloat16", "int32")] == [True, False]
+
+
+def test_static_shapes_are_plain_numbers():
+    class Dimension:
+        value = 3
+
+    class Tensor:
+        shape = (None, Dimension())
+
+    assert compat.static_shape(Tensor()) == (None, 3)
+    assert compat.static_shape(np.zeros((2, 5))) == (2, 5)
+
+
+def test_named_outputs_are_predicted_by_name():
+    inputs = keras.Input((2,))
+    model = compat.model_of(inputs, {"one": keras.layers.Dense(1, name="one")(inputs)})
+    assert list(compat.predict(model, np.zeros((3, 2)))) == ["one"]
+
+
+def test_the_operations_of_keras_2_are_those_of_keras_3():
+    from masklib._tensorflow_ops import ops as old
+
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    for name, arguments in {
+        "flip": (x, 1),
+        "full": ((2, 2), 3.0),
+        "take": (x, [0, 4]),
+        "sum": (x, -1),
+        "size": (x,),
+        "softmax": (x,),
+        "where": (x > 2, x, np.float32(0)),
+        "divide_no_nan": (x, x),
+        "expand_dims": (x, -1),
+    }.items():
+        wanted = keras.ops.convert_to_numpy(getattr(keras.ops, name)(*arguments))
+        np.testing.assert_allclose(old.convert_to_numpy(getattr(old, name)(*arguments)), wanted, rtol=1e-6, err_msg=name)
+
+
+def test_what_runs_before_keras_runs_when_keras_is_first_looked_for(tmp_path: Path):
+    (tmp_path / "mark.py").write_text("def prepare():\n    print('prepared')\n")
+    (tmp_path / "keras.py").write_text("print('keras')\n")
+    code = "import json; print('first'); import keras, masklib.errors"
+    path = f"{STARTUP}:{tmp_path}"
+    variables = {"PYTHONPATH": path, "MASKLIB_STARTUP": "mark"}
+    told = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["first", "prepared", "keras"]
