@@ -46,9 +46,10 @@ reference: setup ## measure the committed verdicts, README table and README figu
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/python -m masklib.site.readme
 
-env-smoke: setup ## build an old environment from nothing in a temporary folder, and check it
+env-smoke: setup ## build an old environment from nothing in a temporary folder, check it, and run a notebook in it
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export MASKLIB_ENVIRONMENTS="$$folder" && \
-	  $(BIN)/masklib env create $(OLD) && $(BIN)/masklib env check $(OLD)
+	  $(BIN)/masklib env create $(OLD) && $(BIN)/masklib env check $(OLD) && \
+	  $(BIN)/masklib run 02_rnn_carry_over -p environment $(OLD) --runs "$$folder/runs"
 
 env-locks: setup ## resolve the requirements in masklib/environments.toml anew
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"

@@ -170,19 +170,25 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
 @limit_options
 @runs_option
 @json_option
+@click.option("--environment", help="Execute it with another Keras; see masklib env list.")
+@click.option("--backend", help="Execute it on another backend of the Keras that is installed, such as jax.")
 @click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
-def reproduce(profile: str, timeout: float, cell_timeout: float, root: str, as_json: bool, update_reference: bool) -> None:
+def reproduce(
+    profile: str, timeout: float, cell_timeout: float, root: str, as_json: bool, update_reference: bool, **chosen: str | None
+) -> None:
     """Execute the whole suite, collect its tables and figures, and compare the verdicts with the committed ones.
 
     Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
 
     Example: masklib reproduce
+
+    Example: masklib reproduce --environment keras-2.2.4
     """
     from masklib.engine import reproduce as suite
     from masklib.engine.store import open_store
 
     store = open_store(root)
-    plans = suite.plan_suite(profile)
+    plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
     recovered = store.recover()
     if recovered:
         click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)

@@ -63,6 +63,7 @@ class Environment:
         requirements: what is wanted.
         lock: what is installed, a pin a line.
         overrides: requirements that hold against those of other packages.
+        leaves_out: notebooks of the suite that need a newer Keras.
         startup: the module of `masklib/startup` that runs before keras is imported; "" for none.
         download_mb: to download at most, `disk_mb` on disk, and `seconds` that it takes; as measured once.
     """
@@ -75,6 +76,7 @@ class Environment:
     requirements: tuple[str, ...]
     lock: str
     overrides: tuple[str, ...] = ()
+    leaves_out: tuple[str, ...] = ()
     startup: str = ""
     download_mb: int = 0
     disk_mb: int = 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import notebooks_folder, suite
 from masklib.engine.run import Plan, Result, plan_run
 from masklib.engine.store import OK, Store, is_local, write_atomically
@@ -47,9 +48,19 @@ def reference_folder() -> Path:
     return notebooks_folder().parent / "runs" / "reference"
 
 
-def plan_suite(profile: str) -> list[Plan]:
-    """Return the plans of every notebook of the suite, all checked before the first is executed."""
-    return [plan_run(path, {"profile": profile}) for path in suite()]
+def plan_suite(profile: str, **chosen: str) -> list[Plan]:
+    """Return the plans of every notebook of the suite, all checked before the first is executed.
+
+    Args:
+        profile: "smoke" or "full".
+        **chosen: `environment` or `backend`, where it is not the default one. Notebooks that need a newer Keras than that of
+            the environment are left out.
+
+    Raises:
+        ParameterError, UnavailableError: the environment or backend cannot be used.
+    """
+    left_out = find_environment(chosen["environment"]).leaves_out if "environment" in chosen else ()
+    return [plan_run(path, {"profile": profile, **chosen}) for path in suite() if path.stem not in left_out]
 
 
 def summarize(results: list[Result], plans: list[Plan], store: Store, reference: Path) -> Reproduction:

@@ -6,14 +6,17 @@
 import csv
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from masklib.errors import StoreError
-from masklib.ledger import Claim, load_claims
+from masklib.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"
 FIGURE = Path("03_masked_evaluate_loss") / "loss_denominators"
+MAIN, ORIGINAL = "tensorflow", "2.2.4"  # the backend and the Keras of the documents 000, 001 and 004
+Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, by claim, Keras and backend
 BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 
@@ -31,22 +34,44 @@ def with_table(text: str) -> str:
 
 
 def _table() -> str:
-    """Return the verdicts as Markdown: a row a claim, what is open last."""
-    rows = _reference()
-    keras, backend = rows[-1]["keras"], rows[-1]["backend"]
-    verdicts = {row["claim"]: row for row in rows if (row["keras"], row["backend"]) == (keras, backend)}
-    measured = [_row(claim, verdicts[claim.id]) for claim in load_claims().values() if claim.id in verdicts]
-    refuted = sum(row["verdict"] == "refuted" for row in verdicts.values())
-    counts = f"{len(verdicts) - refuted} hold, {refuted} are refuted, {len(load_claims()) - len(verdicts)} are not measured yet"
-    head = [f"Measured on Keras {keras} with {backend}: {counts}.", "", "| claim | documents say | verdict | decided by |"]
-    return "\n".join([*head, "|---|---|---|---|", *measured])
+    """Return the verdicts as Markdown: a row a claim, a column for the newest Keras and one for that of the documents."""
+    verdicts = {(row["claim"], row["keras"], row["backend"]): row for row in _reference()}
+    newest = max({keras for _, keras, _ in verdicts}, key=_as_numbers)
+    counts = _counts(verdicts, newest)
+    head = [f"{counts}", "", f"| claim | documents say | Keras {newest} | Keras {ORIGINAL} | decided by, on Keras {newest} |"]
+    rows = [_row(claim, newest, verdicts) for claim in load_claims().values()]
+    return "\n".join([*head, "|---|---|---|---|---|", *rows])
 
 
-def _row(claim: Claim, verdict: dict[str, str]) -> str:
+def _counts(verdicts: Verdicts, newest: str) -> str:
+    """Return how many claims have which verdict on the newest Keras, as a sentence."""
+    found = Counter(row["verdict"] for (_, keras, backend), row in verdicts.items() if (keras, backend) == (newest, MAIN))
+    told = f"{found[HOLDS]} hold, {found[REFUTED]} are refuted, {found[UNTESTED]} could not be tested"
+    return f"Measured on Keras {newest} with {MAIN}: of {len(load_claims())} claims {told}."
+
+
+def _row(claim: Claim, newest: str, verdicts: Verdicts) -> str:
     """Return one row of the table."""
-    shown = "**refuted**" if verdict["verdict"] == "refuted" else verdict["verdict"]
-    cells = [f"[{claim.id}](notebooks/{claim.notebook}.ipynb)", claim.statement, shown, verdict["reason"]]
+    now = verdicts.get((claim.id, newest, MAIN), {"verdict": "", "reason": "not measured yet"})
+    others = [
+        f"{backend}: {row['verdict']}"
+        for (name, keras, backend), row in sorted(verdicts.items())
+        if (name, keras) == (claim.id, newest) and row["verdict"] != now["verdict"]
+    ]
+    then = verdicts.get((claim.id, ORIGINAL, MAIN), {"verdict": ""})["verdict"]
+    shown = ", ".join([_shown(now["verdict"]), *others])
+    cells = [f"[{claim.id}](notebooks/{claim.notebook}.ipynb)", claim.statement, shown, _shown(then), now["reason"]]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _shown(verdict: str) -> str:
+    """Return a verdict as the table shows it."""
+    return f"**{verdict}**" if verdict == REFUTED else verdict
+
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    """Return a version so that it can be compared."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _reference() -> list[dict[str, str]]:

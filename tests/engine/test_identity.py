@@ -7,9 +7,10 @@ import nbformat
 import pytest
 
 from masklib.engine import identity as module
+from masklib.engine.environments import find_environment
 from masklib.engine.run import plan_run
 from masklib.engine.settings import numeric_settings
-from masklib.errors import ParameterError
+from masklib.errors import ParameterError, UnavailableError
 from tests.engine.conftest import PARAMETERS, Write, notebook
 
 
@@ -119,3 +120,37 @@ def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytes
     monkeypatch.setattr(module, "_version", lambda name: None)
     with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
         plan_run(write())
+
+
+def test_an_environment_that_is_not_there_is_refused_and_told_how_to_make_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("MASKLIB_ENVIRONMENTS", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"masklib env create keras-2\.15"):
+        plan_run(write(), {"environment": "keras-2.15"})
+    with pytest.raises(ParameterError, match=r"environment must be one of current, .*got 'keras-9'"):
+        plan_run(write(), {"environment": "keras-9"})
+
+
+def test_an_environment_gives_its_python_versions_and_backend(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("MASKLIB_ENVIRONMENTS", str(tmp_path / "environments"))
+    other = find_environment("keras-3.15-torch")
+    other.folder.mkdir(parents=True)
+    (other.folder / "masklib.json").write_text("{}")
+    (other.folder / "pyvenv.cfg").write_text("version_info = 3.11.99")
+    path = write(parameters=f'{PARAMETERS}\nbackend: str = "tensorflow"  # {{tensorflow, jax, torch}}')
+
+    plan = plan_run(path, {"environment": other.name})
+
+    assert plan.parameters["backend"] == "torch"
+    assert plan.settings["KERAS_BACKEND"] == "torch"
+    assert plan.inputs["python"] == "CPython 3.11.99"
+    assert plan.inputs["versions"]["keras"] == "3.15.1"
+    assert plan.inputs["versions"]["torch"].startswith("2.13.0")
+    assert plan.key != plan_run(path).key
+    with pytest.raises(ParameterError, match=r"keras-3\.15-torch has torch, got jax"):
+        plan_run(path, {"environment": other.name, "backend": "jax"})
+
+
+def test_the_environment_of_this_process_adds_nothing(write: Write):
+    assert plan_run(write(), {"environment": "current"}).key == plan_run(write()).key
