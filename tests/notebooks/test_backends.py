@@ -1,0 +1,75 @@
+"""Every notebook measures the same on every backend, from weights and data drawn in NumPy."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from masklib.engine.environments import find_environment
+from masklib.engine.run import Result, execute_plan, plan_run
+from masklib.engine.store import Store
+
+ROOT = Path(__file__).parents[2]
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+TORCH = "keras-3.15-torch"
+BACKENDS = {"jax": {"backend": "jax"}, "torch": {"environment": TORCH}}
+ATOL = 2e-5  # of quantities of order 1 in float32, summed in another order
+TIMED = {("01_mask_zero_outputs", "timing")}
+# What is the backend's own: the order in which it shuffles samples.
+OWN_ROWS = {("05_masked_crossentropy", "closure"): lambda table: table["how"].str.contains("shuffle")}
+
+
+@pytest.fixture(scope="module")
+def tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("tensorflow"))
+
+
+def execute(name: str, store: Store, **parameters: str) -> Result:
+    result = execute_plan(plan_run(ROOT / "notebooks" / f"{name}.ipynb", parameters), store, warm=True)
+    assert result is not None
+    assert result.record.status == "ok", result.record.error
+    return result
+
+
+def differences(name: str, table: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
+    """The columns of a table that differ, in the rows in which neither backend raised an error."""
+    assert ours.shape == theirs.shape
+    errors = [column for column in ours if column == "raised" or ("error" in column and ours[column].dtype == object)]
+    kept = ~pd.concat([frame[errors].ne("").any(axis=1) for frame in (ours, theirs)], axis=1).any(axis=1)
+    if (name, table) in OWN_ROWS:
+        kept &= ~OWN_ROWS[name, table](ours)
+    if "situation" in ours:  # which of two numbers and a NaN is the larger, the backends do not agree on
+        kept &= ~ours["situation"].str.contains("nan", case=False)
+    return [column for column in ours if not equal(ours[column][kept], theirs[column][kept])]
+
+
+def equal(ours: pd.Series, theirs: pd.Series) -> bool:
+    if ours.dtype.kind == "f" and theirs.dtype.kind == "f":
+        return bool(np.allclose(ours, theirs, rtol=ATOL, atol=ATOL, equal_nan=True))
+    return list(map(str, ours)) == list(map(str, theirs))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_records_the_same_tables_on_every_backend(name: str, backend: str, tensorflow: Store, tmp_path: Path):
+    if backend == "torch" and not find_environment(TORCH).exists:
+        pytest.skip(f"masklib env create {TORCH}")
+    ours = execute(name, tensorflow)
+    theirs = execute(name, Store(tmp_path), **BACKENDS[backend])
+
+    tables = {path.stem for path in (ours.folder / "tables").iterdir()}
+    assert tables == {path.stem for path in (theirs.folder / "tables").iterdir()}
+    found = {
+        table: differences(name, table, *(pd.read_parquet(r.folder / "tables" / f"{table}.parquet") for r in (ours, theirs)))
+        for table in sorted(tables)
+        if (name, table) not in TIMED
+    }
+    assert {table: columns for table, columns in found.items() if columns} == {}
+
+
+def test_a_difference_is_found():
+    ours = pd.DataFrame({"value": [1.0, 2.0], "raised": ["", "ValueError"]})
+    assert differences("n", "t", ours, ours.assign(value=[1.001, 2.0])) == ["value"]
+    assert differences("n", "t", ours, ours.assign(value=[1.0, 2.5])) == []
+    assert differences("n", "t", ours, ours.assign(value=[np.nan, 2.0])) == ["value"]
