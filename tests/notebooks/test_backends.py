@@ -35,7 +35,7 @@ def execute(name: str, store: Store, **parameters: str) -> Result:
 def differences(name: str, table: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
     """The columns of a table that differ, in the rows in which neither backend raised an error."""
     assert ours.shape == theirs.shape
-    errors = [column for column in ours if column == "raised" or ("error" in column and ours[column].dtype == object)]
+    errors = [column for column in ours if column == "raised" or ("error" in column and ours[column].dtype.kind not in "biuf")]
     kept = ~pd.concat([frame[errors].ne("").any(axis=1) for frame in (ours, theirs)], axis=1).any(axis=1)
     if (name, table) in OWN_ROWS:
         kept &= ~OWN_ROWS[name, table](ours)
