@@ -8,7 +8,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check check-full lint types format bench env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test check check-full torch lint types format bench env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +21,14 @@ reproduce: setup ## run the suite, collect its tables and figures, print the ver
 test: setup ## run the tests
 	$(BIN)/python -m pytest
 
-check: lint types test reproduce ## what CI runs
+check: lint types torch test reproduce ## what CI runs
 
 check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
 	$(BIN)/python -m pytest -m full
 	$(BIN)/masklib reproduce --profile full
+
+torch: setup ## make the environment of the tests on PyTorch; where it cannot be had, they are skipped
+	$(BIN)/masklib env create keras-3.15-torch || echo "No PyTorch here: the tests on it are skipped."
 
 lint: setup ## ruff: lint and format
 	$(BIN)/ruff check .
