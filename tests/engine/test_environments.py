@@ -19,6 +19,7 @@ from masklib.engine.environments import (
     load_environments,
     remove,
 )
+from masklib.engine.notebooks import suite
 from masklib.errors import ArgumentError, UnavailableError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -177,3 +178,11 @@ def test_a_missing_uv_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match="neither on PATH"):
         environments.find_uv()
+
+
+def test_what_an_environment_leaves_out_are_notebooks_of_the_suite():
+    names = {path.stem for path in suite()}
+    for environment in load_environments().values():
+        assert names > set(environment.leaves_out)
+        planned = {path.stem for path in suite() if path.stem not in environment.leaves_out}
+        assert planned >= {"01_mask_zero_outputs", "06_mask_propagation"}

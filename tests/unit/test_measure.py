@@ -1,11 +1,14 @@
 """What the notebooks ask of a model is what the model does: masks, inner outputs, losses, gradients, errors."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from masklib import measure, models
+from masklib.errors import ArgumentError
 from masklib.reference import losses
 
 IDS = np.array([[3, 0, 1, 0, 0], [2, 2, 0, 4, 1], [0, 0, 0, 0, 0]])  # (B, T) = (3, 5)
@@ -121,3 +124,16 @@ def test_pass_mask_tells_what_became_of_a_mask_and_what_the_user_was_told(block,
 def test_distance_is_infinite_between_different_shapes():
     assert measure.distance(keras.ops.ones((2, 1)), np.ones((2, 2))) == np.inf
     assert measure.distance(keras.ops.ones((2, 2)), np.zeros((2, 2))) == 1.0
+
+
+def test_a_notebook_on_another_backend_than_it_asks_for_is_refused():
+    measure.start_keras(0, keras.backend.backend())
+    with pytest.raises(ArgumentError, match=r"must run on theano, it is on .*KERAS_BACKEND=theano"):
+        measure.start_keras(0, "theano")
+
+
+def test_only_warnings_about_masks_count():
+    with measure.warned() as said:
+        warnings.warn("something else", stacklevel=1)
+        warnings.warn("it will destroy the mask information", stacklevel=1)
+    assert measure.about_masks(said) == 1
