@@ -27,7 +27,7 @@ check-full: check env-smoke ## check, then an old environment, the tests that ta
 	$(BIN)/python -m pytest -m full
 	$(BIN)/masklib reproduce --profile full
 
-torch: setup ## make the environment of the tests on PyTorch; where it cannot be had, they are skipped
+torch: setup ## create the environment of the tests on PyTorch; where it cannot be had, they are skipped
 	$(BIN)/masklib env create keras-3.15-torch || echo "No PyTorch here: the tests on it are skipped."
 
 lint: setup ## ruff: lint and format
