@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from masklib import compat
-from masklib.audit.trace import keras_mask
+from masklib.auditing.attached import keras_mask
 from masklib.compat import ops
 from masklib.errors import ArgumentError, MaskShapeError
 

@@ -31,7 +31,7 @@ from typing import Any
 import keras
 
 from masklib import _steps, compat
-from masklib.audit.trace import keras_logits
+from masklib.auditing.attached import keras_logits
 from masklib.checks import check_one_of
 from masklib.compat import ops
 
