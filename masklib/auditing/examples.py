@@ -1,0 +1,366 @@
+"""For every code of the catalogue a model that shows it, and the same model put right. A test audits each; the site prints them.
+
+Each function returns a model that is built, with random weights; those of losses and metrics are compiled.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from masklib import compat
+from masklib.losses import MaskedMeanSquaredError
+from masklib.metrics import MaskedMean
+
+VOCABULARY = 20
+
+
+def pair(code: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Return the functions that build the failing model of a code, and the one put right.
+
+    Raises:
+        KeyError: there is no such code.
+    """
+    found = globals()
+    return found[f"{code.lower()}_failing"], found[f"{code.lower()}_remedied"]
+
+
+def msk101_failing() -> Any:
+    """A convolution takes the mask away from the mean behind it."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.Conv1D(8, 3, padding="same", activation="relu")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(ids, layers.Dense(1)(x))
+
+
+def msk101_remedied() -> Any:
+    """The convolution sees zeros at masked steps, and the mean gets the mask."""
+    ids = keras.Input((None,), dtype="int32")
+    mask = ids != 0
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    x = x * ops.cast(mask[..., None], x.dtype)
+    x = layers.Conv1D(8, 3, padding="same", activation="relu")(x)
+    x = layers.GlobalAveragePooling1D()(x, mask=mask)
+    return keras.Model(ids, layers.Dense(1)(x))
+
+
+def msk102_failing() -> Any:
+    """A residual connection by an operator."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = x + layers.Dense(8, activation="tanh")(x)
+    return keras.Model(ids, layers.LSTM(8)(x))
+
+
+def msk102_remedied() -> Any:
+    """A residual connection by a layer."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.Add()([x, layers.Dense(8, activation="tanh")(x)])
+    return keras.Model(ids, layers.LSTM(8)(x))
+
+
+def msk103_failing() -> Any:
+    """An LSTM that starts from a state."""
+    ids = keras.Input((None,), dtype="int32")
+    start = keras.Input((8,))
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    return keras.Model([ids, start], layers.LSTM(8)(x, initial_state=[start, start]))
+
+
+def msk103_remedied() -> Any:
+    """An LSTM that starts from a state and is handed the mask."""
+    ids = keras.Input((None,), dtype="int32")
+    start = keras.Input((8,))
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    return keras.Model([ids, start], layers.LSTM(8)(x, initial_state=[start, start], mask=ids != 0))
+
+
+def msk104_failing() -> Any:
+    """Tokens with a mask beside tags without one."""
+    tokens, tags = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(tokens)
+    y = layers.Embedding(VOCABULARY, 2)(tags)
+    return keras.Model([tokens, tags], layers.LSTM(8)(layers.Concatenate()([x, y])))
+
+
+def msk104_remedied() -> Any:
+    """Tokens and tags both with a mask."""
+    tokens, tags = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(tokens)
+    y = layers.Embedding(VOCABULARY, 2, mask_zero=True)(tags)
+    return keras.Model([tokens, tags], layers.LSTM(8)(layers.Concatenate()([x, y])))
+
+
+def msk105_failing() -> Any:
+    """Tokens with a mask, added to positions without one."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    positions = layers.Embedding(64, 8)(ops.cumsum(ops.ones_like(ids), axis=1))
+    return keras.Model(ids, layers.LSTM(8)(layers.Add()([x, positions])))
+
+
+def msk105_remedied() -> Any:
+    """The sum is followed by a layer that is handed the mask."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    positions = layers.Embedding(64, 8)(ops.cumsum(ops.ones_like(ids), axis=1))
+    return keras.Model(ids, layers.LSTM(8)(layers.Add()([x, positions]), mask=ids != 0))
+
+
+def msk106_failing() -> Any:
+    """Nothing says what is padding."""
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, layers.LSTM(8)(layers.Embedding(VOCABULARY, 8)(ids)))
+
+
+def msk106_remedied() -> Any:
+    """The embedding says what is padding."""
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
+
+
+@compat.register_serializable
+class MeanOverAll(layers.Layer):  # type: ignore[misc] # Keras publishes no types
+    """Takes a mask and divides by all steps."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mean (B, F) of (B, T, F)."""
+        return ops.mean(inputs * ops.cast(mask[..., None], inputs.dtype), axis=1)
+
+
+@compat.register_serializable
+class MeanOverValid(layers.Layer):  # type: ignore[misc]
+    """Takes a mask and divides by valid steps."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mean (B, F) of (B, T, F)."""
+        valid = ops.cast(mask[..., None], inputs.dtype)
+        return ops.sum(inputs * valid, axis=1) / ops.maximum(ops.sum(valid, axis=1), 1.0)
+
+
+def msk107_failing() -> Any:
+    """A layer that has the mask and divides by all steps."""
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, MeanOverAll()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
+
+
+def msk107_remedied() -> Any:
+    """A layer that has the mask and divides by valid steps."""
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, MeanOverValid()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
+
+
+def msk108_failing() -> Any:
+    """Padding is scaled before it is compared with 0."""
+    x = keras.Input((None, 3))
+    scaled = layers.Rescaling(0.5, offset=-1.0)(x)
+    return keras.Model(x, layers.LSTM(8)(layers.Masking(0.0)(scaled)))
+
+
+def msk108_remedied() -> Any:
+    """Padding is compared with 0, then scaled."""
+    x = keras.Input((None, 3))
+    mask = ops.any(x != 0.0, axis=-1)
+    scaled = layers.Rescaling(0.5, offset=-1.0)(x)
+    return keras.Model(x, layers.LSTM(8)(scaled, mask=mask))
+
+
+@compat.register_serializable
+class MinusMeanOfBatch(layers.Layer):  # type: ignore[misc]
+    """Subtracts the mean of the batch."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the differences (B, F)."""
+        return inputs - ops.mean(inputs, axis=0, keepdims=True)
+
+
+def msk120_failing() -> Any:
+    """Each sample is seen against the mean of its batch."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    return keras.Model(ids, layers.Dense(1)(MinusMeanOfBatch()(x)))
+
+
+def msk120_remedied() -> Any:
+    """Each sample is seen against the mean of its own features."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    return keras.Model(ids, layers.Dense(1)(layers.LayerNormalization()(x)))
+
+
+def msk130_failing() -> Any:
+    """The second attention looks ahead."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
+    x = layers.MultiHeadAttention(2, 4)(x, x)
+    return keras.Model(ids, layers.Dense(VOCABULARY)(x))
+
+
+def msk130_remedied() -> Any:
+    """Neither attention looks ahead."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
+    x = layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)
+    return keras.Model(ids, layers.Dense(VOCABULARY)(x))
+
+
+def msk140_failing() -> Any:
+    """The mean over the valid steps, of which there may be none."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    return keras.Model(ids, layers.GlobalAveragePooling1D()(x))
+
+
+def msk140_remedied() -> Any:
+    """The mean over the valid steps, divided by 1 where there are none."""
+    return msk107_remedied()
+
+
+def msk201_failing() -> Any:
+    """An autoencoder: the mask ends where the sequence becomes a vector."""
+    x = keras.Input((None, 3))
+    code = layers.LSTM(8)(layers.Masking(0.0)(x))
+    steps = ops.repeat(code[:, None], ops.shape(x)[1], axis=1)
+    model = keras.Model(x, layers.Dense(3)(layers.LSTM(8, return_sequences=True)(steps)))
+    model.compile(loss="mse", optimizer="adam")
+    return model
+
+
+def msk201_remedied() -> Any:
+    """An autoencoder whose loss finds the padding in its targets."""
+    model = msk201_failing()
+    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam")
+    return model
+
+
+@compat.register_serializable
+def mean_over_all(y_true: Any, y_pred: Any) -> Any:
+    """Return the squared error of steps with a target, divided by all steps."""
+    valid = ops.cast(ops.any(y_true != 0.0, axis=-1), y_pred.dtype)
+    return ops.mean(ops.mean((y_true - y_pred) ** 2, axis=-1) * valid)
+
+
+@compat.register_serializable
+def mean_over_valid(y_true: Any, y_pred: Any) -> Any:
+    """Return the squared error of steps with a target, divided by those steps."""
+    valid = ops.cast(ops.any(y_true != 0.0, axis=-1), y_pred.dtype)
+    return ops.sum(ops.mean((y_true - y_pred) ** 2, axis=-1) * valid) / ops.maximum(ops.sum(valid), 1.0)
+
+
+def msk202_failing() -> Any:
+    """A loss of one's own, the mean of masked values."""
+    model = msk201_failing()
+    model.compile(loss=mean_over_all, optimizer="adam")
+    return model
+
+
+def msk202_remedied() -> Any:
+    """A loss of one's own, the sum of masked values over their number."""
+    model = msk201_failing()
+    model.compile(loss=mean_over_valid, optimizer="adam")
+    return model
+
+
+@compat.register_serializable
+class RootOfValid(layers.Layer):  # type: ignore[misc]
+    """Sums square roots of valid steps; those of masked steps are computed too, and not used."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the sum (B, F) of (B, T, F)."""
+        return ops.sum(ops.where(mask[..., None], ops.sqrt(ops.abs(inputs)), 0.0), axis=1)
+
+
+@compat.register_serializable
+class RootOfValidOnly(layers.Layer):  # type: ignore[misc]
+    """Sums square roots of valid steps; at masked steps that of 1 is computed, and not used."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the sum (B, F) of (B, T, F)."""
+        valid = mask[..., None]
+        return ops.sum(ops.where(valid, ops.sqrt(ops.where(valid, ops.abs(inputs), 1.0)), 0.0), axis=1)
+
+
+def msk203_failing() -> Any:
+    """The gradient of a square root at the 0 of padding."""
+    x = keras.Input((None, 3))
+    masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
+    model = keras.Model(x, layers.Dense(1)(RootOfValid()(masked)))
+    model.compile(loss="mse", optimizer="adam")
+    return model
+
+
+def msk203_remedied() -> Any:
+    """The gradient of a square root at 1, where there is padding."""
+    x = keras.Input((None, 3))
+    masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
+    model = keras.Model(x, layers.Dense(1)(RootOfValidOnly()(masked)))
+    model.compile(loss="mse", optimizer="adam")
+    return model
+
+
+def msk204_failing() -> Any:
+    """A tagger with a loss alone."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    model = keras.Model(ids, layers.Dense(1)(layers.LSTM(8, return_sequences=True)(x)))
+    model.compile(loss="mse", optimizer="adam")
+    return model
+
+
+def msk204_remedied() -> Any:
+    """A tagger with a metric beside its loss that adds up steps."""
+    model = msk204_failing()
+    model.compile(loss="mse", optimizer="adam", weighted_metrics=[MaskedMean("mse")])
+    return model
+
+
+def msk301_failing() -> Any:
+    """Precision of a tagger, without weights."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.LSTM(8, return_sequences=True)(x)
+    model = keras.Model(ids, layers.Dense(1, activation="sigmoid")(x))
+    model.compile(loss="binary_crossentropy", optimizer="adam", metrics=[keras.metrics.Precision(name="precision")])
+    return model
+
+
+def msk301_remedied() -> Any:
+    """Precision of a tagger, with the sample weights that `fit` and `evaluate` are given."""
+    model = msk301_failing()
+    precision = keras.metrics.Precision(name="precision")
+    model.compile(loss="binary_crossentropy", optimizer="adam", weighted_metrics=[precision])
+    return model
+
+
+def msk302_failing() -> Any:
+    """A function as a metric: one number a batch."""
+    model = msk201_failing()
+    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam", metrics=[mean_over_valid])
+    return model
+
+
+def msk302_remedied() -> Any:
+    """A metric that keeps sums and counts."""
+    model = msk201_failing()
+    metric = MaskedMean("mse", mask_value=0.0)
+    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam", metrics=[metric])
+    return model
+
+
+def msk401_failing() -> Any:
+    """Normalization of a batch without a mask; the pooling behind leaves padding out by itself."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.BatchNormalization()(layers.Embedding(VOCABULARY, 8)(ids))
+    return keras.Model(ids, layers.GlobalMaxPooling1D()(ops.where((ids != 0)[..., None], x, -1e9)))
+
+
+def msk401_remedied() -> Any:
+    """Normalization of a batch with a mask."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.BatchNormalization()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    return keras.Model(ids, layers.GlobalMaxPooling1D()(ops.where((ids != 0)[..., None], x, -1e9)))
