@@ -1,14 +1,15 @@
 """The identity of a run: what its numbers follow from, and the key made of it.
 
 Code cells and their execution tags, parameters with defaults filled in, the source of masklib, Python, platform, versions,
-device, and the settings that can change numbers. Markdown, display tags, cell ids and outputs do not count.
+device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display tags, cell ids and
+outputs do not count.
 """
 
 import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,13 +24,16 @@ EXECUTION_TAGS = frozenset({"parameters", "skip-execution", "raises-exception"})
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
 
 
-def identity(notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+def identity(
+    notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str], files: Iterable[str] = ()
+) -> dict[str, Any]:
     """Return everything that the results of a run follow from, as plain JSON values.
 
     Args:
         notebook: as read.
         parameters: resolved, with defaults filled in.
         settings: from `masklib.engine.settings.numeric_settings`; `KERAS_BACKEND` among them.
+        files: paths whose content counts.
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
     python = other.python_full_version if other else platform.python_version()
@@ -43,6 +47,7 @@ def identity(notebook: Notebook, parameters: Mapping[str, Any], settings: Mappin
         "versions": versions(settings["KERAS_BACKEND"], other.pins if other else None),
         "device": device(settings.get("CUDA_VISIBLE_DEVICES")),
         "settings": dict(settings),
+        "files": {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(files)},
     }
 
 

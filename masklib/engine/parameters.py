@@ -1,7 +1,8 @@
 """A notebook's parameters: read from its parameters cell, checked before a kernel starts.
 
 The cell holds one `name: type = literal  # help, unit` a line. A type is int, float, str, bool or list; a line without a
-value declares a parameter that must be given; `{a, b}` in the help lists the values that are allowed.
+value declares a parameter that must be given; `{a, b}` in the help lists the values that are allowed, and `{file}` says that the
+value is the path of a file, or empty for none: what the file holds is part of the identity of a run.
 """
 
 import ast
@@ -9,9 +10,10 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from masklib.engine.environments import load_environments
@@ -21,6 +23,7 @@ from masklib.errors import NotebookError, ParameterError
 ENVIRONMENT, CURRENT = "environment", "current"  # a parameter of every notebook, and its default
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool, "list": list}
 _CHOICES = re.compile(r"\{([^{}]+)\}")
+_FILE = ("file",)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Parameter:
         required: whether a value must be given.
         help: the comment of the line.
         choices: the values that are allowed; () for any.
+        is_file: whether the value is the path of a file, or "".
     """
 
     name: str
@@ -42,6 +46,7 @@ class Parameter:
     required: bool = False
     help: str = ""
     choices: tuple[str, ...] = ()
+    is_file: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -142,10 +147,9 @@ def _read_line(statement: ast.stmt, comment: str) -> Parameter:
         raise ValueError
     found = _CHOICES.search(comment)
     choices = tuple(word.strip() for word in found[1].split(",")) if found else ()
-    blank = Parameter(name, kind, None, required=True, help=comment, choices=choices)
-    if value is None:
-        return blank
-    return Parameter(name, kind, _convert(blank, ast.literal_eval(value)), help=comment, choices=choices)
+    is_file, choices = choices == _FILE, () if choices == _FILE else choices
+    blank = Parameter(name, kind, None, required=True, help=comment, choices=choices, is_file=is_file)
+    return blank if value is None else replace(blank, default=_convert(blank, ast.literal_eval(value)), required=False)
 
 
 def _convert(parameter: Parameter, value: Any) -> Any:
@@ -161,7 +165,15 @@ def _convert(parameter: Parameter, value: Any) -> Any:
     if parameter.choices and str(value) not in parameter.choices:
         msg = f"{parameter.name} must be one of {', '.join(parameter.choices)}, got {value!r}"
         raise ValueError(msg)
-    return value
+    return _find_file(parameter, value) if parameter.is_file and value else value
+
+
+def _find_file(parameter: Parameter, value: str) -> str:
+    """Return the absolute path of a file, for a kernel works in a folder of its own; ValueError if it is not there."""
+    if not Path(value).is_file():
+        msg = f"{parameter.name} must be a file, there is no {value}"
+        raise ValueError(msg)
+    return str(Path(value).resolve())
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:

@@ -76,9 +76,11 @@ def plan_run(
     """
     if not isinstance(notebook, Notebook):
         notebook = read_notebook(notebook)
-    resolved = _resolve(declared_parameters(notebook), parameters or {})
+    declared = declared_parameters(notebook)
+    resolved = _resolve(declared, parameters or {})
     settings = settings_for(numeric_settings() if settings is None else settings, resolved)
-    inputs = identity(notebook, resolved, settings)
+    files = [resolved[one.name] for one in declared if one.is_file and resolved[one.name]]
+    inputs = identity(notebook, resolved, settings, files)
     if ENVIRONMENT not in resolved:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, resolved, settings, inputs, key_of(inputs))

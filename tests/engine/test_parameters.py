@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pathlib import Path
+
 import pytest
 
 from masklib.engine.parameters import from_text, read_parameters, resolve
@@ -105,3 +107,14 @@ def test_text_that_is_not_of_the_type_is_refused(name: str, text: str):
 def test_a_line_that_is_not_a_parameter_is_refused(line: str):
     with pytest.raises(NotebookError, match="line 2"):
         read_parameters(f"seed: int = 0\n{line}")
+
+
+def test_a_file_must_be_there_and_is_given_to_the_kernel_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"")
+    declared = read_parameters('model: str = ""  # a saved model {file}')
+
+    assert resolve(declared, {}) == {"model": ""}
+    assert resolve(declared, {"model": "model.keras"}) == {"model": str(tmp_path / "model.keras")}
+    with pytest.raises(ParameterError, match=r"model must be a file, there is no other\.keras"):
+        resolve(declared, {"model": "other.keras"})
