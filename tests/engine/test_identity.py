@@ -159,7 +159,8 @@ def test_the_environment_of_this_process_adds_nothing(write: Write):
 def test_what_a_file_holds_counts_and_not_when_it_was_written(tmp_path: Path):
     path, file = tmp_path / "n.ipynb", tmp_path / "model.keras"
     node = notebook("x = 1")
-    next(cell for cell in node.cells if "parameters" in cell.metadata.get("tags", [])).source = 'model: str = ""  # a model {file}'
+    cell = next(cell for cell in node.cells if "parameters" in cell.metadata.get("tags", []))
+    cell.source = 'model: str = ""  # a model {file}'
     file.write_bytes(b"one")
     nbformat.write(node, path)
     without, before = key(path), key(path, model=str(file))

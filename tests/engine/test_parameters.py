@@ -1,8 +1,7 @@
 """Parameters are read from the notebook's own cell and refused before a kernel starts."""
 
-from typing import Any
-
 from pathlib import Path
+from typing import Any
 
 import pytest
 
