@@ -61,3 +61,18 @@ def keras_logits(tensor: Any) -> Any:
         [[1. 2.]]
     """
     return getattr(tensor, "_keras_logits", None) if keras.backend.backend() == "tensorflow" else None
+
+
+def with_mask(tensor: Any, mask: Any) -> Any:
+    """Attach a mask to a tensor as Keras 3 does, and return the tensor.
+
+    Args:
+        tensor: (B, T, ...), of any backend.
+        mask: bool tensor, mostly (B, T), True = valid.
+    """
+    backend = keras.src.backend
+    if hasattr(backend, "set_keras_mask"):
+        backend.set_keras_mask(tensor, mask)
+    else:
+        tensor._keras_mask = mask
+    return tensor

@@ -1,0 +1,58 @@
+"""What the `call` of a layer takes, and whose it is."""
+
+import inspect
+from functools import lru_cache
+from typing import Any
+
+import keras
+
+
+def is_of_keras(operation: Any) -> bool:
+    """Return whether Keras itself wrote the `call` of an operation, so that what it computes keeps to Keras's rules."""
+    return str(type(operation).call.__module__).partition(".")[0] == "keras"
+
+
+def is_opaque(operation: Any) -> bool:
+    """Return whether the inside of an operation is Keras's own business, such as the cell of an LSTM."""
+    if isinstance(operation, keras.layers.RNN):
+        return True
+    return is_of_keras(operation) and not isinstance(operation, (keras.Model, keras.layers.Wrapper))
+
+
+def takes_mask(operation: Any) -> bool:
+    """Return whether the `call` of an operation has an argument for a mask that Keras fills."""
+    return bool(_mask_arguments(type(operation).call))
+
+
+def masks_given(layer: Any, args: Any, kwargs: Any) -> list[tuple[Any, list[Any]]]:
+    """Return for each argument for a mask what the mask is of, all arguments or one, and what is given as the mask."""
+    call = type(layer).call
+    names = _mask_arguments(call)
+    if not names:
+        return []
+    given = _signature(call).bind_partial(layer, *args, **kwargs).arguments
+    of_all = (args, without_masks(kwargs))
+    return [(of_all if name == "mask" else given.get(name.removesuffix("_mask")), _each(given.get(name))) for name in names]
+
+
+def without_masks(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are not masks."""
+    return {name: value for name, value in kwargs.items() if name != "mask" and not name.endswith("_mask")}
+
+
+def _each(mask: Any) -> list[Any]:
+    """Return the masks of an argument that may hold several."""
+    return list(keras.tree.flatten(mask)) if isinstance(mask, (list, tuple, dict)) else [mask]
+
+
+@lru_cache(maxsize=4096)
+def _signature(call: Any) -> inspect.Signature:
+    """Return the signature of a function."""
+    return inspect.signature(call)
+
+
+@lru_cache(maxsize=4096)
+def _mask_arguments(call: Any) -> tuple[str, ...]:
+    """Return the names of the arguments for masks that Keras fills."""
+    names = _signature(call).parameters
+    return tuple(name for name in names if name == "mask" or (name.endswith("_mask") and name.removesuffix("_mask") in names))
