@@ -8,7 +8,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check check-full torch lint types format bench env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test check check-full torch lint types format bench zoo env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ types: setup ## mypy, strict
 format: setup ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning
+	$(BIN)/python -W ignore -m tests.zoo
 
 bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/losses.py
