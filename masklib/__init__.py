@@ -1,26 +1,41 @@
 """What Keras masks really do, measured.
 
-`sweep` executes a notebook for every combination of its parameters; `load_results`, `summarize` and `pivot` give the results of
-the runs. They are imported when they are first used.
+`audit` tests whether padding changes what a model computes, `check_padding` and `trace` are its parts. `sweep` executes a
+notebook for every combination of its parameters; `load_results`, `summarize` and `pivot` give the results of the runs. They are
+imported when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from masklib.auditing.invariance import check_padding
+    from masklib.auditing.report import assert_padding_invariant, audit
+    from masklib.auditing.trace import trace
     from masklib.engine.results import load_results, pivot, summarize
     from masklib.engine.sweep import sweep
 
-__all__ = ["load_results", "pivot", "summarize", "sweep"]
+__all__ = ["assert_padding_invariant", "audit", "check_padding", "load_results", "pivot", "summarize", "sweep", "trace"]
+
+_MODULES = {
+    "assert_padding_invariant": "masklib.auditing.report",
+    "audit": "masklib.auditing.report",
+    "check_padding": "masklib.auditing.invariance",
+    "load_results": "masklib.engine.results",
+    "pivot": "masklib.engine.results",
+    "summarize": "masklib.engine.results",
+    "sweep": "masklib.engine.sweep",
+    "trace": "masklib.auditing.trace",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Return a function of the results, imported now."""
-    if name not in __all__:
+    """Return a public function, imported now."""
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     from importlib import import_module
 
-    return getattr(import_module("masklib.engine.sweep" if name == "sweep" else "masklib.engine.results"), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

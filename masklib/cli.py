@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from masklib.engine.startup import leave_out_grammars
-from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError
+from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
 
-USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError)
+USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError, UntestableError)
 
 
 class _Group(click.Group):
@@ -229,6 +229,48 @@ def collect(root: str, as_json: bool) -> None:
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
     _exit_unless(not tables.unreadable)
+
+
+@main.command(short_help="Does padding leak into a model?")
+@click.argument("model", metavar="MODEL")
+@click.option("--inputs", type=click.Path(), metavar="FILE", help="A padded batch, .npz or .npy; by default one is made.")
+@click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
+@click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
+@click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
+@click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
+@click.option("--custom", multiple=True, metavar="MODULE:NAME", help="A class or function that the model uses; may be repeated.")
+@click.option("--allow-unsafe", is_flag=True, help="Execute code that the file holds, such as a Lambda layer's.")
+@click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="Of Keras, by default the one that is set.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the inputs that are made, and of the changes.")
+@click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
+@click.option(
+    "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What exits with 1."
+)
+@json_option
+def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> None:
+    """Test whether padding changes what a saved Keras MODEL computes; say where it enters, and what to write instead.
+
+    In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights. Exit status
+    1 if there is a leak (or a risk, with --fail-on risk), 2 if the model could not be tested.
+
+    Example: masklib audit model.keras
+
+    Example: masklib audit tagger.keras --inputs batch.npz --custom my_layers:Attention --html report.html
+    """
+    from masklib import audit_view
+
+    report = audit_view.execute(model, options.pop("inputs"), **options)
+    if html:
+        audit_view.write_html(report, html)
+    if as_json:
+        from masklib.console import print_json
+
+        print_json(report.to_dict())
+    else:
+        click.echo(report)
+    if report.verdict == "not tested":
+        raise SystemExit(2)
+    _exit_unless(not report.fails(fail_on))
 
 
 @main.group(short_help="Other Keras versions and backends.")

@@ -49,3 +49,7 @@ class RunError(MasklibError, RuntimeError):
 
 class UnavailableError(MasklibError, RuntimeError):
     """An environment cannot be made or used on this machine."""
+
+
+class UntestableError(MasklibError, RuntimeError):
+    """A model cannot be tested at all: its output is random, or no number where it must be one."""

@@ -225,7 +225,7 @@ def msk201_failing() -> Any:
     """An autoencoder: the mask ends where the sequence becomes a vector."""
     x = keras.Input((None, 3))
     code = layers.LSTM(8)(layers.Masking(0.0)(x))
-    steps = ops.repeat(code[:, None], ops.shape(x)[1], axis=1)
+    steps = ops.ones_like(x[..., :1]) * code[:, None]  # (B, T, 8), the code at each step
     model = keras.Model(x, layers.Dense(3)(layers.LSTM(8, return_sequences=True)(steps)))
     model.compile(loss="mse", optimizer="adam")
     return model

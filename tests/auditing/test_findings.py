@@ -1,0 +1,74 @@
+"""Every code of the catalogue is found in a model that has the fault, and not in the same model put right."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from masklib.auditing.catalogue import CODES, SEVERITIES, source_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")  # the models are there to provoke it
+
+
+@pytest.fixture
+def audit(keras: ModuleType) -> Any:
+    from masklib.auditing.report import audit
+
+    keras.utils.set_random_seed(0)
+    return audit
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_fault_is_found_and_its_remedy_is_a_remedy(audit: Any, code: str):
+    from masklib.auditing.examples import pair
+
+    failing, remedied = (audit(build()) for build in pair(code))
+
+    found = [finding for finding in failing.findings if finding.code == code]
+    assert found, str(failing)
+    assert found[0].severity == CODES[code].severity
+    assert found[0].evidence
+    assert code not in {finding.code for finding in remedied.findings}, str(remedied)
+    assert remedied.verdict == "no leak found", str(remedied)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_says_all_that_a_user_needs(code: str):
+    told = CODES[code]
+    assert told.severity in SEVERITIES
+    assert "{where}" in told.title
+    failing, remedied = source_of(code)
+    assert failing.startswith(f"def {code.lower()}_failing")
+    assert remedied.startswith(f"def {code.lower()}_remedied")
+    assert failing != remedied
+
+
+def test_a_fault_is_laid_at_the_door_of_the_layer_that_has_it(audit: Any, keras: ModuleType):
+    layers = keras.layers
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(20, 8, mask_zero=True, name="words")(ids)
+    x = layers.LSTM(8, return_sequences=True, name="reader")(x)
+    x = layers.Conv1D(8, 3, padding="same", name="window")(x)
+    model = keras.Model(ids, layers.Dense(1, name="score")(layers.GlobalAveragePooling1D(name="mean")(x)))
+
+    (finding,) = [finding for finding in audit(model).findings if finding.severity == "leak"]
+
+    assert (finding.code, finding.where) == ("MSK101", "'window'")
+    assert finding.relative > 1e-3
+    assert any("output 'score'" in sentence for sentence in finding.evidence)
+
+
+def test_an_evidence_is_true(audit: Any, keras: ModuleType):
+    """What is told of sizes is what a prediction on the audit's own inputs shows."""
+    from masklib.auditing.examples import pair
+
+    model = pair("MSK106")[0]()
+    report = audit(model)
+    ids = np.asarray(report.check.inputs)
+    alone = np.concatenate([np.asarray(model(row[row != 0][np.newaxis])) for row in ids])
+    largest = np.abs(np.asarray(model(ids)) - alone).max()
+
+    (leak,) = [leak for leak in report.check.leaks if leak.change == "no padding"]
+
+    assert leak.size == pytest.approx(largest, rel=1e-3)
