@@ -26,7 +26,7 @@ METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-LAYOUT_PASSES = 8  # at most; text that hangs out of its axes takes some until it has its room
+LAYOUT_PASSES = 24  # at most; text that hangs out of its axes takes some until it has its room
 LARGEST = 100_000  # values of one figure; what is larger is to be reduced in the notebook first
 
 

@@ -69,6 +69,7 @@ TILES: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 TILE_HATCH = {"off": "////"}  # beside its colour
+TILE_EDGE = {"light": "#d9a468", "dark": "#86602f"}  # of the hatching; faint, for text stands on it
 THEMES = {"light": LIGHT, "dark": DARK}
 
 
@@ -116,9 +117,10 @@ def colour(role: str) -> str:
 
 
 def tile(kind: str) -> dict[str, Any]:
-    """Return how a kind of tile looks in the theme of now: facecolor, text and hatch."""
-    ground, ink = TILES[current().theme][kind]
-    return {"facecolor": ground, "text": ink, "hatch": TILE_HATCH.get(kind, "")}
+    """Return how a kind of tile looks in the theme of now: facecolor, text, hatch and its colour, edge."""
+    theme = current().theme
+    ground, ink = TILES[theme][kind]
+    return {"facecolor": ground, "text": ink, "hatch": TILE_HATCH.get(kind, ""), "edge": TILE_EDGE[theme]}
 
 
 @contextmanager
@@ -155,7 +157,17 @@ def _settings(chosen: Style) -> dict[str, Any]:
     titles = {"axes.titlesize": small + 1, "figure.titlesize": small + 1}
     output = {"svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": DPI, "savefig.dpi": "figure", "path.simplify": False}
     fonts = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "mathtext.fontset": "dejavusans"}
-    return {**ink, **ground, **sizes, **titles, **output, **fonts, "axes.edgecolor": colours["soft"], "text.parse_math": False}
+    return {
+        **ink,
+        **ground,
+        **sizes,
+        **titles,
+        **output,
+        **fonts,
+        "axes.edgecolor": colours["soft"],
+        "text.parse_math": False,
+        "hatch.linewidth": 0.7,
+    }
 
 
 def new_figure(height: float, **options: Any) -> Figure:

@@ -136,7 +136,7 @@ def _draw_table(ax: Axes, table: Mapping[str, Any], scale: float) -> None:
     _head_columns(ax, heads, 1 + max(label.count("\n") for label in labels), scale)
     for rule in table.get("rules", ()):
         ax.axhline(rule, color=colour("soft"), linewidth=0.8)
-    ax.set_title(table.get("title", ""), pad=(24 if heads else 10) * scale)
+    ax.set_title(table.get("title", ""), pad=(24 if heads else 10) * scale, fontsize=10.5 * scale)
     ax.set_xticks(np.arange(len(columns)) + 0.5, labels, fontsize=8 * scale)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=8.5 * scale)
     ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
@@ -174,8 +174,8 @@ def _fill(label: str, width: int = 13) -> str:
 def _draw_tile(ax: Axes, column: int, row: int, kind: str, text: str, scale: float) -> None:
     """Draw one cell of a table of tiles."""
     style = tile(kind)
-    edge = colour("hatch")
-    box = Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=style["facecolor"], edgecolor=edge, linewidth=0)
+    look = {"facecolor": style["facecolor"], "edgecolor": style["edge"], "linewidth": 0}
+    box = Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, **look)
     box.set_hatch(style["hatch"])
     ax.add_patch(box)
     words: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.15, "color": style["text"]}
@@ -187,8 +187,8 @@ def _explain(ax: Axes, legend: Mapping[str, str], marks: Mapping[str, str], scal
     handles: list[Any] = []
     for kind in legend:
         style = tile(kind)
-        handles.append(Patch(facecolor=style["facecolor"], hatch=style["hatch"], edgecolor=colour("hatch"), linewidth=0))
-    letter: dict[str, Any] = {"linestyle": "", "color": colour("ink"), "markersize": 6 * scale, "markeredgewidth": 0}
-    handles += [Line2D([], [], marker=f"$\\mathbf{{{mark}}}$", **letter) for mark in marks]
+        handles.append(Patch(facecolor=style["facecolor"], hatch=style["hatch"], edgecolor=style["edge"], linewidth=0))
+    handles += [Line2D([], [], linestyle="") for _ in marks]
+    texts = [*legend.values(), *(f"{letter}: {text}" for letter, text in marks.items())]
     layout: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "frameon": False, "fontsize": 8.5 * scale}
-    ax.figure.legend(handles, [*legend.values(), *marks.values()], **layout)
+    ax.figure.legend(handles, texts, **layout)

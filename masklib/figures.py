@@ -5,7 +5,7 @@ Colours and sizes are those of the style of now, see `masklib.figure_style`; wha
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,11 @@ def plot_outputs_over_time(outputs: ArrayLike, mask: ArrayLike, *, title: str = 
     handles, labels = ax.get_legend_handles_labels()
     _put_legend(ax, [*handles, Patch(**_masked())], [*labels, "masked step"], columns=6)
     return ax
+
+
+def _row_labels(labels: Iterable[str], letters: int) -> list[str]:
+    """Return the labels of rows, in lines of so many letters where there is little room."""
+    return [textwrap.fill(label, letters) if current().is_narrow else label for label in labels]
 
 
 def _line_colours(count: int) -> list[str]:
@@ -162,8 +167,10 @@ def plot_candidates(
     ax = ax or new_axes(height=1.5 + 0.42 * len(candidates))
     columns, header = ax.get_yaxis_transform(), -0.85
     ax.axvline(measured, color=colour("measured"), linewidth=1.5, zorder=1)
-    ax.text(measured, header, f"evaluate() = {measured:.4f}", ha="center", va="center", color=colour("measured"))
-    places = (1.32, 1.72) if current().is_narrow else (1.18, 1.37)
+    narrow = current().is_narrow
+    told = {"ha": "center", "va": "center", "color": colour("measured")}
+    ax.text(measured, header - (0.45 if narrow else 0.0), f"evaluate() = {measured:.4f}", **told)
+    places = (1.36, 1.7) if narrow else (1.18, 1.37)
     for x, name in zip(places, ("NumPy", "difference"), strict=True):
         ax.text(x, header, name, transform=columns, ha="right", va="center", color=colour("soft"))
     for row, value in enumerate(candidates.values()):
@@ -177,8 +184,7 @@ def plot_candidates(
             ax.text(x, row, text, transform=columns, ha="right", va="center", color=ink, fontweight=weight)
     ax.margins(x=0.12)
     ax.set_ylim(len(candidates) - 0.4, -0.55)
-    labels = [textwrap.fill(name, 14) if current().is_narrow else name for name in candidates]
-    ax.set(xlabel=xlabel, yticks=np.arange(len(candidates)), yticklabels=labels)
+    ax.set(xlabel=xlabel, yticks=np.arange(len(candidates)), yticklabels=_row_labels(candidates, 14))
     _entitle(ax, title)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -273,7 +279,7 @@ def plot_outcomes(
     _entitle(ax, title)
     ax.set(xticks=np.arange(len(columns)), yticks=np.arange(len(outcomes)))
     ax.set_xticklabels([textwrap.fill(name, 8 if current().is_narrow else 12) for name in columns])
-    ax.set_yticklabels(list(outcomes))
+    ax.set_yticklabels(_row_labels(outcomes, 26))
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(outcomes) - 0.4, -0.6))
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
