@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from masklib.cli_options import json_option, runs_option
+from masklib.cli_publish import figures, tables
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError
 
@@ -41,18 +43,6 @@ def main(debug: bool) -> None:
     """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
     del debug  # read by _Group
     leave_out_grammars()
-
-
-runs_option = click.option(
-    "--runs",
-    "root",
-    default="runs",
-    envvar="MASKLIB_RUNS",
-    show_default=True,
-    help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
-    type=click.Path(),
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _split_grid(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -229,6 +219,10 @@ def collect(root: str, as_json: bool) -> None:
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
     _exit_unless(not tables.unreadable)
+
+
+main.add_command(figures)
+main.add_command(tables)
 
 
 @main.group(short_help="Other Keras versions and backends.")

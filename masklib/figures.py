@@ -32,6 +32,7 @@ __all__ = [
     "shade_masked",
 ]
 
+WIDE = ("plot_tiles", "plot_tile_tables")  # need the width of a page
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 DIVERGING = {"light": ("#b2182b", "#f7f7f7", "#2166ac"), "dark": ("#d6604d", "#26292d", "#4393c3")}  # of a heat map
 
