@@ -57,8 +57,8 @@ env-smoke: setup ## build an old environment from nothing in a temporary folder,
 env-locks: setup ## resolve the requirements in masklib/environments.toml anew
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
 
-lab: setup ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: setup ## open the notebooks in JupyterLab, with warm kernels
+	$(BIN)/python -m masklib.engine.kernels.lab notebooks
 
 clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache

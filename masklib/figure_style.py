@@ -147,7 +147,7 @@ def style(theme: str = "light", width: str = PAGE) -> Iterator[Style]:
         _current.reset(token)
 
 
-def _settings(chosen: Style) -> dict[str, Any]:
+def _settings(chosen: Style) -> Any:
     """Return the settings of Matplotlib for a style: its own font, as paths in SVG, embedded in PDF; text is no mathematics."""
     colours = THEMES[chosen.theme]
     small = 7.0 if chosen.is_narrow else 8.5

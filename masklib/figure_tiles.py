@@ -129,7 +129,7 @@ def _draw_table(ax: Axes, table: Mapping[str, Any], scale: float) -> None:
             _draw_tile(ax, column, row, kind, text, scale)
     for y, (letter, (_, given)) in zip((0.28, 0.74), (table.get("marks") or {}).items(), strict=False):
         for row, column in np.argwhere(np.asarray(given)):
-            style = {"fontsize": 7 * scale, "fontweight": "bold", "color": tile(tiles[row][column][0])["text"]}
+            style: dict[str, Any] = {"fontsize": 7 * scale, "fontweight": "bold", "color": tile(tiles[row][column][0])["text"]}
             ax.text(column + 0.93, row + y, letter, ha="right", va="center", **style)
     ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
     labels = [_fill(column) for column in columns]
@@ -148,7 +148,7 @@ def _head_columns(ax: Axes, heads: Mapping[str, int], lines: int, scale: float) 
     start, height = 0, scale * (6 + 10 * lines)  # in points, above the table
     for head, columns in heads.items():
         style: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False}
-        text = {"ha": "center", "va": "bottom", "fontsize": 9 * scale, "style": "italic"}
+        text: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9 * scale, "style": "italic"}
         ax.annotate(head, (start + columns / 2, 1), (0, height + 3), **text, **style)
         ax.plot(
             [start + 0.06, start + columns - 0.06],
@@ -174,7 +174,7 @@ def _fill(label: str, width: int = 13) -> str:
 def _draw_tile(ax: Axes, column: int, row: int, kind: str, text: str, scale: float) -> None:
     """Draw one cell of a table of tiles."""
     style = tile(kind)
-    look = {"facecolor": style["facecolor"], "edgecolor": style["edge"], "linewidth": 0}
+    look: dict[str, Any] = {"facecolor": style["facecolor"], "edgecolor": style["edge"], "linewidth": 0}
     box = Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, **look)
     box.set_hatch(style["hatch"])
     ax.add_patch(box)

@@ -132,7 +132,7 @@ def plot_masks(masks: Mapping[str, ArrayLike | None], *, title: str = "", ax: Ax
     """
     ax = ax or new_axes(height=1.1 + 0.36 * len(masks))
     steps = max(np.size(mask) for mask in masks.values() if mask is not None)
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "valid": {"facecolor": colour("valid"), "linewidth": 0.0},
         "masked": _masked(),
         "no mask": {"facecolor": colour("absent"), "linewidth": 0.0},
@@ -169,7 +169,7 @@ def plot_candidates(
     columns, header = ax.get_yaxis_transform(), -0.85
     ax.axvline(measured, color=colour("measured"), linewidth=1.5, zorder=1)
     narrow = current().is_narrow
-    told = {"ha": "center", "va": "center", "color": colour("measured")}
+    told: dict[str, Any] = {"ha": "center", "va": "center", "color": colour("measured")}
     ax.text(measured, header - (0.45 if narrow else 0.0), f"evaluate() = {measured:.4f}", **told)
     places = (1.36, 1.7) if narrow else (1.18, 1.37)
     for x, name in zip(places, ("NumPy", "difference"), strict=True):
