@@ -12,6 +12,7 @@ import click
 
 from masklib.cli_options import json_option, runs_option
 from masklib.cli_publish import figures, tables
+from masklib.cli_report import make_site, report
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError
 
@@ -163,10 +164,18 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
 @click.option("--environment", help="Execute it with another Keras; see masklib env list.")
 @click.option("--backend", help="Execute it on another backend of the Keras that is installed, such as jax.")
 @click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
+@click.option("--site/--no-site", "with_site", default=True, show_default=True, help="Make the report site of the runs.")
 def reproduce(
-    profile: str, timeout: float, cell_timeout: float, root: str, as_json: bool, update_reference: bool, **chosen: str | None
+    profile: str,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    update_reference: bool,
+    with_site: bool,
+    **chosen: str | None,
 ) -> None:
-    """Execute the whole suite, collect its tables and figures, and compare the verdicts with the committed ones.
+    """Execute the whole suite, collect tables and figures, compare the verdicts with the committed ones, and make the site.
 
     Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
 
@@ -175,7 +184,7 @@ def reproduce(
     Example: masklib reproduce --environment keras-2.2.4
     """
     from masklib.engine import reproduce as suite
-    from masklib.engine.store import open_store
+    from masklib.engine.store import is_local, open_store
 
     store = open_store(root)
     plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
@@ -193,6 +202,8 @@ def reproduce(
         suite.update_reference(suite.summarize(results, plans, store, reference), reference)
     found = suite.summarize(results, plans, store, reference)
     _report(found, store.root, as_json)
+    if with_site and is_local(store.root):
+        click.echo(f"The site: {make_site(store)}", err=as_json)
     _exit_unless(found.ok)
 
 
@@ -223,6 +234,9 @@ def collect(root: str, as_json: bool) -> None:
 
 main.add_command(figures)
 main.add_command(tables)
+
+
+main.add_command(report)
 
 
 @main.group(short_help="Other Keras versions and backends.")

@@ -83,12 +83,23 @@ class Run:
         self._append({"kind": "metric", "name": name, "value": value, "unit": unit})
         _show(f"{name} = {value:g} {unit}".rstrip())
 
-    def table(self, name: str, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it."""
+    def table(self, name: str, frame: "pd.DataFrame", *, page: str = "") -> "pd.DataFrame":
+        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it.
+
+        Args:
+            name: unique in the run.
+            frame: the table.
+            page: the title of a page of its own in the report, where the rows of the newest run on each Keras and backend
+                stand together; "" for none.
+
+        Raises:
+            ArgumentError: the name is taken, or holds a "/".
+        """
         if self.folder is not None:
             path = _new_file(self.folder, f"tables/{name}.parquet")
             frame.to_parquet(path, index=False)
-            self._append({"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))})
+            told = {"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))}
+            self._append(told | ({"page": page} if page else {}))
         return frame
 
     def figure(
