@@ -47,6 +47,7 @@ bench: setup ## measure: ratios against what a user would pick instead
 
 reference: setup ## measure the committed verdicts, README table and README figure anew
 	$(BIN)/masklib reproduce --update-reference
+	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme
 
 env-smoke: setup ## build an old environment from nothing in a temporary folder, check it, and run a notebook in it
