@@ -32,8 +32,7 @@ def with_parts(text: str) -> str:
         if begin not in text or end not in text:
             msg = f"README.md must hold the markers {begin} and {end}."
             raise StoreError(msg)
-        made = f"{begin}\n{part}\n{end}"
-        text = re.sub(f"{re.escape(begin)}.*{re.escape(end)}", lambda _, made=made: made, text, flags=re.DOTALL)
+        text = "".join([text.partition(begin)[0], f"{begin}\n{part}\n{end}", text.partition(end)[2]])
     return text
 
 
