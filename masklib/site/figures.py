@@ -18,7 +18,7 @@ from masklib.drawing import METADATA, Recipe, from_json, render, render_all
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.record import Record
 from masklib.engine.store import Store
-from masklib.errors import ArgumentError
+from masklib.errors import ArgumentError, StoreError
 from masklib.figure_style import COLUMN, PAGE, THEMES
 from masklib.figures import WIDE
 from masklib.site.survey import survey
@@ -80,10 +80,15 @@ def stored_figures(store: Store) -> dict[str, Stored]:
     """Return the figures of a store by name, in the order of the notebooks; `<notebook>/<name>` where two share a name.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or no run in it has a figure.
         ArgumentError: a recipe in it is none.
     """
     found = [Stored(recipe, record) for record, folder in _runs(store) for recipe in recipes(folder)]
+    if not found:
+        msg = (
+            f"Figures are drawn from stored runs, {store.root} holds none with a figure. Run the suite first: masklib reproduce."
+        )
+        raise StoreError(msg)
     names = [figure.recipe.name for figure in found]
     return {(figure.recipe.name if names.count(figure.recipe.name) == 1 else figure.full_name): figure for figure in found}
 
@@ -131,13 +136,23 @@ def write(figures: dict[str, Stored], out: Path, formats: Sequence[str], looks: 
     """
     for name, figure in figures.items():
         stem = name.replace("/", "-")
-        written: dict[str, Any] = {}
+        written = _still_there(out / f"{stem}.json", figure)
         for look in looks:
             for kind, content in render_all(figure.recipe, list(formats), theme=look.theme, width=look.width).items():
                 file = f"{stem}{look.suffix}.{kind}"
                 written[file] = {"format": kind, "theme": look.theme, "width": look.width, "sha256": sha256(content).hexdigest()}
                 yield _write(out / file, content)
         yield _write(out / f"{stem}.json", _sidecar(figure, written))
+
+
+def _still_there(sidecar: Path, figure: Stored) -> dict[str, Any]:
+    """Return the pictures of this same run that an earlier call wrote beside a sidecar."""
+    try:
+        told = json.loads(sidecar.read_text(encoding="utf-8"))
+        files: dict[str, Any] = told["files"] if told["key"] == figure.record.key else {}
+        return {name: file for name, file in files.items() if (sidecar.parent / name).is_file()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def fits(figure: Stored, look: Look) -> bool:

@@ -17,7 +17,7 @@ import pandas as pd
 from masklib.checks import check_one_of
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.store import Store
-from masklib.errors import ArgumentError
+from masklib.errors import ArgumentError, StoreError
 from masklib.ledger import load_claims
 from masklib.listing import reason
 from masklib.site.survey import Survey, survey
@@ -74,8 +74,11 @@ def load(store: Store) -> Results:
     """Return the tables of a store.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: there is no store, or it cannot be read.
     """
+    if not store.exists():
+        msg = f"Tables are made of stored runs, {store.root} is not there. Run the suite first: masklib reproduce."
+        raise StoreError(msg)
     found = survey(store)
     runs = [experiments[0] for experiments in found.experiments.values()]
     paths = {

@@ -81,6 +81,21 @@ def test_figures_are_drawn_in_every_form_asked_for_with_a_sidecar(checkout: Path
     assert set(told["files"]) == set(names)
 
 
+def test_a_sidecar_tells_of_the_pictures_of_earlier_calls_that_are_there(checkout: Path):
+    for options in (["--format", "svg"], ["--format", "png"], ["--theme", "dark"]):
+        call("figures", "line", "--out", "docs", *options)
+    (checkout / "docs" / "line.png").unlink()
+    call("figures", "line", "--out", "docs", "--format", "pdf")
+    told = json.loads((checkout / "docs" / "line.json").read_text())
+    assert sorted(told["files"]) == ["line-dark.svg", "line.pdf", "line.svg"]
+
+
+@pytest.mark.parametrize("arguments", [["figures"], ["figures", "--check", "notebooks"], ["tables"]])
+def test_without_results_there_is_nothing_to_show_or_to_check(checkout: Path, arguments: list[str]):
+    result = call(*arguments, "--runs", "elsewhere")
+    assert (result.exit_code, "Run the suite first" in result.stderr, result.stdout) == (1, True, "")
+
+
 def test_the_picture_of_a_run_is_the_one_that_is_drawn_again(checkout: Path):
     call("figures", "--format", "svg,png")
     (run,) = (checkout / "runs" / "01_first").glob("[0-9a-f]*")
