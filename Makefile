@@ -50,6 +50,7 @@ bench: setup ## measure: ratios against what a user would pick instead
 
 reference: setup ## measure the committed verdicts, README table and README figure anew
 	$(BIN)/masklib reproduce --update-reference
+	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme
 
 env-smoke: setup ## build an old environment from nothing in a temporary folder, check it, and run a notebook in it
@@ -60,8 +61,8 @@ env-smoke: setup ## build an old environment from nothing in a temporary folder,
 env-locks: setup ## resolve the requirements in masklib/environments.toml anew
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
 
-lab: setup ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: setup ## open the notebooks in JupyterLab, with warm kernels
+	$(BIN)/python -m masklib.engine.kernels.lab notebooks
 
 clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,7 @@ COLUMNS = (
 )
 NARROW = ("claim", "verdict", "deviation", "allowed")
 MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}
-COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b", UNTESTED: "#6b6b6b"}  # told apart by their marks as well
+COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b", UNTESTED: "#6b6b6b"}  # below white, to be read on light and dark pages
 
 
 class Part(NamedTuple):
@@ -96,7 +96,7 @@ def _cell(column: str, text: str) -> str:
     if column in NARROW:
         style += ";white-space:nowrap"
     if column == "verdict":
-        style += f";font-weight:bold;color:{COLOURS[text]}"
+        style += f";font-weight:bold;color:white;background:{COLOURS[text]}"
         text = f"{MARKS[text]} {text}"
     content = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
     return f"<td style='{style}'>{content}</td>"

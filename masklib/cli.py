@@ -10,6 +10,10 @@ from typing import Any
 
 import click
 
+from masklib.cli_audit import audit
+from masklib.cli_options import json_option, runs_option
+from masklib.cli_publish import figures, tables
+from masklib.cli_report import make_site, report
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
 
@@ -41,18 +45,6 @@ def main(debug: bool) -> None:
     """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
     del debug  # read by _Group
     leave_out_grammars()
-
-
-runs_option = click.option(
-    "--runs",
-    "root",
-    default="runs",
-    envvar="MASKLIB_RUNS",
-    show_default=True,
-    help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
-    type=click.Path(),
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _split_grid(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -173,10 +165,18 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
 @click.option("--environment", help="Execute it with another Keras; see masklib env list.")
 @click.option("--backend", help="Execute it on another backend of the Keras that is installed, such as jax.")
 @click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
+@click.option("--site/--no-site", "with_site", default=True, show_default=True, help="Make the report site of the runs.")
 def reproduce(
-    profile: str, timeout: float, cell_timeout: float, root: str, as_json: bool, update_reference: bool, **chosen: str | None
+    profile: str,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    update_reference: bool,
+    with_site: bool,
+    **chosen: str | None,
 ) -> None:
-    """Execute the whole suite, collect its tables and figures, and compare the verdicts with the committed ones.
+    """Execute the whole suite, collect tables and figures, compare the verdicts with the committed ones, and make the site.
 
     Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
 
@@ -185,7 +185,7 @@ def reproduce(
     Example: masklib reproduce --environment keras-2.2.4
     """
     from masklib.engine import reproduce as suite
-    from masklib.engine.store import open_store
+    from masklib.engine.store import is_local, open_store
 
     store = open_store(root)
     plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
@@ -203,6 +203,8 @@ def reproduce(
         suite.update_reference(suite.summarize(results, plans, store, reference), reference)
     found = suite.summarize(results, plans, store, reference)
     _report(found, store.root, as_json)
+    if with_site and is_local(store.root):
+        click.echo(f"The site: {make_site(store)}", err=as_json)
     _exit_unless(found.ok)
 
 
@@ -231,46 +233,10 @@ def collect(root: str, as_json: bool) -> None:
     _exit_unless(not tables.unreadable)
 
 
-@main.command(short_help="Does padding leak into a model?")
-@click.argument("model", metavar="MODEL")
-@click.option("--inputs", type=click.Path(), metavar="FILE", help="A padded batch, .npz or .npy; by default one is made.")
-@click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
-@click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
-@click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
-@click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
-@click.option("--custom", multiple=True, metavar="MODULE:NAME", help="A class or function that the model uses; may be repeated.")
-@click.option("--allow-unsafe", is_flag=True, help="Execute code that the file holds, such as a Lambda layer's.")
-@click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="Of Keras, by default the one that is set.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the inputs that are made, and of the changes.")
-@click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
-@click.option(
-    "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What exits with 1."
-)
-@json_option
-def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> None:
-    """Test whether padding changes what a saved Keras MODEL computes; say where it enters, and what to write instead.
-
-    In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights. Exit status
-    1 if there is a leak (or a risk, with --fail-on risk), 2 if the model could not be tested.
-
-    Example: masklib audit model.keras
-
-    Example: masklib audit tagger.keras --inputs batch.npz --custom my_layers:Attention --html report.html
-    """
-    from masklib import audit_view
-
-    report = audit_view.execute(model, options.pop("inputs"), **options)
-    if html:
-        audit_view.write_html(report, html)
-    if as_json:
-        from masklib.console import print_json
-
-        print_json(report.to_dict())
-    else:
-        click.echo(report)
-    if report.verdict == "not tested":
-        raise SystemExit(2)
-    _exit_unless(not report.fails(fail_on))
+main.add_command(audit)
+main.add_command(report)
+main.add_command(figures)
+main.add_command(tables)
 
 
 @main.group(short_help="Other Keras versions and backends.")

@@ -1,27 +1,61 @@
-"""Figures: `plot_<what>(data, *, ax=None) -> Axes`. Masked steps are hatched grey everywhere."""
+"""Figures: `plot_<what>(data, *, title="", ax=None) -> Axes`. Masked steps are hatched everywhere.
 
-import re
+Colours and sizes are those of the style of now, see `masklib.figure_style`; what a notebook records is drawn by
+`masklib.drawing`, in any theme, width and format.
+"""
+
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-MASKED: dict[str, Any] = {"facecolor": "0.88", "hatch": "///", "edgecolor": "0.6", "linewidth": 0.0}
-VALID_COLOUR, MASKED_COLOUR, NONE_COLOUR = "#2a7f9e", "#e6e6e6", "#f5d9b8"
-REFERENCE_COLOUR, MEASURED_COLOUR = "0.55", "#c2410c"
+from masklib.figure_style import HATCH, colour, current, new_axes
+from masklib.figure_tiles import arrange_tiles, plot_tile_tables, plot_tiles
+
+__all__ = [
+    "arrange_tiles",
+    "new_axes",
+    "plot_candidates",
+    "plot_choices",
+    "plot_curves",
+    "plot_masks",
+    "plot_outcomes",
+    "plot_outputs_over_time",
+    "plot_rows",
+    "plot_tile_tables",
+    "plot_tiles",
+    "shade_masked",
+]
+
+WIDE = ("plot_tiles", "plot_tile_tables")  # need the width of a page
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+DIVERGING = {"light": ("#b2182b", "#f7f7f7", "#2166ac"), "dark": ("#d6604d", "#26292d", "#4393c3")}  # of a heat map
 
 
-def new_axes(width: float = 7.0, height: float = 3.4) -> Axes:
-    """Return the axes of a new figure, in inches, that leaves room for its labels."""
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained", dpi=150)
-    return ax
+def _masked() -> dict[str, Any]:
+    """Return how what is masked looks."""
+    return {"facecolor": colour("masked"), "hatch": HATCH, "edgecolor": colour("hatch"), "linewidth": 0.0}
+
+
+def _entitle(ax: Axes, title: str) -> None:
+    """Give what `ax` shows a title, in as many lines as it needs: over the whole figure where the axes are alone in it."""
+    title = textwrap.fill(title, current().letters)
+    if len(ax.figure.axes) > 1:
+        ax.set_title(title)
+    elif title:
+        ax.figure.suptitle(title)
+
+
+def _put_legend(ax: Axes, handles: Sequence[Any] | None = None, labels: Sequence[str] | None = None, *, columns: int = 2) -> None:
+    """Put the legend below the axes."""
+    given = ax.get_legend_handles_labels() if handles is None else (handles, labels)
+    below: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 1 if current().is_narrow else columns}
+    ax.figure.legend(*given, **below)
 
 
 def plot_outputs_over_time(outputs: ArrayLike, mask: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -33,22 +67,35 @@ def plot_outputs_over_time(outputs: ArrayLike, mask: ArrayLike, *, title: str = 
         title: what is shown.
         ax: where to draw; a new figure by default.
     """
-    outputs, mask = np.asarray(outputs), np.asarray(mask)
+    outputs, mask = np.asarray(outputs, dtype=float), np.asarray(mask)
     ax = ax or new_axes()
     steps = np.arange(1, len(mask) + 1)
     shade_masked(ax, mask)
+    lines = _line_colours(outputs.shape[1])
     for unit, values in enumerate(outputs.T):
-        ax.plot(steps, values, marker="o", label=f"unit {unit + 1}")
-    ax.set(xlabel="step", ylabel="output", title=title, xticks=steps, xlim=(0.5, len(mask) + 0.5))
+        ax.plot(steps, values, marker=MARKERS[unit % len(MARKERS)], markersize=5, color=lines[unit], label=f"unit {unit + 1}")
+    ax.set(xlabel="step", ylabel="output", xticks=steps, xlim=(0.5, len(mask) + 0.5))
+    _entitle(ax, title)
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend([*handles, Patch(**MASKED)], [*labels, "masked step"], loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _put_legend(ax, [*handles, Patch(**_masked())], [*labels, "masked step"], columns=6)
     return ax
+
+
+def _row_labels(labels: Iterable[str], letters: int) -> list[str]:
+    """Return the labels of rows, in lines of so many letters where there is little room."""
+    return [textwrap.fill(label, letters) if current().is_narrow else label for label in labels]
+
+
+def _line_colours(count: int) -> list[str]:
+    """Return colours for lines; beyond three they repeat, and the markers tell the lines apart."""
+    known = [colour(role) for role in ("valid", "measured", "third")]
+    return [known[index % len(known)] for index in range(count)]
 
 
 def shade_masked(ax: Axes, mask: ArrayLike) -> Axes:
     """Hatch the masked steps of one sequence, bool (T,), True = valid, behind what `ax` shows over the steps 1 to T."""
-    for step in np.flatnonzero(~np.asarray(mask)) + 1:
-        ax.axvspan(step - 0.5, step + 0.5, **MASKED, zorder=0)
+    for step in np.flatnonzero(~np.asarray(mask, dtype=bool)) + 1:
+        ax.axvspan(step - 0.5, step + 0.5, **_masked(), zorder=0)
     return ax
 
 
@@ -61,14 +108,17 @@ def plot_rows(rows: ArrayLike, labels: Sequence[str], *, title: str = "", ax: Ax
         title: what is shown.
         ax: where to draw.
     """
-    rows = np.asarray(rows)
+    rows = np.asarray(rows, dtype=float)
     ax = ax or new_axes(height=0.9 + 0.42 * len(rows))
     limit = float(np.abs(rows).max()) or 1.0
-    ax.imshow(rows, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    ends = DIVERGING[current().theme]
+    ax.imshow(rows, cmap=LinearSegmentedColormap.from_list("diverging", ends), vmin=-limit, vmax=limit, aspect="auto")
+    light = current().theme == "light"
     for (row, column), value in np.ndenumerate(rows):
-        colour = "white" if abs(value) > 0.6 * limit else "black"
-        ax.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=8, color=colour)
-    ax.set(xlabel="feature", title=title, xticks=np.arange(rows.shape[1]), yticks=np.arange(len(rows)), yticklabels=labels)
+        ink = "white" if (abs(value) > 0.6 * limit) == light else "black" if light else "white"
+        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=ink)
+    ax.set(xlabel="feature", xticks=np.arange(rows.shape[1]), yticks=np.arange(len(rows)), yticklabels=labels)
+    _entitle(ax, title)
     return ax
 
 
@@ -82,18 +132,21 @@ def plot_masks(masks: Mapping[str, ArrayLike | None], *, title: str = "", ax: Ax
     """
     ax = ax or new_axes(height=1.1 + 0.36 * len(masks))
     steps = max(np.size(mask) for mask in masks.values() if mask is not None)
+    kinds: dict[str, dict[str, Any]] = {
+        "valid": {"facecolor": colour("valid"), "linewidth": 0.0},
+        "masked": _masked(),
+        "no mask": {"facecolor": colour("absent"), "linewidth": 0.0},
+    }
     for row, mask in enumerate(masks.values()):
-        values = np.full(steps, np.nan) if mask is None else np.asarray(mask, dtype=float)
-        for step, value in enumerate(values, start=1):
-            colour, hatch = (NONE_COLOUR, "") if np.isnan(value) else (VALID_COLOUR, "") if value else (MASKED_COLOUR, "///")
-            ax.barh(row, 0.92, left=step - 0.46, height=0.8, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-    ax.set(xlabel="step", title=title, yticks=np.arange(len(masks)), yticklabels=list(masks), xticks=np.arange(1, steps + 1))
+        shown = ["no mask"] * steps if mask is None else ["valid" if step else "masked" for step in np.asarray(mask)]
+        for step, kind in enumerate(shown, start=1):
+            ax.barh(row, 0.92, left=step - 0.46, height=0.8, **kinds[kind])
+    ax.set(xlabel="step", yticks=np.arange(len(masks)), yticklabels=list(masks), xticks=np.arange(1, steps + 1))
     ax.invert_yaxis()
-    keys = {"valid": VALID_COLOUR, "masked": MASKED_COLOUR}
-    if any(mask is None for mask in masks.values()):
-        keys["no mask"] = NONE_COLOUR
-    handles = [Patch(facecolor=c, hatch="///" if k == "masked" else "", edgecolor="white") for k, c in keys.items()]
-    ax.legend(handles, list(keys), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _entitle(ax, title)
+    named = [kind for kind in kinds if kind != "no mask" or any(mask is None for mask in masks.values())]
+    _put_legend(ax, [Patch(**kinds[kind]) for kind in named], named, columns=3)
+    ax.tick_params(axis="y", length=0)
     ax.spines[:].set_visible(False)
     return ax
 
@@ -103,7 +156,7 @@ def plot_candidates(
 ) -> Axes:
     """Plot the values that a loss could have, each with its distance from the one that Keras reports.
 
-    A value that differs from the measured one by less than a hundred-thousandth of it is drawn filled, in blue.
+    A value that differs from the measured one by less than a hundred-thousandth of it is drawn filled and bold.
 
     Args:
         measured: what Keras reports.
@@ -112,26 +165,28 @@ def plot_candidates(
         xlabel: the loss.
         ax: where to draw.
     """
-    ax = ax or new_axes(width=7.6, height=1.5 + 0.42 * len(candidates))
+    ax = ax or new_axes(height=1.5 + 0.42 * len(candidates))
     columns, header = ax.get_yaxis_transform(), -0.85
-    ax.axvline(measured, color=MEASURED_COLOUR, linewidth=1.5, zorder=1)
-    ax.text(measured, header, f"evaluate() = {measured:.4f}", ha="center", va="center", color=MEASURED_COLOUR)
-    for x, name in ((1.18, "NumPy"), (1.37, "difference")):
-        ax.text(x, header, name, transform=columns, ha="right", va="center", color="0.35")
+    ax.axvline(measured, color=colour("measured"), linewidth=1.5, zorder=1)
+    narrow = current().is_narrow
+    told: dict[str, Any] = {"ha": "center", "va": "center", "color": colour("measured")}
+    ax.text(measured, header - (0.45 if narrow else 0.0), f"evaluate() = {measured:.4f}", **told)
+    places = (1.36, 1.7) if narrow else (1.18, 1.37)
+    for x, name in zip(places, ("NumPy", "difference"), strict=True):
+        ax.text(x, header, name, transform=columns, ha="right", va="center", color=colour("soft"))
     for row, value in enumerate(candidates.values()):
         agrees = bool(np.isclose(value, measured, rtol=1e-5, atol=0.0))
-        colour = VALID_COLOUR if agrees else "0.35"
-        ax.plot([measured, value], [row, row], color=colour, linewidth=2, zorder=2)
-        ax.plot(value, row, "o", markersize=9, color=colour, markerfacecolor=colour if agrees else "white", zorder=3)
-        for x, text in ((1.18, f"{value:.4f}"), (1.37, "agrees" if agrees else f"{value - measured:+.4f}")):
+        ink = colour("valid" if agrees else "soft")
+        ax.plot([measured, value], [row, row], color=ink, linewidth=2, zorder=2)
+        ax.plot(value, row, "o", markersize=9, color=ink, markerfacecolor=ink if agrees else colour("page"), zorder=3)
+        texts = (f"{value:.4f}", "agrees" if agrees else f"{value - measured:+.4f}")
+        for x, text in zip(places, texts, strict=True):
             weight = "bold" if agrees else "normal"
-            ax.text(x, row, text, transform=columns, ha="right", va="center", color=colour, fontweight=weight)
+            ax.text(x, row, text, transform=columns, ha="right", va="center", color=ink, fontweight=weight)
     ax.margins(x=0.12)
     ax.set_ylim(len(candidates) - 0.4, -0.55)
-    ax.set(xlabel=xlabel, yticks=np.arange(len(candidates)), yticklabels=list(candidates))
-    figure = ax.get_figure()
-    if figure is not None and title:
-        figure.suptitle(title, fontsize="large")
+    ax.set(xlabel=xlabel, yticks=np.arange(len(candidates)), yticklabels=_row_labels(candidates, 14))
+    _entitle(ax, title)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
     return ax
@@ -164,30 +219,42 @@ def plot_choices(
 
 
 def plot_curves(
-    x: ArrayLike, curves: Mapping[str, ArrayLike], *, xlabel: str, ylabel: str, title: str = "", ax: Axes | None = None
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    mask: ArrayLike | None = None,
+    title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Plot curves over one variable; a label that starts with "expected" is drawn grey, as the line to compare with.
+    """Plot up to three curves over one variable; a label that starts with "expected" is drawn grey, as what to compare with.
 
     Args:
         x: (N,).
         curves: by label, each (N,).
         xlabel: with its unit.
         ylabel: with its unit.
+        mask: bool (T,), True = valid, if `x` counts the steps of one sequence from 1: masked steps are hatched.
         title: what is shown.
         ax: where to draw.
     """
     ax = ax or new_axes()
     styles: list[dict[str, Any]] = [
-        {"color": VALID_COLOUR, "marker": "o", "markersize": 9, "markerfacecolor": "none"},
-        {"color": MEASURED_COLOUR, "marker": "s", "markersize": 4, "linestyle": "--"},
-        {"color": "#6b8e23", "marker": "D", "markersize": 4, "linestyle": ":"},
+        {"color": colour("valid"), "marker": "o", "markersize": 9, "markerfacecolor": "none"},
+        {"color": colour("measured"), "marker": "s", "markersize": 4, "linestyle": "--"},
+        {"color": colour("third"), "marker": "D", "markersize": 4, "linestyle": ":"},
     ]
     for label, values in curves.items():
-        expected = label.startswith("expected")
-        style = {"color": REFERENCE_COLOUR, "linewidth": 5, "alpha": 0.5, "marker": "o"} if expected else styles.pop(0)
-        ax.plot(np.asarray(x), np.asarray(values), label=label, **style)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+        band = {"color": colour("reference"), "linewidth": 5, "marker": "o"}
+        ax.plot(np.asarray(x), np.asarray(values), label=label, **(band if label.startswith("expected") else styles.pop(0)))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    handles, labels = ax.get_legend_handles_labels()
+    if mask is not None:
+        shade_masked(ax, mask)
+        handles, labels = [*handles, Patch(**_masked())], [*labels, "masked step"]
+    _entitle(ax, title)
+    _put_legend(ax, handles, labels)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -204,160 +271,18 @@ def plot_outcomes(
         alarming: outcomes that are drawn in the colour of warning, as squares.
         ax: where to draw.
     """
-    ax = ax or new_axes(width=7.6, height=1.2 + 0.24 * len(outcomes))
+    ax = ax or new_axes(height=1.2 + 0.24 * len(outcomes))
     for row, outcome in enumerate(outcomes.values()):
         alarm = outcome in alarming
-        ax.axhline(row, color="0.92", linewidth=1, zorder=0)
-        colour, marker = (MEASURED_COLOUR, "s") if alarm else (VALID_COLOUR, "o")
-        ax.plot(list(columns).index(outcome), row, marker, markersize=9, color=colour)
-    figure = ax.get_figure()
-    if figure is not None and title:
-        figure.suptitle(title, fontsize="large")
+        ax.axhline(row, color=colour("rule"), linewidth=0.8, zorder=0)
+        ink, marker = (colour("measured"), "s") if alarm else (colour("valid"), "o")
+        ax.plot(list(columns).index(outcome), row, marker, markersize=8, color=ink)
+    _entitle(ax, title)
     ax.set(xticks=np.arange(len(columns)), yticks=np.arange(len(outcomes)))
-    ax.set_xticklabels([textwrap.fill(name, 12) for name in columns])
-    ax.set_yticklabels(list(outcomes))
+    ax.set_xticklabels([textwrap.fill(name, 8 if current().is_narrow else 12) for name in columns])
+    ax.set_yticklabels(_row_labels(outcomes, 26))
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(outcomes) - 0.4, -0.6))
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax
-
-
-TILES: dict[str, dict[str, Any]] = {
-    "good": {"facecolor": VALID_COLOUR, "text": "white"},
-    "fair": {"facecolor": "#a9d3e0", "text": "black"},
-    "off": {"facecolor": "#f7d9b5", "text": "black", "hatch": "////"},
-    "bad": {"facecolor": "#9a3412", "text": "white"},
-    "other": {"facecolor": "0.9", "text": "black"},
-    "error": {"facecolor": "0.25", "text": "white"},
-    "none": {"facecolor": "0.95", "text": "0.6"},
-}
-HATCH_COLOUR = "#e8b77d"
-
-
-def plot_tiles(
-    tiles: Sequence[Sequence[tuple[str, str]]],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    legend: Mapping[str, str],
-    marks: Mapping[str, tuple[str, ArrayLike]] | None = None,
-    heads: Mapping[str, int] | None = None,
-    rules: Sequence[int] = (),
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Plot a table whose cells say in colour, and in a word or two, how each case ended.
-
-    Args:
-        tiles: R rows of C pairs (kind, text); a kind is one of `TILES`, a text has one or two lines.
-        rows: R labels.
-        columns: C labels, above the table; long ones are broken into lines.
-        legend: what a kind means; {} for no legend.
-        marks: by the letter that stands in a corner of some cells, at most two: what it means, and where, bool (R, C).
-        heads: above the labels of the columns, what some columns in a row have in common: how many it are, from the left.
-        rules: rows above which a line is drawn.
-        title: what is shown.
-        ax: where to draw.
-    """
-    ax = ax or new_axes(width=2.0 + 0.9 * len(columns), height=1.4 + 0.36 * len(rows))
-    for row, line in enumerate(tiles):
-        for column, (kind, text) in enumerate(line):
-            _draw_tile(ax, column, row, kind, text)
-    marks = marks or {}
-    for y, (letter, (_, given)) in zip((0.28, 0.74), marks.items(), strict=False):
-        for row, column in np.argwhere(np.asarray(given)):
-            colour = TILES[tiles[row][column][0]]["text"]
-            ax.text(column + 0.93, row + y, letter, ha="right", va="center", fontsize=7, fontweight="bold", color=colour)
-    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
-    labels = [_fill(column) for column in columns]
-    _head_columns(ax, heads or {}, 1 + max(label.count("\n") for label in labels))
-    for rule in rules:
-        ax.axhline(rule, color="0.4", linewidth=0.8)
-    ax.set_title(title, pad=24 if heads else 10)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, labels, fontsize=8)
-    ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=8.5)
-    ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
-    ax.spines[:].set_visible(False)
-    if legend:
-        _explain_tiles(ax, legend, {letter: text for letter, (text, _) in marks.items()})
-    return ax
-
-
-def _head_columns(ax: Axes, heads: Mapping[str, int], lines: int) -> None:
-    """Write what some columns have in common above their labels, which take so many lines."""
-    start, height = 0, 6 + 10 * lines  # in points, above the table
-    for head, columns in heads.items():
-        style: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False}
-        ax.annotate(
-            head, (start + columns / 2, 1), (0, height + 3), ha="center", va="bottom", fontsize=9, style="italic", **style
-        )
-        ax.plot(
-            [start + 0.06, start + columns - 0.06],
-            [1, 1],
-            transform=ax.get_xaxis_transform() + ScaledTranslation(0, height / 72, ax.figure.dpi_scale_trans),
-            color="0.4",
-            linewidth=0.8,
-            clip_on=False,
-        )
-        start += columns
-
-
-def _fill(label: str, width: int = 13) -> str:
-    """Return a label in lines of some `width` letters, broken at blanks outside brackets and behind underscores."""
-    lines = [""]
-    for part in re.findall(r"(?:\([^)]*\)|[^ _(])+[ _]?", label):
-        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def arrange_tiles(
-    records: Sequence[Mapping[str, Any]],
-    row: str,
-    column: str,
-    marks: Mapping[str, tuple[str, str]] | None = None,
-    columns: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Return the arguments of `plot_tiles` for records that hold one tile each.
-
-    Args:
-        records: each with a "tile" (kind, text), and what follows; a place without one is of the kind "none".
-        row: the key of its row's label; rows come in the order of the records.
-        column: the key of its column's label.
-        marks: by letter, what it means, and the key that tells whether it stands there.
-        columns: the labels of the columns in order; by default they come in the order of the records.
-    """
-    rows = list(dict.fromkeys(record[row] for record in records))
-    columns = list(columns or dict.fromkeys(record[column] for record in records))
-    at = {(record[row], record[column]): record for record in records}
-    empty = {"tile": ("none", "\u2013")}
-    places = [[at.get((r, c), empty) for c in columns] for r in rows]
-    tiles = [[place["tile"] for place in line] for line in places]
-    given = {
-        letter: (text, [[bool(place.get(key, False)) for place in line] for line in places])
-        for letter, (text, key) in (marks or {}).items()
-    }
-    return {"tiles": tiles, "rows": rows, "columns": columns, "marks": given}
-
-
-def _draw_tile(ax: Axes, column: int, row: int, kind: str, text: str) -> None:
-    """Draw one cell of a table of tiles."""
-    style = TILES[kind]
-    box = Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=style["facecolor"], edgecolor=HATCH_COLOUR, linewidth=0)
-    box.set_hatch(style.get("hatch", ""))
-    ax.add_patch(box)
-    ax.text(column + 0.47, row + 0.5, text, ha="center", va="center", fontsize=7.5, linespacing=1.15, color=style["text"])
-
-
-def _explain_tiles(ax: Axes, legend: Mapping[str, str], marks: Mapping[str, str]) -> None:
-    """Put the meaning of the kinds, and of the letters, below a table of tiles."""
-    handles: list[Any] = []
-    for kind in legend:
-        style = TILES[kind]
-        handles.append(Patch(facecolor=style["facecolor"], hatch=style.get("hatch", ""), edgecolor=HATCH_COLOUR, linewidth=0))
-    letter: dict[str, Any] = {"linestyle": "", "color": "black", "markersize": 6, "markeredgewidth": 0}
-    handles += [Line2D([], [], marker=f"$\\mathbf{{{mark}}}$", **letter) for mark in marks]
-    layout: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "frameon": False, "fontsize": 8.5}
-    ax.figure.legend(handles, [*legend.values(), *marks.values()], **layout)

@@ -7,9 +7,9 @@ outlives a kernel that dies. Opened by hand in JupyterLab, the same calls only d
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,7 +27,6 @@ FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
 PROFILES = ("smoke", "full")
 CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
-LAYOUT_PASSES = 8  # at most; text that hangs out of its axes takes some until it has its room
 
 
 def start(namespace: Mapping[str, Any]) -> "Run":
@@ -84,32 +83,93 @@ class Run:
         self._append({"kind": "metric", "name": name, "value": value, "unit": unit})
         _show(f"{name} = {value:g} {unit}".rstrip())
 
-    def table(self, name: str, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it."""
+    def table(self, name: str, frame: "pd.DataFrame", *, page: str = "") -> "pd.DataFrame":
+        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it.
+
+        Args:
+            name: unique in the run.
+            frame: the table.
+            page: the title of a page of its own in the report, where the rows of the newest run on each Keras and backend
+                stand together; "" for none.
+
+        Raises:
+            ArgumentError: the name is taken, or holds a "/".
+        """
         if self.folder is not None:
             path = _new_file(self.folder, f"tables/{name}.parquet")
             frame.to_parquet(path, index=False)
-            self._append({"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))})
+            told = {"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))}
+            self._append(told | ({"page": page} if page else {}))
         return frame
 
-    def figure(self, name: str, figure: "Figure | Axes") -> None:
-        """Record a figure as `figures/<name>.svg` and `.png`, the same bytes for the same run, and show it."""
-        import matplotlib as mpl
-        from IPython.display import Image
+    def figure(
+        self,
+        name: str,
+        plot: "Callable[..., Any] | Figure | Axes",
+        *values: Any,
+        caption: str = "",
+        alt: str = "",
+        **options: Any,
+    ) -> None:
+        """Draw a figure from data, record it, and show it.
+
+        `run.figure("rows", figures.plot_rows, rows, labels, title="Rows", caption="...", alt="...")` records
+        `figures/<name>.json`, from which `masklib figures` draws it again in any theme, width and format, and
+        `figures/<name>.svg` and `.png`, the same bytes for the same data.
+
+        Args:
+            name: unique in the run.
+            plot: a function of `masklib.figures`; or a figure of Matplotlib, recorded as it is, which cannot be drawn again.
+            *values: arguments of the function: numbers, words, arrays, series, mappings.
+            caption: what stands below the figure.
+            alt: what is to be seen, for those who do not see it.
+            **options: arguments of the function by name.
+
+        Raises:
+            ArgumentError: the function is another one, its arguments do not fit, a text is missing, or the name is taken.
+        """
+        from masklib import drawing
+
+        if not callable(plot):
+            self._keep_figure(name, plot)
+            return
+        recipe = drawing.make_recipe(name, plot, values, options, caption=caption, alt=alt)
+        files = drawing.render_all(recipe, ["svg", "png"])
+        if self.folder is not None:
+            files["json"] = json.dumps(drawing.as_json(recipe), ensure_ascii=False).encode()
+            self._write_figure(name, files)
+        self._show_png(files["png"])
+
+    def _keep_figure(self, name: str, figure: "Figure | Axes") -> None:
+        """Record a figure that a notebook has drawn by itself."""
         from matplotlib import pyplot as plt
 
+        from masklib import drawing
+
         drawn: Any = figure.get_figure() or figure
-        shown = drawn
+        drawing.lay_out(drawn)
+        recipe = drawing.Recipe(name, "", {}, name, name)
+        files = {suffix: drawing.save(drawn, suffix, recipe) for suffix in ("svg", "png")}
         if self.folder is not None:
-            _lay_out(drawn)
-            with mpl.rc_context({"svg.hashsalt": name}):
-                for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-                    path = _new_file(self.folder, f"figures/{name}.{suffix}")
-                    drawn.savefig(path, metadata=metadata)
-            self._append({"kind": "figure", "name": name})
-            shown = Image(path.read_bytes(), format="png")  # what was recorded, and not drawn a third time
-        _show(shown)
+            self._write_figure(name, files)
+        self._show_png(files["png"])
         plt.close(drawn)
+
+    def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write the files of a figure and record it."""
+        folder = cast("Path", self.folder)
+        for path, content in [(_new_file(folder, f"figures/{name}.{suffix}"), content) for suffix, content in files.items()]:
+            path.write_bytes(content)
+        self._append({"kind": "figure", "name": name})
+
+    def _show_png(self, content: bytes) -> None:
+        """Show a figure: what was recorded, in the size at which it is printed."""
+        from IPython.display import Image
+
+        from masklib.figure_style import DPI
+
+        width = int.from_bytes(content[16:20], "big")  # of the header of a PNG
+        _show(Image(content, format="png", width=width * 100 // DPI))
 
     def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
         """Record what was observed for a claim, and what is expected if it is true.
@@ -191,20 +251,6 @@ def _new_file(folder: Path, name: str) -> Path:
         raise ArgumentError(msg)
     path.parent.mkdir(exist_ok=True)
     return path
-
-
-def _lay_out(figure: "Figure") -> None:
-    """Lay a figure out once for all its files: repeat its layout until the axes stay where they are, then let it be."""
-    engine, before = figure.get_layout_engine(), np.zeros((len(figure.axes), 4))
-    if engine is None:
-        return
-    for _ in range(LAYOUT_PASSES):
-        engine.execute(figure)
-        places = np.array([axes.get_position().bounds for axes in figure.axes])
-        if np.allclose(places, before, rtol=0.0, atol=1e-4):  # of the figure's size: less than a pixel
-            break
-        before = places
-    figure.set_layout_engine(None)
 
 
 def _show(value: Any) -> None:

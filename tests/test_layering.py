@@ -29,6 +29,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "documented": {"masklib.reference", "masklib.engine", "masklib.losses"},
     "auditing": {"masklib.reference", "masklib.engine", "masklib.recording"},
     "figures": {"masklib.reference", "masklib.engine", "masklib.models", "masklib.recording"} | KERAS,
+    **dict.fromkeys(
+        ("figure_style", "figure_tiles", "drawing"),
+        {"masklib.reference", "masklib.engine", "masklib.models", "masklib.recording", "masklib.site"} | KERAS,
+    ),
     "recording": {"masklib.engine", "masklib.reference", "masklib.models"} | KERAS,
     "ledger": {"masklib.engine", "masklib.reference", "pandas"} | HEAVY,
     "engine": {"masklib.cli", "masklib.console", "masklib.reference", "masklib.models"} | HEAVY,

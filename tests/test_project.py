@@ -1,7 +1,9 @@
 """What the project says of itself is so: environment, make targets, README."""
 
+import json
 import re
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import tomllib
@@ -28,13 +30,18 @@ def test_the_packages_of_the_mission_are_dependencies():
     assert {"jupyterlab", "papermill", "keras", "tensorflow", "pandas", "pyarrow", "matplotlib", "click", "rich"} <= names
 
 
-def test_the_table_in_the_readme_is_generated_from_the_reference():
-    assert readme.with_table(README) == README
+def test_table_and_picture_of_the_readme_are_generated_from_the_reference():
+    assert readme.with_parts(README) == README
+    changed = README.replace("| holds |", "| refuted |", 1).replace("prefers-color-scheme: dark", "print")
+    assert readme.with_parts(changed) == README != changed
 
 
-def test_the_figure_in_the_readme_exists():
-    (path,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert (ROOT / path).is_file()
+def test_the_picture_of_the_readme_is_the_one_of_its_sidecar_in_both_themes():
+    names = re.findall(r'(?:srcset|src)="([^"]+)"', README)
+    told = json.loads((ROOT / "runs" / "reference" / "loss_denominators.json").read_text())
+    drawn = {f"runs/reference/{name}": file["sha256"] for name, file in told["files"].items()}
+    assert {name: sha256((ROOT / name).read_bytes()).hexdigest() for name in names} == drawn
+    assert sorted(file["theme"] for file in told["files"].values()) == ["dark", "light"]
 
 
 def test_every_link_of_the_readme_into_the_project_exists():

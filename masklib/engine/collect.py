@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,14 @@ class Tables:
     claims: pd.DataFrame
     measurements: pd.DataFrame
     unreadable: list[str]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the tables: how long they are, and what could not be read."""
+        rows = [
+            f"<tr><th>{name}</th><td>{len(getattr(self, name))} rows</td></tr>" for name in ("runs", "claims", "measurements")
+        ]
+        rows += [f"<tr><th>set aside</th><td>{escape(note)}</td></tr>" for note in self.unreadable]
+        return f"<table>{''.join(rows)}</table>"
 
     def write(self, folder: Path) -> None:
         """Write each table as Parquet and as CSV, whole or not at all.

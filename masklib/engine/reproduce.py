@@ -76,16 +76,17 @@ def summarize(results: list[Result], plans: list[Plan], store: Store, reference:
 
 
 def copy_figures(results: list[Result], folder: Path) -> None:
-    """Copy the figures of the runs to `folder/<notebook>/`, ready for documentation."""
+    """Copy the pictures of the runs to `folder/<notebook>/`; their recipes stay with the runs."""
     for result in results:
         source, target = result.folder / "figures", folder / result.record.notebook
         if result.record.status != OK or not source.is_dir():
             continue
         if is_local(source):
-            shutil.copytree(source, target, dirs_exist_ok=True)
+            shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.json"))
         else:
             for figure in source.iterdir():
-                write_atomically(target / figure.name, figure.read_bytes())
+                if not figure.name.endswith(".json"):
+                    write_atomically(target / figure.name, figure.read_bytes())
 
 
 def compare(claims: "pd.DataFrame", reference: Path) -> tuple[list[str], list[str]]:

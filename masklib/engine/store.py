@@ -62,7 +62,7 @@ __all__ = [  # with what the record of a run and its files are made of
     "write_record",
 ]
 
-RESERVED = ("figures", "reference", "specs", "tables")  # folders of `runs/` that hold no runs
+RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `runs/` that hold no runs
 ASIDE = ("failed", "corrupt")  # folders of a notebook that are no runs
 _WORK, _LOCK = ".work-", ".lock-"
 

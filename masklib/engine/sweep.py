@@ -83,6 +83,12 @@ class SweepResult:
         """The points that were to run and have no run that ended well."""
         return [outcome for outcome in self.outcomes if outcome.status not in (OK, NOT_RUN)]
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the sweep: how many points have each state, and the points."""
+        told = ", ".join(f"{count} {state}" for state, count in self.counts.items())
+        shown: str = self.to_frame().to_html(max_rows=20, max_cols=12, border=0)  # escapes what it shows
+        return f"<p>{len(self.outcomes)} points: {told}</p>{shown}"
+
     def to_frame(self) -> "pd.DataFrame":
         """Return a table: a row a point, in the order of the plan.
 

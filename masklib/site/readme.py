@@ -1,12 +1,14 @@
-"""The verdict table of the README, generated from `runs/reference/verdicts.csv` between two markers.
+"""The generated parts of the README, each between two markers: its picture and the table of verdicts.
 
-`python -m masklib.site.readme` writes it, and copies the README's figure from the last runs.
+They are made of what is committed in `runs/reference`: `verdicts.csv`, and a figure that `masklib figures` drew there.
+`python -m masklib.site.readme` writes them.
 """
 
 import csv
+import json
 import re
-import shutil
 from collections import Counter
+from html import escape
 from pathlib import Path
 
 from masklib.errors import StoreError
@@ -14,28 +16,38 @@ from masklib.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"
-FIGURE = Path("03_masked_evaluate_loss") / "loss_denominators"
+FIGURE = "loss_denominators"
 MAIN, ORIGINAL = "tensorflow", "2.2.4"  # the backend and the Keras of the documents 000, 001 and 004
 Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, by claim, Keras and backend
-BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 
-def with_table(text: str) -> str:
-    """Return `text` with the table between its markers made anew.
+def with_parts(text: str) -> str:
+    """Return `text` with what stands between its markers made anew.
 
     Raises:
         StoreError: the markers, or the reference, are missing.
     """
-    if BEGIN not in text or END not in text:
-        msg = f"README.md must hold the markers {BEGIN} and {END}."
-        raise StoreError(msg)
-    table = f"{BEGIN}\n{_table()}\n{END}"
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table, text, flags=re.DOTALL)
+    for name, part in (("picture", _picture()), ("verdicts", _table())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if begin not in text or end not in text:
+            msg = f"README.md must hold the markers {begin} and {end}."
+            raise StoreError(msg)
+        text = "".join([text.partition(begin)[0], f"{begin}\n{part}\n{end}", text.partition(end)[2]])
+    return text
+
+
+def _picture() -> str:
+    """Return the picture in light and dark, with the texts that stand beside it."""
+    told = json.loads(_reference(f"{FIGURE}.json"))
+    folder = REFERENCE.relative_to(ROOT).as_posix()
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="{folder}/{FIGURE}-dark.svg">'
+    light = f'<img src="{folder}/{FIGURE}.svg" alt="{escape(told["alt"])}">'
+    return "\n".join(["<picture>", f"  {dark}", f"  {light}", "</picture>", "", f"*{told['caption']}*"])
 
 
 def _table() -> str:
     """Return the verdicts as Markdown: a row a claim, a column for the newest Keras and one for that of the documents."""
-    verdicts = {(row["claim"], row["keras"], row["backend"]): row for row in _reference()}
+    verdicts = {(row["claim"], row["keras"], row["backend"]): row for row in _verdicts()}
     newest = max({keras for _, keras, _ in verdicts}, key=_as_numbers)
     counts = _counts(verdicts, newest)
     head = [f"{counts}", "", f"| claim | documents say | Keras {newest} | Keras {ORIGINAL} | decided by, on Keras {newest} |"]
@@ -74,22 +86,24 @@ def _as_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def _reference() -> list[dict[str, str]]:
+def _verdicts() -> list[dict[str, str]]:
     """Return the committed verdicts."""
-    path = REFERENCE / "verdicts.csv"
+    return list(csv.DictReader(_reference("verdicts.csv").splitlines()))
+
+
+def _reference(name: str) -> str:
+    """Return a committed file of results."""
+    path = REFERENCE / name
     if not path.exists():
-        msg = f"The table needs {path.relative_to(ROOT)}, which is missing. Run `make reference`."
+        msg = f"The README needs {path.relative_to(ROOT)}, which is missing. Run `make reference`."
         raise StoreError(msg)
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return path.read_text(encoding="utf-8")
 
 
 def main() -> None:
-    """Write the table into the README, and the README's figure beside the reference."""
+    """Write the generated parts into the README."""
     path = ROOT / "README.md"
-    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
-    figure = ROOT / "runs" / "figures" / FIGURE.with_suffix(".png")
-    shutil.copy(figure, REFERENCE / figure.name)
+    path.write_text(with_parts(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

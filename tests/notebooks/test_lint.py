@@ -1,5 +1,6 @@
 """The form of every notebook: sections in order, parameters, no outputs, no paths."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,23 @@ def test_the_lint_can_fail(change: Any, problem: str):
     node = nbformat.read(NOTEBOOKS[0], as_version=4)
     change(node)
     assert problem in problems(node)
+
+
+def figure_names(source: str) -> list[tuple[str, str]]:
+    """The names of the figures that a cell records, each with what draws it."""
+    calls = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "run.figure"
+    ]
+    return [(ast.literal_eval(call.args[0]), ast.unparse(call.args[1])) for call in calls]
+
+
+def test_every_figure_of_the_suite_can_be_drawn_again_and_has_a_name_of_its_own():
+    cells = [cell for path in NOTEBOOKS for cell in read_notebook(path).code_cells if "figure" in tags(cell)]
+    found = [figure for cell in cells for figure in figure_names(cell.source)]
+    assert len(found) >= len(cells) >= len(NOTEBOOKS)
+    assert [name for name, plot in found if not plot.startswith("figures.plot_")] == []
+    assert len({name for name, _ in found}) == len(found)
+
+
+def test_a_figure_that_a_notebook_draws_itself_would_be_seen():
+    assert figure_names("fig = plt.figure()\nrun.figure('f', fig)") == [("f", "fig")]

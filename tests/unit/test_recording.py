@@ -1,5 +1,6 @@
 """What a notebook records is on the disk at once, and says what was measured."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,23 @@ def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_show
     assert not ink[:, [0, -1]].any()
     assert path.with_suffix(".svg").exists()
     assert shown[0].data == path.read_bytes()
+
+
+def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    figures, drawing = pytest.importorskip("masklib.figures"), pytest.importorskip("masklib.drawing")
+    shown: list[Any] = []
+    monkeypatch.setattr(recording, "_show", shown.append)
+    texts = {"caption": "Two values.", "alt": "One row."}
+    run.figure("f", figures.plot_rows, np.array([[0.1, 0.2]]), ["row"], title="Rows", **texts)
+
+    recipe = drawing.from_json(json.loads((tmp_path / "figures" / "f.json").read_text()))
+    assert (recipe.plot, recipe.caption, recipe.alt) == ("plot_rows", "Two values.", "One row.")
+    assert recipe.arguments == {"rows": [[0.1, 0.2]], "labels": ["row"], "title": "Rows"}
+    for kind in ("svg", "png"):
+        assert (tmp_path / "figures" / f"f.{kind}").read_bytes() == drawing.render(recipe, kind)
+    assert recording.read(tmp_path) == [{"kind": "figure", "name": "f"}]
+    assert shown[0].data == drawing.render(recipe, "png")
+    with pytest.raises(ArgumentError, match="a name of its own"):
+        run.figure("f", figures.plot_rows, [[1.0]], ["row"], **texts)
+    with pytest.raises(ArgumentError, match="alt of 'g' is empty"):
+        run.figure("g", figures.plot_rows, [[1.0]], ["row"], caption="No alternative text.")

@@ -1,0 +1,73 @@
+"""How Sphinx makes the site. `masklib.site.build` writes the pages; nothing is executed again, nothing is loaded from afar."""
+
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from masklib.engine.startup import leave_out_grammars
+
+leave_out_grammars()  # a second of parsers that nothing here needs
+if find_spec("jax"):  # Keras on NumPy needs it; where it is there, the docstrings are read without loading TensorFlow
+    os.environ["KERAS_BACKEND"] = "numpy"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ASSETS = Path(__file__).parent / "assets"
+
+project = "masklib"
+copyright = ""  # noqa: A001 (Sphinx's name)
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["fragments", "*/fragments"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions: list[str] = []
+myst_disable_syntax = ["html_block", "html_inline"]  # in Markdown, markup is text
+suppress_warnings = ["myst.header", "myst.xref_missing", "mystnb.unknown_mime_type", "config.cache"]
+
+default_role = "py:obj"  # `name` in a docstring leads to what it names, if it names something
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring, napoleon_numpy_docstring = True, False
+napoleon_use_ivar = True  # attributes stand in their class once
+add_module_names = False
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = "masklib"
+html_static_path = [str(ASSETS)]
+html_css_files = ["masklib.css"]
+html_js_files = [("tables.js", {"defer": "defer"}), ("pages.js", {"defer": "defer"})]
+html_show_search_summary = False  # it is fetched page by page, which no browser allows in a folder
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+html_theme_options = {"top_of_page_buttons": []}
+templates_path: list[str] = []
+
+
+def plain_fences(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Make reStructuredText of what our docstrings write as Markdown: code between fences, and `.attributes`."""
+    text = re.sub(r"^```\w*\n(.*?)^```$", _literal, "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"(?<!`)`(\.\w+)`(?!`)", r"``\1``", text)
+    text = re.sub(r"(?<=\w)_(?=[\"'\s]|$)", r"\\_", text)  # a name that ends so is not a link
+    lines[:] = text.split("\n")
+
+
+def _literal(block: re.Match[str]) -> str:
+    """Return a literal block."""
+    return "::\n\n" + "\n".join(f"    {line}" for line in block.group(1).splitlines()) + "\n"
+
+
+def keep_outputs_inside(app: Any) -> None:
+    """Let myst-nb write the files of notebooks beside the doctrees; by itself it takes the folder that holds the site."""
+    folder = Path(app.doctreedir).parent / "outputs"
+    app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=str(folder))
+
+
+def setup(app: Any) -> None:
+    """Connect what prepares docstrings and notebooks."""
+    app.connect("autodoc-process-docstring", plain_fences, priority=400)
+    app.connect("builder-inited", keep_outputs_inside, priority=900)

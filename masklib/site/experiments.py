@@ -1,0 +1,195 @@
+"""A page for each experiment: its executed notebook in reading form, and the files that are its evidence."""
+
+import base64
+import copy
+import io
+import re
+from typing import Any
+
+import nbformat
+
+from masklib.engine.notebooks import find_notebook, tags
+from masklib.engine.record import RECORD
+from masklib.errors import MasklibError
+from masklib.ledger import load_claims
+from masklib.listing import reason
+from masklib.site.front import raw
+from masklib.site.pictures import by_png
+from masklib.site.survey import Experiment, Survey, slug
+from masklib.site.text import clean, markdown, render
+from masklib.site.writing import Writer
+
+Figures = dict[bytes, str]  # recorded figures as HTML, by the bytes of the PNG that a notebook shows
+SECTIONS = {"experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}  # by the tag of a cell
+ROLES = {"parameters", "setup", "check", *SECTIONS}  # tags of cells that their fold names
+SHOWN = ("text/html", "image/svg+xml", "image/png", "text/plain")  # outputs; all else is left out
+_LEAD = re.compile(r"\A\*\*([^*\n]+)\.\*\*\s+")
+_HEADING = re.compile(r"\A#\s+(\S.*)")
+
+
+def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
+    """Write the page of every experiment and copy its evidence; return the pages of the main runs.
+
+    Raises:
+        StoreError: a file cannot be read or written.
+    """
+    for found in survey.experiments.values():
+        for experiment in found:
+            _copy_evidence(experiment, out)
+            _write_page(experiment, found, source, by_png(experiment, out))
+    return [found[0].page for found in survey.experiments.values()]
+
+
+def title_of(experiment: Experiment) -> str:
+    """Return the title of a notebook, as text."""
+    node = _read(experiment)
+    first = node.cells[0].source if node.cells and node.cells[0].cell_type == "markdown" else ""
+    found = _HEADING.match(first)
+    return found.group(1) if found else experiment.record.notebook
+
+
+def _read(experiment: Experiment) -> Any:
+    """Return the executed notebook."""
+    return nbformat.reads((experiment.folder / "notebook.ipynb").read_text(encoding="utf-8"), as_version=4)
+
+
+def _copy_evidence(experiment: Experiment, out: Writer) -> None:
+    """Copy the files of a run beside the pages, its tables as CSV too."""
+    source = _source(experiment.record.notebook)
+    if source is not None:
+        out.write(f"{experiment.evidence}/source.ipynb", source)
+    names = [RECORD, *(name for name in experiment.record.files if not name.endswith(".log"))]
+    for name in names:
+        target = f"{experiment.evidence}/{name}"
+        if out.keep(target):  # a published run never changes
+            continue
+        content = (experiment.folder / name).read_bytes()
+        out.write(target, content)
+    for name in names:
+        if name.endswith(".parquet") and not out.keep(_csv(experiment, name)):
+            out.write(_csv(experiment, name), _as_csv((experiment.folder / name).read_bytes()))
+
+
+def _csv(experiment: Experiment, name: str) -> str:
+    """Return where the CSV file of a table is."""
+    return f"{experiment.evidence}/{name.removesuffix('.parquet')}.csv"
+
+
+def _as_csv(parquet: bytes) -> str:
+    """Return a table as CSV."""
+    import pandas as pd
+
+    return str(pd.read_parquet(io.BytesIO(parquet)).to_csv(index=False))
+
+
+def _source(name: str) -> bytes | None:
+    """Return the notebook as it is in the suite, without outputs; None if it is not there."""
+    try:
+        return find_notebook(name).read_bytes()
+    except MasklibError:
+        return None
+
+
+def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, figures: Figures) -> None:
+    """Write the notebook that Sphinx reads, and what stands on top of it."""
+    name = experiment.page.partition("/")[2]
+    head = f"fragments/{name}.html"
+    source.write(f"experiments/{head}", render("experiment.html", **_head(experiment, family)))
+    source.write(f"{experiment.page}.ipynb", nbformat.writes(_reading_form(experiment, family, head, figures)))
+
+
+def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
+    """Return what stands on top of a page."""
+    record, claims = experiment.record, load_claims()
+    files = [name for name in record.files if name.startswith("tables/")]
+    facts = {
+        "key": record.key,
+        "Keras": f"{record.keras} on {record.backend}",
+        "Python": record.inputs["python"],
+        "device": record.inputs["device"],
+        "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
+        "started": record.started,
+        "took": f"{record.duration_s:.1f} s",
+    }
+    return {
+        "verdicts": [{**row, "why": reason(row), "claim_of": claims[row["claim"]]} for row in experiment.claims],
+        "facts": facts,
+        "parameters": record.parameters,
+        "evidence": f"../{experiment.evidence}",
+        "has_source": _source(record.notebook) is not None,
+        "tables": [name.removeprefix("tables/").removesuffix(".parquet") for name in files],
+        "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
+    }
+
+
+def _reading_form(experiment: Experiment, family: list[Experiment], head: str, figures: Figures) -> Any:
+    """Return the executed notebook with its head, sections, folded code, clean outputs and vector figures."""
+    node = _read(experiment)
+    shown, seen = [], set()
+    for index, cell in enumerate(node.cells):
+        if cell.cell_type == "code":
+            role = next((SECTIONS[tag] for tag in tags(cell) if tag in SECTIONS), None)
+            if role and role not in seen:
+                seen.add(role)
+                shown.append(nbformat.v4.new_markdown_cell(f"## {role}", id=f"section-{len(seen)}"))
+            shown.append(_code(cell, figures))
+        elif cell.cell_type == "markdown":
+            shown += _prose(cell, first=index == 0)
+    suffix = "" if experiment is family[0] else f" (Keras {experiment.record.keras}, {experiment.record.backend})"
+    if not (shown and _HEADING.match(shown[0].source)):
+        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
+    title, _, rest = shown[0].source.partition("\n")
+    shown[0].source = f"{title}{markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return nbformat.v4.new_notebook(cells=shown, metadata=metadata)
+
+
+def _toctree(experiment: Experiment, family: list[Experiment]) -> str:
+    """Return the Markdown that lists the same experiment on other versions and backends, below the main page."""
+    if experiment is not family[0] or len(family) == 1:
+        return ""
+    others = [f"Keras {slug(e.record.keras)}, {slug(e.record.backend)} <{e.page.partition('/')[2]}>" for e in family[1:]]
+    return "\n".join(["", "```{toctree}", ":hidden:", "", *others, "```", ""])
+
+
+def _prose(cell: Any, *, first: bool) -> list[Any]:
+    """Return a Markdown cell; what it begins with in bold becomes a heading."""
+    source = _LEAD.sub(lambda lead: f"## {lead.group(1)}\n\n", cell.source)
+    if not first:
+        source = re.sub(r"\A# ", "## ", source)
+    return [nbformat.v4.new_markdown_cell(source, id=cell.id)]
+
+
+def _code(cell: Any, figures: Figures) -> Any:
+    """Return a code cell, folded, with its outputs as they are shown."""
+    role = next((tag for tag in tags(cell) if tag in ROLES), "parameters of this run" if _is_injected(cell) else "")
+    label = f"Code: {role}" if role else "Code"
+    outputs = [shown for output in cell.outputs if (shown := _output(output, figures))]
+    found = nbformat.v4.new_code_cell(cell.source, id=cell.id, execution_count=cell.execution_count, outputs=outputs)
+    prompts = {"code_prompt_show": label, "code_prompt_hide": label}
+    found.metadata = nbformat.from_dict({"tags": ["hide-input"], "mystnb": prompts})
+    return found
+
+
+def _is_injected(cell: Any) -> bool:
+    """Return whether papermill wrote this cell."""
+    return "injected-parameters" in tags(cell)
+
+
+def _output(output: Any, figures: Figures) -> Any:
+    """Return an output as the page shows it; None if it has nothing to show."""
+    if output.output_type not in ("display_data", "execute_result"):
+        return copy.deepcopy(output)
+    for kind in SHOWN:
+        if kind in output.data:
+            data = _data(kind, output.data[kind], figures)
+            return nbformat.v4.new_output("display_data", data=data)
+    return None
+
+
+def _data(kind: str, content: Any, figures: Figures) -> dict[str, Any]:
+    """Return one output: HTML cleaned, a recorded figure as a vector."""
+    if kind == "text/html":
+        return {kind: clean(content)}
+    png = base64.b64decode(content) if kind == "image/png" else b""
+    return {"text/html": figures[png]} if png in figures else {kind: content}

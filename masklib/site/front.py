@@ -1,0 +1,140 @@
+"""The front page and the page of the claims."""
+
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+
+import tomllib
+from markupsafe import Markup
+
+from masklib.ledger import load_claims
+from masklib.site import api
+from masklib.site.pictures import pictures, show
+from masklib.site.survey import Survey
+from masklib.site.text import markdown, render
+from masklib.site.verdicts import Matrix
+from masklib.site.writing import Writer
+
+FIGURE = ("03_masked_evaluate_loss", "loss_denominators")
+LINES = 5  # of advice
+
+
+def write_front(survey: Survey, matrix: Matrix, source: Writer, out: Writer, links: dict[str, list[str]]) -> None:
+    """Write the front page, with its list of all pages.
+
+    Args:
+        survey: of the store.
+        matrix: every verdict.
+        source: the folder that Sphinx reads.
+        out: the folder of the site.
+        links: the pages of each part of the site, by the title of the part.
+    """
+    told = tomllib.loads(files("masklib.site").joinpath("front.toml").read_text(encoding="utf-8"))
+    pages = {page for part in links.values() for page in part} | set(api.pages())
+    answers = [answer for answer in (_answer(entry, survey, matrix) for entry in told["answer"]) if answer]
+    advice = [entry for entry in told["advice"] if all(_applies(c, survey, matrix) for c in entry["when"])]
+    advice = [{"text": entry["text"], "page": entry["page"] if entry["page"] in pages else ""} for entry in advice[:LINES]]
+    start = {
+        "answers": answers,
+        "advice": advice,
+        "figure": _figure(survey, out),
+        "keras": matrix.main[0],
+        "backend": matrix.main[1],
+    }
+    start |= {"total": len(matrix.cells), "counts": matrix.counts}
+    source.write("fragments/start.html", render("start.html", **start))
+    source.write("fragments/matrix.html", render("matrix.html", **_matrix_values(matrix)))
+    source.write("index.md", _INDEX + "\n".join(_toctree(title, part) for title, part in links.items() if part))
+
+
+def write_claims(matrix: Matrix, source: Writer) -> None:
+    """Write a page for each claim, which is how search finds them, and the list of all."""
+    for claim in load_claims().values():
+        found = matrix.cells[claim.id]
+        rows = [(column, found[column]) for column in matrix.columns if column in found]
+        source.write(f"claims/fragments/{claim.id}.html", render("claim.html", claim=claim, rows=rows))
+        title = f"# {claim.id}: {markdown(claim.statement)}"
+        source.write(f"claims/{claim.id}.md", f"---\norphan: true\n---\n\n{title}\n\n{raw(f'fragments/{claim.id}.html')}")
+    source.write("fragments/claims.html", render("claims.html", claims=load_claims(), matrix=matrix))
+    source.write("claims.md", f"# The claims\n\n{_CLAIMS}\n\n{raw('fragments/claims.html')}")
+
+
+def raw(name: str) -> str:
+    """Return the Markdown that shows a file of HTML; `name` is relative to the page."""
+    return f"```{{raw}} html\n:file: {name}\n```\n"
+
+
+def _figure(survey: Survey, out: Writer) -> Markup | None:
+    """Return the figure of the front page as HTML, or None if it was not drawn."""
+    for experiment in survey.experiments.get(FIGURE[0], [])[:1]:
+        for picture in pictures(experiment, out):
+            if picture.name == FIGURE[1]:
+                return Markup(show(picture, "", experiment.page))  # noqa: S704 (of a template)
+    return None
+
+
+def _answer(entry: dict[str, str], survey: Survey, matrix: Matrix) -> dict[str, str] | None:
+    """Return a question with the answer that was measured, or None if nothing was."""
+    told = {"question": entry["question"]}
+    if "claim" in entry:
+        found = matrix.of(entry["claim"])
+        if found is None or found.verdict not in entry:
+            return None
+        return told | {"text": entry[found.verdict], "page": f"claims/{entry['claim']}.html", "evidence": entry["claim"]}
+    value = _metric(entry, survey)
+    if value is None:
+        return None
+    experiment = survey.experiments[entry["notebook"]][0]
+    text = entry["above" if value > 0 else "zero"]
+    return told | {"text": text, "page": f"{experiment.page}.html", "evidence": f"notebook {entry['notebook'][:2]}"}
+
+
+def _applies(condition: dict[str, str], survey: Survey, matrix: Matrix) -> bool:
+    """Return whether what was measured calls for an advice."""
+    if "module" in condition:
+        return _is_there(condition["module"])
+    if "claim" in condition:
+        found = matrix.of(condition["claim"])
+        return found is not None and found.verdict == condition["verdict"]
+    return (_metric(condition, survey) or 0.0) > 0
+
+
+def _metric(entry: dict[str, str], survey: Survey) -> float | None:
+    """Return a number of the main run of a notebook, or None."""
+    found = survey.experiments.get(entry["notebook"], [])
+    return found[0].metric(entry["metric"]) if found else None
+
+
+def _is_there(module: str) -> bool:
+    """Return whether a module can be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _matrix_values(matrix: Matrix) -> dict[str, Any]:
+    """Return what the table of the verdicts is made of."""
+    committed = any(not found.page for row in matrix.cells.values() for found in row.values())
+    names = {"tensorflow": "TF", "jax": "JAX", "torch": "Torch"}
+    return {"matrix": matrix, "claims": load_claims(), "counts": matrix.counts, "committed": committed, "names": names}
+
+
+def _toctree(title: str, pages: list[str]) -> str:
+    """Return the Markdown that lists the pages of one part of the site."""
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
+
+
+_CLAIMS = (
+    "Five much-read documents about Keras masking say these things. Each claim was measured: it *holds* if everything that "
+    "it says is so in every case that was tried; it is *refuted* by one case, and may then be true under conditions that the "
+    "document does not name."
+)
+_INDEX = f"""# What do Keras masks really do?
+
+{raw("fragments/start.html")}
+
+## Every claim, every Keras
+
+{raw("fragments/matrix.html")}
+"""

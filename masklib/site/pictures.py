@@ -1,0 +1,71 @@
+"""Recorded figures in the site: vectors, light and dark, with their captions."""
+
+import json
+from dataclasses import dataclass
+
+from masklib.drawing import from_json, render
+from masklib.errors import ArgumentError
+from masklib.site import text
+from masklib.site.survey import Experiment
+from masklib.site.writing import Writer
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A recorded figure.
+
+    Attributes:
+        name: of the figure.
+        path: of its files in the site, without their suffix.
+        alt: what is to be seen.
+        caption: what stands below it.
+        dark: whether there is a file for dark pages, beside the light one.
+    """
+
+    name: str
+    path: str
+    alt: str
+    caption: str
+    dark: bool
+
+
+def pictures(experiment: Experiment, out: Writer) -> list[Picture]:
+    """Return the figures of a run, whose files are in the site; those that can be drawn again are drawn for dark pages too."""
+    names = [name.removeprefix("figures/").removesuffix(".svg") for name in experiment.record.files if name.endswith(".svg")]
+    return [_picture(experiment, name, out) for name in names]
+
+
+def by_png(experiment: Experiment, out: Writer) -> dict[bytes, str]:
+    """Return the figures of a run as HTML for its page, by the bytes of the PNG that its notebook shows."""
+    found = {}
+    for picture in pictures(experiment, out):
+        png = f"figures/{picture.name}.png"
+        if png in experiment.record.files:
+            found[(experiment.folder / png).read_bytes()] = show(picture, "../")
+    return found
+
+
+def show(picture: Picture, root: str, page: str = "") -> str:
+    """Return a figure as HTML.
+
+    Args:
+        picture: to show.
+        root: the way from the page to the folder of the site, "" or "../".
+        page: of the experiment, where the figure stands elsewhere.
+    """
+    return text.render("figure.html", picture=picture, root=root, page=page)
+
+
+def _picture(experiment: Experiment, name: str, out: Writer) -> Picture:
+    """Return one figure, drawn for dark pages if it was not yet."""
+    path = f"{experiment.evidence}/figures/{name}"
+    plain = name.replace("_", " ")
+    if f"figures/{name}.json" not in experiment.record.files:
+        return Picture(name, path, f"Figure {plain}", plain, dark=False)
+    try:
+        recipe = from_json(json.loads((experiment.folder / "figures" / f"{name}.json").read_text(encoding="utf-8")))
+        if not out.keep(f"{path}.dark.svg"):
+            out.write(f"{path}.dark.svg", render(recipe, theme="dark"))
+    except (ValueError, ArgumentError):  # a figure of an earlier masklib
+        return Picture(name, path, f"Figure {plain}", plain, dark=False)
+    return Picture(name, path, recipe.alt, recipe.caption, dark=True)

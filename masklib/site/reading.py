@@ -1,0 +1,126 @@
+"""An executed notebook in reading form, as parts of a self-contained page: prose, folded code, outputs, vector figures."""
+
+import base64
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from masklib.drawing import Recipe, from_json, render
+from masklib.engine.notebooks import tags
+from masklib.errors import ArgumentError
+from masklib.site.look import text
+from masklib.site.text import clean
+
+SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain")  # of an output the first that it has
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_DARK = "screen and (prefers-color-scheme: dark)"
+
+
+def plain_text(output: str) -> str:
+    """Return what a terminal would show of an output: without colours."""
+    return _ANSI.sub("", output)
+
+
+def read_cells(node: Any, folder: Path, failed: int | None) -> list[dict[str, Any]]:
+    """Return the cells of a notebook for the template of a page; empty ones are left out.
+
+    Args:
+        node: of the executed notebook.
+        folder: of its run, for its figures.
+        failed: the index of the cell in which the run failed, or None.
+    """
+    figures = _figures(folder)
+    cells: list[dict[str, Any]] = []
+    for index, cell in enumerate(node.cells):
+        if cell.cell_type == "markdown" and cell.source.strip():
+            cells.append({"prose": _prose(cell.source)})
+        elif cell.cell_type == "code" and cell.source.strip():
+            label = next(iter(tags(cell)), "cell").replace("-", " ")
+            outputs = [shown for output in cell.outputs if (shown := _output(output, figures))]
+            cells.append({"label": label, "source": cell.source, "outputs": outputs, "failed": index == failed})
+    return cells
+
+
+@cache
+def _markdown() -> Any:
+    """Return the reader of Markdown: HTML in it is text."""
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    return MarkdownWithMath(renderer=IPythonRenderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True))
+
+
+def _prose(source: str) -> Markup:
+    """Return Markdown as HTML; the title of the page stays the only one."""
+    return Markup(_markdown().render(re.sub(r"(?m)^# ", "## ", source)))  # noqa: S704 (HTML in it was escaped)
+
+
+def _output(output: Any, figures: dict[bytes, Markup]) -> Markup:
+    """Return an output as HTML; "" if it has nothing to show."""
+    if output.output_type == "stream":
+        return _pre(output.text)
+    if output.output_type == "error":
+        return _pre("\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
+    kind = next((kind for kind in SHOWN if kind in output.get("data", {})), None)
+    return _shown(kind, output.data[kind], figures) if kind else Markup()
+
+
+def _shown(kind: str, content: Any, figures: dict[bytes, Markup]) -> Markup:
+    """Return the content of an output as HTML."""
+    content = content if isinstance(content, str) else "".join(content)
+    if kind == "text/html":
+        inner = Markup(clean(content))  # noqa: S704 (cleaned)
+        return Markup('<div class="wide" tabindex="0" role="region" aria-label="Output">{}</div>').format(inner)
+    if kind == "text/plain":
+        return _pre(content)
+    if kind == "image/svg+xml":
+        return _image(_data_url(kind, content.encode()), "A figure of the notebook")
+    binary = base64.b64decode(content)
+    return figures.get(binary) or _image(_data_url(kind, binary), "A figure of the notebook")
+
+
+def _pre(content: str) -> Markup:
+    """Return text as it was printed."""
+    shown = plain_text(content)
+    return Markup('<pre tabindex="0">{}</pre>').format(shown) if shown.strip() else Markup()
+
+
+def _image(url: str, alt: str) -> Markup:
+    """Return a picture."""
+    return Markup('<figure><img src="{}" alt="{}"></figure>').format(url, alt)
+
+
+def _figures(folder: Path) -> dict[bytes, Markup]:
+    """Return the recorded figures of a run as HTML, by the bytes of the PNG that its notebook shows."""
+    place = folder / "figures"
+    if not place.is_dir():
+        return {}
+    return {path.read_bytes(): _figure(path) for path in sorted(place.iterdir(), key=str) if path.name.endswith(".png")}
+
+
+def _figure(png: Path) -> Markup:
+    """Return a recorded figure: vectors in light and dark where it can be drawn again, else as it was recorded."""
+    light = png.with_suffix(".svg").read_bytes()
+    recipe = _recipe(png.with_suffix(".json"))
+    if recipe is None:
+        return _image(_data_url("image/svg+xml", light), f"Figure {png.stem}")
+    source = f'<source media="{_DARK}" srcset="{_data_url("image/svg+xml", render(recipe, theme="dark"))}">'
+    shown = Markup('<figure><picture>{}<img src="{}" alt="{}"></picture><figcaption>{}</figcaption></figure>')
+    light_url = _data_url("image/svg+xml", light)
+    return shown.format(Markup(source), light_url, recipe.alt, recipe.caption)  # noqa: S704 (base64)
+
+
+def _recipe(path: Path) -> Recipe | None:
+    """Return the recipe of a figure, or None if there is none that can be read."""
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (ValueError, ArgumentError):
+        return None
+
+
+def _data_url(kind: str, content: bytes) -> str:
+    """Return a file as a URL that holds it."""
+    return f"data:{text(kind)};base64,{base64.b64encode(content).decode()}"

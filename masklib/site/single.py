@@ -1,0 +1,171 @@
+"""The page of one run: a single HTML file that needs nothing beside it. `masklib report RUN`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from markupsafe import Markup
+
+from masklib import recording
+from masklib.engine.collect import claim_rows
+from masklib.engine.files import store_error
+from masklib.engine.record import OK, RECORD, Record, read_record
+from masklib.engine.run import EXECUTED
+from masklib.engine.store import Store, open_store
+from masklib.errors import ArgumentError
+from masklib.ledger import load_claims
+from masklib.listing import reason
+from masklib.site import look
+from masklib.site.reading import plain_text, read_cells
+from masklib.site.text import render
+
+_HEADING = re.compile(r"\A#\s+(\S.*)")
+SHORT = 12  # digits of a key in a file's name
+
+
+def write(run: str | Path, root: str | Path = "runs", out: str | Path | None = None) -> Path:
+    """Write the page of a run and return its path.
+
+    Args:
+        run: the folder of the run, its key, or a beginning of the key that no other run has.
+        root: the store, where `run` is a key.
+        out: the file; or a folder, by default the current one, in which it is called `<notebook>-<key>.html`.
+
+    Raises:
+        ArgumentError: there is no such run, or several.
+        StoreError: the run cannot be read, or the page not written.
+    """
+    folder = find_run(run, open_store(root))
+    record = read_record(folder)
+    path = Path(out or ".")
+    if path.is_dir():
+        path = path / f"{record.notebook}-{record.key[:SHORT]}.html"
+    page = to_html(folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        msg = f"The page cannot be written to {path}"
+        raise store_error(msg, error) from None
+    return path
+
+
+def find_run(run: str | Path, store: Store) -> Path:
+    """Return the folder of a run: given itself, or by its key or a beginning of it; of failed attempts the last.
+
+    Raises:
+        ArgumentError: there is no such run, or several; the message names them.
+    """
+    given = Path(run)
+    if (given / RECORD).is_file():
+        return given
+    beginning = str(run).rstrip("/")
+    entries = {entry.name: _key(entry.name) for entry in store.entries()} if store.exists() else {}
+    names = [name for name, key in entries.items() if key.startswith(beginning) or name.startswith(beginning)]
+    keys = {entries[name] for name in names}
+    if len(keys) == 1 and beginning:
+        published = [name for name in names if "/failed/" not in name]
+        return store.root / (published or names)[-1]
+    told = f"{len(keys)} runs: {', '.join(sorted(key[:SHORT] for key in keys)[:5])}" if keys else "none"
+    msg = f"A run must be a folder, a key or a beginning that one key of {store.root} has; {beginning!r} is of {told}."
+    raise ArgumentError(msg)
+
+
+def _key(name: str) -> str:
+    """Return the key in the name of a store's entry."""
+    key = name.rpartition("/")[2]
+    return key.rpartition("-")[0] if "/failed/" in name else key
+
+
+def to_html(folder: Path) -> str:
+    """Return the page of the run or failed attempt in `folder`.
+
+    Raises:
+        StoreError: its record cannot be read.
+    """
+    record = read_record(folder)
+    node = _notebook(folder)
+    title = _title(node, record.notebook)
+    failed = record.error["cell"] if record.error else None
+    body = render(
+        "single.html",
+        title=title,
+        record=record,
+        status=Markup(look.verdict(record.status)),  # noqa: S704 (escaped there)
+        error=_error(record),
+        verdicts=_verdicts(record, folder),
+        parameters=record.parameters,
+        facts=_facts(record),
+        cells=read_cells(node, folder, failed) if node else [],
+    )
+    return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
+
+
+def _notebook(folder: Path) -> Any:
+    """Return the executed notebook, or None if it is not there."""
+    path = folder / EXECUTED
+    if not path.is_file():
+        return None
+    try:
+        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except (ValueError, nbformat.ValidationError):  # cut off with the process that wrote it
+        return None
+
+
+def _title(node: Any, name: str) -> str:
+    """Return the title of a notebook, its name if it has none; the title leaves the first cell."""
+    first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
+    found = _HEADING.match(first.source) if first else None
+    if not first or not found:
+        return name
+    first.source = first.source[found.end() :]
+    return found.group(1)
+
+
+def _verdicts(record: Record, folder: Path) -> list[dict[str, Any]]:
+    """Return the claims of a run that ended well."""
+    if record.status != OK:
+        return []
+    rows = claim_rows(record, recording.read(folder))
+    claims = load_claims()
+    return [
+        {
+            "claim": row["claim"],
+            "shown": Markup(look.verdict(row["verdict"])),  # noqa: S704 (escaped there)
+            "statement": claims[row["claim"]].statement,
+            "why": reason(row),
+        }
+        for row in sorted(rows, key=lambda row: list(claims).index(row["claim"]))
+    ]
+
+
+def _error(record: Record) -> dict[str, str] | None:
+    """Return what went wrong, as text."""
+    if not record.error:
+        return None
+    known = record.error
+    traceback = known.get("traceback") or ""
+    lines = traceback if isinstance(traceback, str) else "\n".join(traceback)
+    signal = f"signal {known['signal']}" if known.get("signal") else ""
+    where = f"cell {known['cell']}" if known.get("cell") is not None else ""
+    return {
+        "ename": str(known.get("ename", "Error")),
+        "evalue": plain_text(str(known.get("evalue", ""))),
+        "where": ", ".join(filter(None, [where, signal])),
+        "traceback": plain_text(lines),
+    }
+
+
+def _facts(record: Record) -> dict[str, str]:
+    """Return what a run was made with."""
+    versions = {name: version for name, version in record.inputs["versions"].items() if version}
+    return {
+        "Python": record.inputs["python"],
+        "platform": record.inputs["platform"],
+        "device": record.inputs["device"],
+        **versions,
+        "kernel": record.launch,
+        "masklib (hash)": record.inputs["masklib"],
+        **record.inputs["settings"],
+    }

@@ -1,0 +1,126 @@
+"""Small multiples of a sweep: a panel for each measured value, against the parameter that varies most."""
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from masklib.engine.results import SUBJECT, summarize
+from masklib.site.writing import Writer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = 12  # at most
+SERIES = 6  # at most, in a panel
+SEED = "param_seed"
+VERSION = 1  # of the drawing: another one is drawn anew
+
+
+def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
+    """Draw the values of a sweep as one SVG file, unless that is there; return how it is shown, or None if nothing varies.
+
+    Args:
+        measured: the measurements of the runs.
+        varied: the columns of the parameters that differ between them.
+        name: of the file, without what tells its content.
+        out: the folder of the site.
+    """
+    x, series = _axes(measured, varied)
+    panels = [] if x is None else _panels(measured, x)
+    if x is None or not panels:
+        return None
+    kept = ["key", "name", "value", x, *([series] if series else [])]
+    chosen = measured[measured["name"].isin(panels)]
+    content = chosen[kept].sort_values(["name", "key"]).to_csv(index=False) + f"{VERSION} {series}"
+    file = f"figures/{name}.{hashlib.sha256(content.encode()).hexdigest()[:16]}.svg"
+    if not out.keep(file):
+        out.write(file, _svg(chosen, panels, x, series))
+    return {"file": file} | _caption(measured, panels, x, series)
+
+
+def _axes(measured: pd.DataFrame, varied: list[str]) -> tuple[str | None, str | None]:
+    """Return the parameter along the axis, and the one whose values are told apart by colour; None where there is none."""
+    present = [column for column in varied if column in measured and measured[column].nunique() > 1]
+    others = [column for column in present if column != SEED] or present
+    if not others:
+        return None, None
+    numeric = [column for column in others if pd.api.types.is_numeric_dtype(measured[column])]
+    x = max(numeric or others, key=lambda column: measured[column].nunique())
+    series = [column for column in others if column != x and measured[column].nunique() <= SERIES]
+    return x, (min(series, key=lambda column: pd.api.types.is_numeric_dtype(measured[column])) if series else None)
+
+
+def _panels(measured: pd.DataFrame, x: str) -> list[str]:
+    """Return the names of the values that are shown: the first ones that were measured in more than one place."""
+    places = measured.dropna(subset=["value"]).groupby("name", sort=False)[x].nunique()
+    return [str(name) for name in places[places > 1].index[:PANELS]]
+
+
+def _caption(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) -> dict[str, str]:
+    """Return the caption, and the text that stands for the figure."""
+    along = f"along {x.removeprefix('param_')}" + (f", by {series.removeprefix('param_')}" if series else "")
+    total = measured["name"].nunique()
+    left = f" The first {len(panels)} of {total} values are shown." if total > len(panels) else ""
+    mean = "" if x == SEED else " Mean over the runs that share a place, with its 95 % interval."
+    return {"alt": f"Measured values {along}: {', '.join(panels)}", "caption": f"Measured values {along}.{mean}{left}"}
+
+
+def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) -> bytes:
+    """Return the figure."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.4 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, name in zip(grid.flat, panels, strict=False):
+        _panel(axes, measured[measured["name"] == name], x, series, name)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    if series and handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=SERIES, frameon=False, title=_plain(series), fontsize=8)
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "masklib"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _panel(axes: "Axes", measured: pd.DataFrame, x: str, series: str | None, name: str) -> None:
+    """Draw one value."""
+    groups = [("", measured)] if series is None else [(str(value), frame) for value, frame in measured.groupby(series)]
+    for label, frame in groups:
+        _line(axes, frame, x, label)
+    units = [unit for unit in measured["unit"].dropna().unique() if unit]
+    axes.set_title(_plain(name), fontsize=9, loc="left")
+    axes.set_ylabel(_plain(units[0]) if units else "", fontsize=8)
+    axes.set_xlabel(_plain(x), fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _line(axes: "Axes", measured: pd.DataFrame, x: str, label: str) -> None:
+    """Draw one series: the mean and its interval along a parameter, or each value along the seed."""
+    statistics = _along(measured, x)
+    places: Any = statistics[x] if pd.api.types.is_numeric_dtype(statistics[x]) else statistics[x].astype(str)
+    (drawn,) = axes.plot(places, statistics["mean"], marker="o", markersize=2.5, linewidth=1.0, label=_plain(label) or None)
+    known = statistics["low"].notna()
+    axes.fill_between(
+        places[known], statistics["low"][known], statistics["high"][known], color=drawn.get_color(), alpha=0.2, linewidth=0
+    )
+
+
+def _along(measured: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Return the mean of a value at each place, in order, with its interval over the runs there."""
+    alike = measured.drop_duplicates("key").assign(name="", unit="", keras="", backend="", device="")
+    columns = [*SUBJECT, "key", "value", "started", x]
+    runs = alike[columns].assign(param_run=range(len(alike)))
+    return summarize(runs, over="run").sort_values(x)
+
+
+def _plain(text: str) -> str:
+    """Return a text for a figure: nothing in it is mathematics."""
+    return text.removeprefix("param_").replace("$", r"\$")

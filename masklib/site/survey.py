@@ -1,0 +1,152 @@
+"""What a store holds, as the site shows it: a page for the newest run of each experiment, a table for all other runs."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from masklib import recording
+from masklib.engine.collect import Tables, claim_rows, collect
+from masklib.engine.notebooks import find_notebook, read_notebook
+from masklib.engine.parameters import declared_parameters
+from masklib.engine.record import OK, Record, parse_record
+from masklib.engine.store import RECORD, Store
+from masklib.errors import MasklibError
+
+MAIN = "tensorflow"  # the backend whose run is an experiment's main page, where there is one
+CIRCUMSTANCES = ("environment", "backend", "profile")  # parameters in which the runs of the suite may differ
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run that has a page of its own.
+
+    Attributes:
+        record: of the run.
+        records: what it recorded.
+        folder: of the run, local or of an object store.
+        page: the name of its page in the site, such as "experiments/02_rnn_carry_over".
+    """
+
+    record: Record
+    records: list[dict[str, Any]]
+    folder: Path
+    page: str
+
+    @cached_property
+    def claims(self) -> list[dict[str, Any]]:
+        """Its claims, judged now."""
+        return claim_rows(self.record, self.records)
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """The Keras and the backend."""
+        return self.record.keras, self.record.backend
+
+    @property
+    def evidence(self) -> str:
+        """The folder of the site that holds its files."""
+        return f"evidence/{slug(self.record.notebook)}/{self.record.key[:16]}"
+
+    def metric(self, name: str) -> float | None:
+        """Return a number that it recorded, or None."""
+        return next((r["value"] for r in self.records if r["kind"] == "metric" and r["name"] == name), None)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that the site shows of a store.
+
+    Attributes:
+        store: the store itself.
+        tables: the collected tables.
+        experiments: by notebook, the main one first.
+    """
+
+    store: Store
+    tables: Tables
+    experiments: dict[str, list[Experiment]]
+
+    @cached_property
+    def others(self) -> dict[str, pd.DataFrame]:
+        """The runs without a page, by notebook: sweeps, failed attempts, earlier runs."""
+        paged = {experiment.record.key for experiment in self.shown()}
+        runs = self.tables.runs
+        rest = runs[~(runs["key"].isin(paged) & (runs["status"] == OK))]
+        return {str(name): frame for name, frame in rest.groupby("notebook", sort=True)}
+
+    def shown(self) -> Iterator[Experiment]:
+        """Yield every experiment that has a page."""
+        return (experiment for found in self.experiments.values() for experiment in found)
+
+
+def survey(store: Store) -> Survey:
+    """Return what the site shows of `store`.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    tables = collect(store)
+    ended = tables.runs[tables.runs["status"] == OK]
+    notebooks = {str(name): frame for name, frame in ended.groupby("notebook", sort=True)}
+    return Survey(store, tables, {name: _experiments(store, name, frame) for name, frame in notebooks.items()})
+
+
+def slug(text: str) -> str:
+    """Return a name for files and links, made of letters, digits, dots, dashes and underscores alone."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "unnamed"
+    return plain if plain == text else f"{plain}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Return a version so that it can be compared."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _experiments(store: Store, name: str, runs: pd.DataFrame) -> list[Experiment]:
+    """Return the newest run of a notebook on each Keras and backend, the main one first."""
+    chosen = _as_declared(name, runs)
+    if chosen.empty:
+        chosen = runs.sort_values("started", kind="stable").tail(1)
+    newest = chosen.sort_values("started", kind="stable").drop_duplicates(["keras", "backend"], keep="last")
+    keys = sorted(
+        zip(newest["keras"], newest["backend"], newest["key"], strict=True),
+        key=lambda row: (version_key(row[0]), row[1] == MAIN, row[1]),
+        reverse=True,
+    )
+    suffixes = ["", *(f".{slug(f'keras-{keras}-{backend}')}" for keras, backend, _ in keys[1:])]
+    return [_read(store, name, key, suffix) for (_, _, key), suffix in zip(keys, suffixes, strict=True)]
+
+
+def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that are given nothing but what a suite may differ in; none if the notebook is not there any more."""
+    try:
+        declared = declared_parameters(read_notebook(find_notebook(name)))
+    except MasklibError:
+        return runs.iloc[:0]
+    fits = pd.Series(True, index=runs.index)
+    for parameter in declared:
+        column = f"param_{parameter.name}"
+        if parameter.name not in CIRCUMSTANCES and not parameter.required and column in runs:
+            fits &= _equal(runs[column], parameter.default)
+    return runs[fits]
+
+
+def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
+    """Return where a column of the runs holds a parameter's value."""
+    if column.dtype == "string":
+        value = json.dumps(value) if isinstance(value, list) else str(value)
+    return (column == value).fillna(False).astype(bool)
+
+
+def _read(store: Store, name: str, key: str, suffix: str) -> Experiment:
+    """Return a run with its records."""
+    folder = store.root / name / key
+    record = parse_record((folder / RECORD).read_bytes(), folder)
+    return Experiment(record, recording.read(folder), folder, f"experiments/{slug(name)}{suffix}")

@@ -1,0 +1,121 @@
+"""A page for the other runs of each notebook: what failed and why, what was measured, and a table of all of them."""
+
+from typing import Any
+
+import pandas as pd
+
+from masklib.engine.record import OK, CorruptError, parse_record
+from masklib.engine.store import RECORD
+from masklib.site.front import raw
+from masklib.site.rows import Cell, as_text, write_rows
+from masklib.site.small_multiples import draw
+from masklib.site.survey import Survey, slug
+from masklib.site.text import markdown, render
+from masklib.site.writing import Writer
+
+REASONS = 50  # of failures, on one page
+FOLDERS = 20  # of one reason
+METRICS = 6  # with a column of their own
+MISSING = "not given"
+
+
+def write_sweeps(survey: Survey, source: Writer, out: Writer) -> list[str]:
+    """Write the page of every notebook that has runs without a page of their own; return the pages."""
+    folders = _folders_of_attempts(survey)
+    pages = []
+    for notebook, runs in survey.others.items():
+        pages.append(f"sweeps/{slug(notebook)}")
+        source.write(f"{pages[-1]}.md", _page(survey, notebook, runs, folders, source, out))
+    return pages
+
+
+def _page(survey: Survey, notebook: str, runs: pd.DataFrame, folders: dict[str, list[str]], source: Writer, out: Writer) -> str:
+    """Return the page of one notebook's runs."""
+    name = slug(notebook)
+    failed, varied = runs[runs["status"] != OK], _varied(runs)
+    lines = [f"# Runs of {markdown(notebook)}", "", _told(survey, notebook, runs, failed), ""]
+    if len(failed):
+        source.write(f"sweeps/fragments/{name}.failures.html", _failures(survey, failed, len(runs), folders))
+        lines += ["## Failures", "", raw(f"fragments/{name}.failures.html")]
+    measured = survey.tables.measurements
+    measured = measured[measured["key"].isin(runs["key"])]
+    figure = draw(measured, varied, f"sweeps/{name}", out)
+    if figure:
+        source.write(f"sweeps/fragments/{name}.figure.html", render("multiples.html", notebook=notebook, **figure))
+        lines += ["## What was measured", "", raw(f"fragments/{name}.figure.html")]
+    columns, rows = _rows(runs, varied, measured)
+    fragment = write_rows(
+        f"sweeps.{name}", f"Runs of {notebook}, failures first, then the newest", columns, rows, source, out, "sweeps"
+    )
+    return "\n".join([*lines, "## All of them", "", raw(fragment)])
+
+
+def _told(survey: Survey, notebook: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
+    """Return what the page begins with, as Markdown."""
+    told = (
+        f"{len(runs)} runs besides those with a page of their own; {len(runs) - len(failed)} ended well, {len(failed)} did not."
+    )
+    found = survey.experiments.get(notebook)
+    return f"{told} [The experiment](../{found[0].page}.ipynb)" if found else told
+
+
+def _varied(runs: pd.DataFrame) -> list[str]:
+    """Return the columns of the parameters that differ between runs."""
+    columns = [column for column in map(str, runs) if column.startswith("param_")]
+    return [column for column in columns if runs[column].nunique(dropna=True) > 1]
+
+
+def _rows(runs: pd.DataFrame, varied: list[str], measured: pd.DataFrame) -> tuple[list[str], list[list[Cell]]]:
+    """Return the heads and the rows of the table: failures first, then the newest."""
+    names = list(measured["name"].drop_duplicates()[:METRICS])
+    chosen = measured[measured["name"].isin(names)]
+    values = chosen.drop_duplicates(["key", "name"]).pivot(index="key", columns="name", values="value")
+    runs = runs.assign(ended=runs["status"] == OK).sort_values(["ended", "started"], ascending=[True, False], kind="stable")
+    runs = runs.join(values[names], on="key", rsuffix=" (measured)")
+    measured_columns = [name if name in runs else f"{name} (measured)" for name in names]
+    shown = ["status", "keras", "backend", *varied, *measured_columns, "duration_s", "started", "error", "key"]
+    heads = ["status", "Keras", "backend", *(column.removeprefix("param_") for column in varied), *names, "took, s", "started"]
+    table = runs[shown].astype(object).to_numpy().tolist()
+    return [*heads, "reason", "key"], [[{"status": row[0]}, *map(as_text, row[1:-1]), row[-1][:16]] for row in table]
+
+
+def _folders_of_attempts(survey: Survey) -> dict[str, list[str]]:
+    """Return the folders of the failed attempts of each key, the newest first."""
+    found: dict[str, list[str]] = {}
+    for entry in survey.store.entries():
+        if not entry.published:
+            found.setdefault(entry.name.rpartition("/")[2].rpartition("-")[0], []).insert(0, entry.name)
+    return found
+
+
+def _failures(survey: Survey, failed: pd.DataFrame, total: int, folders: dict[str, list[str]]) -> str:
+    """Return the failures by their reason, as HTML."""
+    reasons = failed.assign(error=failed["error"].fillna("")).groupby(["status", "error"], sort=False)
+    groups = sorted(((key, frame) for key, frame in reasons), key=lambda group: -len(group[1]))
+    shown = [_group(survey, status, error, frame, folders) for (status, error), frame in groups[:REASONS]]
+    return render("failures.html", groups=shown, kinds=len(groups), count=len(failed), total=total)
+
+
+def _group(survey: Survey, status: str, error: str, runs: pd.DataFrame, folders: dict[str, list[str]]) -> dict[str, Any]:
+    """Return one reason with the traceback of the newest run that failed of it."""
+    keys = runs.sort_values("started", ascending=False, kind="stable")["key"].drop_duplicates()
+    found = [folder for key in keys for folder in folders.get(str(key), [])]
+    told = _error(survey, found[0]) if found else {}
+    lines = told.get("traceback") or ""
+    return {
+        "status": status,
+        "error": error or MISSING,
+        "runs": len(runs),
+        "cell": told.get("cell"),
+        "traceback": "\n".join(lines) if isinstance(lines, list) else str(lines),
+        "folders": found[:FOLDERS],
+    }
+
+
+def _error(survey: Survey, name: str) -> dict[str, Any]:
+    """Return what a failed attempt says went wrong; {} if it cannot be read."""
+    folder = survey.store.root / name
+    try:
+        return parse_record((folder / RECORD).read_bytes(), folder).error or {}
+    except (OSError, CorruptError):
+        return {}
