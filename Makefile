@@ -47,6 +47,7 @@ zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside 
 bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/runs.py
+	$(BIN)/python -W ignore bench/audit.py
 
 reference: setup ## measure the committed verdicts, README table and README figure anew
 	$(BIN)/masklib reproduce --update-reference

@@ -1,4 +1,4 @@
-"""What an audit costs, as ratios: tracing a model against building it.
+"""What an audit costs, as ratios: tracing a model against building it, an audit against one predict and one evaluate.
 
 Run `python bench/audit.py`. Each ratio is the median of turns in one process; absolute times are not comparable between machines.
 """
@@ -19,10 +19,12 @@ import keras
 import numpy as np
 from keras import layers
 
+from masklib.auditing.report import audit
 from masklib.auditing.trace import trace
 from masklib.auditing.watch import record
 
 AIM_TRACE = 3.0  # times building the model
+AIM_AUDIT = 15.0  # times one predict and one evaluate
 
 
 def seconds(act: Callable[[], Any]) -> float:
@@ -95,16 +97,50 @@ def _turn(build: Callable[[], Any], ids: np.ndarray[Any, Any]) -> tuple[float, f
     return traced / building, kept / building, traced / calling
 
 
+def auditing(options: argparse.Namespace) -> None:
+    """Print how long an audit of a batch takes against one `predict` and one `evaluate` of it, each by a model just compiled."""
+    ids = padded_ids(options.batch, options.steps)
+    subjects = {
+        "3 LSTMs": lambda: _compiled(stacked(3, options.steps)),
+        "12 blocks": lambda: _compiled(transformer(12, options.steps)),
+    }
+    print(f"{'model':<12}{'predict and evaluate, s':>26}{'audit, s':>12}{'ratio':>8}")
+    for name, build in subjects.items():
+        audit(build(), ids)  # what TensorFlow does for a first time is not counted
+        turns = [_turn_of_audit(build, ids) for _ in range(min(options.turns, 3))]
+        used, took = (statistics.median(column) for column in zip(*turns, strict=True))
+        aim = f"  {'within' if took / used <= AIM_AUDIT else 'over'} the aim of {AIM_AUDIT}"
+        print(f"{name:<12}{used:26.2f}{took:12.2f}{took / used:8.2f}{aim}", flush=True)
+
+
+def _turn_of_audit(build: Callable[[], Any], ids: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Return the seconds of one predict and one evaluate, and those of an audit."""
+    model, other = build(), build()
+    targets = np.zeros((*ids.shape, model.output_shape[-1]))
+
+    def use() -> None:
+        model.predict(ids, verbose=0)
+        model.evaluate(ids, targets, verbose=0)
+
+    return seconds(use), seconds(lambda: audit(other, ids, targets))
+
+
+def _compiled(model: Any) -> Any:
+    """Return a model, compiled."""
+    model.compile(loss="mse", optimizer="adam", metrics=["mae"])
+    return model
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="trace", help="parts to measure, with commas between them")
+    parser.add_argument("--only", default="trace,audit", help="parts to measure, with commas between them")
     parser.add_argument("--batch", type=int, default=16, help="samples in a batch")
     parser.add_argument("--steps", type=int, default=32, help="time steps")
     parser.add_argument("--turns", type=int, default=5, help="turns of each measurement")
     options = parser.parse_args()
     print(f"keras {keras.__version__} on {keras.backend.backend()}, {vars(options)}")
-    parts: dict[str, Callable[[argparse.Namespace], None]] = {"trace": tracing}
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {"trace": tracing, "audit": auditing}
     for part in options.only.split(","):
         parts[part](options)
 

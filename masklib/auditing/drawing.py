@@ -17,7 +17,7 @@ from matplotlib.textpath import text_to_path
 from masklib.auditing import outcomes
 from masklib.auditing.rows import GIVEN, LOST, MASKED, PLAIN, Drawing, Edge, Row, lay_out
 from masklib.auditing.trace import Trace
-from masklib.figures import MEASURED_COLOUR, TILES, VALID_COLOUR, new_axes
+from masklib.figure_style import colour, new_figure, tile
 
 # all in inches
 ROW, BOX, BOX_HEIGHT, LANE, NOTE, INDENT, GAP, MARGIN = 0.36, 2.75, 0.25, 0.13, 1.35, 0.13, 0.25, 0.12
@@ -25,29 +25,26 @@ HEAD = 0.055  # the length of an arrow
 LEGEND_ROW, LEGEND_COLUMN = 0.25, 2.75
 MOST_IN_A_COLUMN = 30
 
-EDGES: dict[str, dict[str, Any]] = {
-    MASKED: {"color": VALID_COLOUR, "linewidth": 2.2},
-    GIVEN: {"color": VALID_COLOUR, "linewidth": 2.2, "linestyle": (0, (3, 0.8))},
-    PLAIN: {"color": "0.65", "linewidth": 1.0},
-    LOST: {"color": MEASURED_COLOUR, "linewidth": 1.8, "linestyle": (0, (2, 1))},
+EDGES: dict[str, tuple[str, dict[str, Any]]] = {  # by state: the role of its colour, and how it is drawn
+    MASKED: ("valid", {"linewidth": 2.2}),
+    GIVEN: ("valid", {"linewidth": 2.2, "linestyle": (0, (3, 0.8))}),
+    PLAIN: ("reference", {"linewidth": 1.0}),
+    LOST: ("measured", {"linewidth": 1.8, "linestyle": (0, (2, 1))}),
 }
-_GOOD = {"facecolor": TILES["fair"]["facecolor"], "text": "black"}
-_BAD = {"facecolor": TILES["bad"]["facecolor"], "text": "white"}
-_FAIR = {"facecolor": TILES["off"]["facecolor"], "text": "black"}
-STYLES: dict[str, tuple[str, dict[str, str]]] = {  # by outcome: its sign, and its colours
-    outcomes.NONE: ("", {"facecolor": "0.92", "text": "0.25"}),
-    outcomes.MADE: ("+", {"facecolor": VALID_COLOUR, "text": "white"}),
-    outcomes.KEPT: ("=", _GOOD),
-    outcomes.CHANGED: ("~", _GOOD),
-    outcomes.MERGED: ("&", _GOOD),
-    outcomes.CONSUMED: ("✓", _GOOD),
-    outcomes.VALID_STEPS: ("○", _FAIR),
-    outcomes.AGAIN: ("↺", _FAIR),
-    outcomes.WITHIN: ("↑", _FAIR),
-    outcomes.ALL_VALID: ("1", _BAD),
-    outcomes.IGNORED: ("?", _BAD),
-    outcomes.WARNED: ("!", _BAD),
-    outcomes.SILENT: ("✗", _BAD),
+STYLES: dict[str, tuple[str, str]] = {  # by outcome: its sign, and the kind of tile
+    outcomes.NONE: ("", "other"),
+    outcomes.MADE: ("+", "good"),
+    outcomes.KEPT: ("=", "fair"),
+    outcomes.CHANGED: ("~", "fair"),
+    outcomes.MERGED: ("&", "fair"),
+    outcomes.CONSUMED: ("✓", "fair"),
+    outcomes.VALID_STEPS: ("○", "off"),
+    outcomes.AGAIN: ("↺", "off"),
+    outcomes.WITHIN: ("↑", "off"),
+    outcomes.ALL_VALID: ("1", "bad"),
+    outcomes.IGNORED: ("?", "bad"),
+    outcomes.WARNED: ("!", "bad"),
+    outcomes.SILENT: ("✗", "bad"),
 }
 
 
@@ -60,10 +57,18 @@ def plot_trace(trace: Trace, *, ax: Axes | None = None) -> Axes:
     """
     drawing = lay_out(trace.calls)
     paper = _Paper(drawing, trace)
-    ax = ax or new_axes(paper.width, paper.height)
+    ax = ax or new_figure(paper.height, figsize=(paper.width, paper.height), layout=None).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, paper.width), ylim=(paper.height, 0))
     ax.set_axis_off()
-    _write(ax, MARGIN, MARGIN + 0.12, f"The way of masks through {trace.model or 'the model'}", fontsize=10, fontweight="bold")
+    _write(
+        ax,
+        MARGIN,
+        MARGIN + 0.12,
+        f"The way of masks through {trace.model or 'the model'}",
+        fontsize=10,
+        fontweight="bold",
+        color=colour("ink"),
+    )
     _draw_holders(ax, paper)
     for edge in sorted(drawing.edges, key=lambda edge: (edge.state != PLAIN, edge.state == LOST, edge.target)):
         _draw_edge(ax, paper, edge)
@@ -122,9 +127,15 @@ class _Paper:
         return self.start(column) + self.lanes_width - LANE * (lane + 1)
 
 
+def _of_edge(state: str) -> dict[str, Any]:
+    """Return how an edge is drawn in the theme of now."""
+    role, style = EDGES[state]
+    return {"color": colour(role), **style}
+
+
 def _draw_edge(ax: Axes, paper: _Paper, edge: Edge) -> None:
     """Draw a tensor's way."""
-    style = EDGES[edge.state] | ({} if edge.sure else {"linestyle": (0, (1, 1.2))})
+    style = _of_edge(edge.state) | ({} if edge.sure else {"linestyle": (0, (1, 1.2))})
     pieces = list(_straight(paper, edge) if edge.target == edge.source + 1 else _through_lane(paper, edge))
     for xs, ys in pieces:
         ax.plot(xs, ys, solid_joinstyle="round", solid_capstyle="butt", zorder=2, **style)
@@ -164,15 +175,17 @@ def _draw_row(ax: Axes, paper: _Paper, i: int, row: Row, *, alarming: bool) -> N
     """Draw the box of a row, with its sign, its name and what became of the mask."""
     left, right, y = paper.left(i), paper.right(paper.column(i)), paper.y(i)
     if row.call is None or row.kind == "end":
-        _draw_box(ax, left, right, y, {"facecolor": "white", "edgecolor": "0.5", "linewidth": 0.8})
+        _draw_box(ax, left, right, y, {"facecolor": colour("page"), "edgecolor": colour("soft"), "linewidth": 0.8})
         sign = STYLES[row.call.outcome][0] if row.call is not None else ""
-        _write(ax, left + 0.14, y, sign, fontsize=9, fontweight="bold", color="0.25", ha="center", fontfamily="DejaVu Sans")
-        _write(ax, left + 0.3, y, _cut(row.name, right - left - 0.4, 7.5), fontsize=7.5, style="italic", color="0.25")
+        _write(
+            ax, left + 0.14, y, sign, fontsize=9, fontweight="bold", color=colour("ink"), ha="center", fontfamily="DejaVu Sans"
+        )
+        _write(ax, left + 0.3, y, _cut(row.name, right - left - 0.4, 7.5), fontsize=7.5, style="italic", color=colour("ink"))
         return
-    sign, colours = STYLES[row.call.outcome]
+    sign, colours = STYLES[row.call.outcome][0], tile(STYLES[row.call.outcome][1])
     is_holder = row.kind == "holder"
     face = {"facecolor": "none" if is_holder else colours["facecolor"], "edgecolor": "none", "linewidth": 0}
-    text = "black" if is_holder else colours["text"]
+    text = colour("ink") if is_holder else colours["text"]
     _draw_box(ax, left, right, y, face)
     if is_holder:
         _draw_badge(ax, left + 0.14, y, sign, colours)
@@ -194,10 +207,10 @@ def _note(ax: Axes, x: float, y: float, row: Row, *, alarming: bool) -> None:
     ends = "" if not call.ends or row.kind == "holder" else "output, masked" if masked else "output, no mask"
     note = call.outcome if alarming else share if masked or call.outcome == outcomes.CONSUMED else ""
     lines = [line for line in (note, ends) if line]
-    colour = MEASURED_COLOUR if alarming else "0.35"
+    ink = colour("measured" if alarming else "soft")
     for k, line in enumerate(lines):
         offset = 0.0 if len(lines) == 1 else 0.075 * (2 * k - 1)
-        _write(ax, x, y + offset, line, fontsize=6.5, color="0.1" if line == ends else colour)
+        _write(ax, x, y + offset, line, fontsize=6.5, color=colour("ink") if line == ends else ink)
 
 
 def _draw_box(ax: Axes, left: float, right: float, y: float, style: dict[str, Any]) -> None:
@@ -229,7 +242,7 @@ def _draw_holders(ax: Axes, paper: _Paper) -> None:
             here = [j for j in inside if paper.column(j) == column]
             left = paper.start(column) + paper.lanes_width + INDENT * row.depth - 0.04
             top, bottom = paper.y(here[0]) - ROW / 2 + 0.02, paper.y(here[-1]) + ROW / 2 - 0.02
-            box: dict[str, Any] = {"facecolor": "#2a7f9e", "alpha": 0.09, "linewidth": 0, "zorder": 0.5 + 0.01 * row.depth}
+            box: dict[str, Any] = {"facecolor": colour("valid"), "alpha": 0.09, "linewidth": 0, "zorder": 0.5 + 0.01 * row.depth}
             ax.add_patch(Rectangle((left, top), paper.right(column) + 0.04 - left, bottom - top, **box))
 
 
@@ -246,10 +259,10 @@ def _draw_legend(ax: Axes, paper: _Paper) -> None:
         x = MARGIN + LEGEND_COLUMN * (k % paper.legend_columns)
         y = paper.bottom + 0.35 + LEGEND_ROW * (k // paper.legend_columns)
         if what == "edge":
-            ax.plot([x, x + 0.28], [y, y], **EDGES[name])
+            ax.plot([x, x + 0.28], [y, y], **_of_edge(name))
         else:
-            _draw_badge(ax, x + 0.14, y, *STYLES[name])
-        _write(ax, x + 0.36, y, f"line: {name}" if what == "edge" else name, fontsize=7, color="0.2")
+            _draw_badge(ax, x + 0.14, y, STYLES[name][0], tile(STYLES[name][1]))
+        _write(ax, x + 0.36, y, f"line: {name}" if what == "edge" else name, fontsize=7, color=colour("ink"))
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: Any) -> None:
