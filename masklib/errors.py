@@ -11,6 +11,10 @@ class ArgumentError(MasklibError, ValueError):
     """An argument is not one of the allowed values."""
 
 
+class NoPaddingError(ArgumentError):
+    """Inputs hold no padding, or nothing has steps that could be padded: there is nothing to test."""
+
+
 class MaskError(MasklibError, ValueError):
     """A mask does not fit what it is to mask."""
 

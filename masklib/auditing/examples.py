@@ -267,38 +267,38 @@ def msk202_remedied() -> Any:
 
 
 @compat.register_serializable
-class RootOfValid(layers.Layer):  # type: ignore[misc]
-    """Sums square roots of valid steps; those of masked steps are computed too, and not used."""
+class LogOfValid(layers.Layer):  # type: ignore[misc]
+    """Sums logarithms of valid steps; those of masked steps are computed too, and not used."""
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Return the sum (B, F) of (B, T, F)."""
-        return ops.sum(ops.where(mask[..., None], ops.sqrt(ops.abs(inputs)), 0.0), axis=1)
+        return ops.sum(ops.where(mask[..., None], ops.log(ops.abs(inputs)), 0.0), axis=1)
 
 
 @compat.register_serializable
-class RootOfValidOnly(layers.Layer):  # type: ignore[misc]
-    """Sums square roots of valid steps; at masked steps that of 1 is computed, and not used."""
+class LogOfValidOnly(layers.Layer):  # type: ignore[misc]
+    """Sums logarithms of valid steps; at masked steps that of 1 is computed, and not used."""
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Return the sum (B, F) of (B, T, F)."""
         valid = mask[..., None]
-        return ops.sum(ops.where(valid, ops.sqrt(ops.where(valid, ops.abs(inputs), 1.0)), 0.0), axis=1)
+        return ops.sum(ops.where(valid, ops.log(ops.where(valid, ops.abs(inputs), 1.0)), 0.0), axis=1)
 
 
 def msk203_failing() -> Any:
-    """The gradient of a square root at the 0 of padding."""
+    """The gradient of a logarithm at the 0 of padding."""
     x = keras.Input((None, 3))
     masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
-    model = keras.Model(x, layers.Dense(1)(RootOfValid()(masked)))
+    model = keras.Model(x, layers.Dense(1)(LogOfValid()(masked)))
     model.compile(loss="mse", optimizer="adam")
     return model
 
 
 def msk203_remedied() -> Any:
-    """The gradient of a square root at 1, where there is padding."""
+    """The gradient of a logarithm at 1, where there is padding."""
     x = keras.Input((None, 3))
     masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
-    model = keras.Model(x, layers.Dense(1)(RootOfValidOnly()(masked)))
+    model = keras.Model(x, layers.Dense(1)(LogOfValidOnly()(masked)))
     model.compile(loss="mse", optimizer="adam")
     return model
 

@@ -70,10 +70,11 @@ def find(check: PaddingCheck, trace: Trace) -> list[Finding]:
 
 def describe(leak: Leak) -> str:
     """Return a measured difference as a sentence."""
+    name = leak.kind if leak.of == leak.kind else f"{leak.kind} {leak.of!r}"
     if not np.isfinite(leak.size):
-        return f"{leak.change}: {leak.kind} {leak.of!r} is no longer a number ({leak.example})"
+        return f"{leak.change}: {name} is no longer a number ({leak.example})"
     share = f"{leak.relative:.1%}" if leak.relative >= 0.001 else f"{leak.relative:.1e}"
-    return f"{leak.change}: {leak.kind} {leak.of!r} is off by {leak.size:.3g}, {share} of its scale ({leak.example})"
+    return f"{leak.change}: {name} is off by {leak.size:.3g}, {share} of its scale ({leak.example})"
 
 
 def _causing(leaks: Iterable[Leak]) -> list[Leak]:
@@ -100,7 +101,7 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
     """Return the code of what lets a leak in, and where that is."""
     where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
     if leak.kind == "loss":
-        return ("MSK202" if leak.divisor else "MSK201"), f"loss {leak.of!r}"
+        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == "loss" else f"the loss of {leak.of!r}"
     if leak.kind == "metric":
         return "MSK301", f"metric {leak.of!r}"
     if leak.kind == "gradient":
@@ -176,7 +177,10 @@ def _accuse(code: str, where: str, leaks: Sequence[Leak]) -> Finding:
 
 def _notes(check: PaddingCheck) -> list[Finding]:
     """Return what is good to know and no leak."""
-    found = []
+    found = [
+        Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of nothing but padding",))
+        for name, value in check.empty.items()
+    ]
     for name, (whole, parts) in check.batch_size.items():
         told = f"evaluate reports {whole:.6g} of one batch, and {parts - whole:+.2g} of the same samples in two"
         is_loss = name == "loss"

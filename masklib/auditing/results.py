@@ -1,0 +1,131 @@
+"""What a test of invariance found: leaks, what passed, and what could not be tested."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+CHANGES = ("longer padding", "padded content", "embedding row", "masked content", "batch mates", "no padding", "later steps")
+KINDS = ("output", "loss", "metric", "gradient", "statistics")
+COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One measured difference beyond the noise.
+
+    Attributes:
+        change: one of `CHANGES`.
+        kind: one of `KINDS`.
+        of: name of the output, loss, metric, weight, or BatchNormalization layer.
+        size: largest absolute difference; inf where a number became NaN.
+        relative: size relative to the scale of that quantity.
+        tolerance: relative; what the noise allows.
+        layer: path, as in the trace, of the first call where it enters; None if it could not be followed.
+        example: one number before and after.
+        alone: of a loss or metric: whether it lets padding in by itself, and not only because an output does.
+        divisor: of a loss: whether padded steps add nothing to it, and are counted in its mean.
+    """
+
+    change: str
+    kind: str
+    of: str
+    size: float
+    relative: float
+    tolerance: float
+    layer: str | None
+    example: str
+    alone: bool = False
+    divisor: bool = False
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Something that was tested, and nothing beyond the noise was found; attributes as those of `Leak`."""
+
+    change: str
+    kind: str
+    of: str
+    relative: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Untested:
+    """Something that could not be tested, and why; attributes as those of `Leak`."""
+
+    change: str
+    kind: str
+    of: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PaddingCheck:
+    """What padding changes in a model, and what it does not.
+
+    Attributes:
+        leaks: each difference beyond the noise.
+        passed: what was tested and is the same.
+        untested: what could not be tested, and why.
+        noise: for each quantity by name, the relative difference that counts as none.
+        denominators: for each loss by name, by which count its mean divides.
+        notes: what a user may want to know, one sentence each.
+        batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+        empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
+        inputs: that were tested.
+        valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
+    """
+
+    leaks: Sequence[Leak] = ()
+    passed: Sequence[Passed] = ()
+    untested: Sequence[Untested] = ()
+    noise: Mapping[str, float] = field(default_factory=dict)
+    denominators: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    empty: Mapping[str, float] = field(default_factory=dict)
+    inputs: Any = None
+    valid: Sequence[Any] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Return whether no leak was found; what was not tested may still have one."""
+        return not self.leaks
+
+    def to_frame(self) -> Any:
+        """Return everything as a DataFrame, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows(), columns=list(COLUMNS))
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        """Return the rows of the frame."""
+        leaks = [("leak", o.change, o.kind, o.of, o.relative, o.tolerance, o.layer, o.example) for o in self.leaks]
+        passed = [("passed", o.change, o.kind, o.of, o.relative, o.tolerance, None, "") for o in self.passed]
+        untested = [("not tested", o.change, o.kind, o.of, math.nan, math.nan, None, o.why) for o in self.untested]
+        return [*leaks, *passed, *untested]
+
+    def __str__(self) -> str:
+        head = f"{len(self.leaks)} leaks, {len(self.passed)} passed, {len(self.untested)} not tested"
+        leaks = [f"  {o.kind} {o.of}, {o.change}: {o.relative:.2g} of its scale{_at(o)}; {o.example}" for o in self.leaks]
+        untested = [f"  not tested: {o.kind} {o.of}, {o.change}: {o.why}" for o in self.untested]
+        return "\n".join([head, *leaks, *untested, *(f"  note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        cells = (f"<tr>{''.join(f'<td>{html.escape(_shown(one))}</td>' for one in row)}</tr>" for row in self._rows())
+        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(cells)}</tbody></table>"
+
+
+def _at(leak: Leak) -> str:
+    """Return where a leak enters, for the text."""
+    return f", enters at {leak.layer}" if leak.layer else ""
+
+
+def _shown(value: Any) -> str:
+    """Return a cell of the table."""
+    if value is None:
+        return ""
+    return ("" if math.isnan(value) else f"{value:.2g}") if isinstance(value, float) else str(value)
