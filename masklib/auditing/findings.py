@@ -182,7 +182,7 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         for name, value in check.empty.items()
     ]
     for name, (whole, parts) in check.batch_size.items():
-        told = f"evaluate reports {whole:.6g} of one batch, and {parts - whole:+.2g} of the same samples in two"
+        told = f"evaluate reports {whole:.6g} of one batch; of the same samples in two batches it differs by {parts - whole:+.2g}"
         is_loss = name == "loss"
         code, where = ("MSK204", "the loss") if is_loss else ("MSK302", f"metric {name!r}")
         found.append(Finding(code, NOTE, where, (told,), abs(parts - whole) / (abs(whole) or 1.0)))

@@ -86,6 +86,24 @@ def check_padding(
     )
 
 
+def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]:
+    """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
+
+    Args:
+        model: a Keras 3 model.
+        seed: of all draws.
+        **options: `pad_id` and `mask_value`, as those of `check_padding`.
+
+    Raises:
+        ArgumentError, UntestableError: as `check_padding`.
+    """
+    with borrowed(model) as runner:
+        settings = {"pad_id": 0, "mask_value": None, **options, "padding_side": "pre"}
+        batch, seen = batches.prepare(model, None, seed=seed, **settings)
+        verdicts = Outputs(runner, batch, seen, seed).verdicts(causal=False)
+    return [one for one in verdicts if isinstance(one, Leak)]
+
+
 class _Rest:
     """What is tested behind the outputs: loss and metrics, gradients, statistics.
 

@@ -37,6 +37,12 @@ def reasons(check: PaddingCheck) -> list[str]:
     return [f"{why} ({', '.join(dict.fromkeys(names))})" for why, names in told.items()]
 
 
+def divisors(check: PaddingCheck) -> list[str]:
+    """Return by which count each loss divides, a sentence each."""
+    known = {name: count for name, count in check.denominators.items() if count != "unknown"}
+    return [f"{'the loss' if name == 'loss' else f'the loss of {name!r}'} divides by {count}" for name, count in known.items()]
+
+
 def _name(one: Any) -> str:
     """Return the row of a verdict."""
     return TOGETHER.get(one.kind) or (one.kind if one.of == one.kind else f"{one.kind} {one.of!r}")

@@ -24,7 +24,12 @@ STYLE = """
 .masklib-audit td.leaks {font-weight: 700}
 .masklib-audit td.same, .masklib-audit td.not {opacity: .75}
 .masklib-audit summary {cursor: pointer; margin: .6rem 0}
-.masklib-audit svg {max-width: 100%; height: auto; background: #fff}
+.masklib-audit svg {max-width: 100%; height: auto}
+.masklib-audit .scroll.dark {display: none}
+@media (prefers-color-scheme: dark) {
+  .masklib-audit .scroll.dark {display: block}
+  .masklib-audit .scroll.light {display: none}
+}
 """
 
 
@@ -37,11 +42,13 @@ def fragment(report: Any, *, graph: bool = False) -> str:
     """
     parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', f"<h2>{escape(report.headline)}</h2>"]
     parts += [_card(finding) for finding in report.findings]
-    parts += ["<h2>What was tested</h2>", _matrix(report.check), _notes([*matrix.reasons(report.check), *report.check.notes])]
+    told = [*matrix.reasons(report.check), *matrix.divisors(report.check), *report.check.notes]
+    parts += ["<h2>What was tested</h2>", _matrix(report.check), _notes(told)]
     parts += [_folded("Every number", _table(report.check.to_frame()))]
     parts += [_folded("The way of the mask", _table(report.trace.to_frame()))]
     if graph:
-        parts += [_folded("The way of the mask, drawn", f'<div class="scroll">{_drawn(report.trace)}</div>', is_open=True)]
+        drawn = "".join(f'<div class="scroll {theme}">{_drawn(report.trace, theme)}</div>' for theme in ("light", "dark"))
+        parts += [_folded("The way of the mask, drawn", drawn, is_open=True)]
     return "\n".join([*parts, "</div>"])
 
 
@@ -89,11 +96,11 @@ def _folded(title: str, body: str, *, is_open: bool = False) -> str:
     return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>{body}</details>"
 
 
-def _drawn(trace: Any) -> str:
+def _drawn(trace: Any, theme: str) -> str:
     """Return the graph as SVG."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from masklib.figure_style import style
 
-    figure = trace.plot().figure
     text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+    with style(theme):
+        trace.plot().figure.savefig(text, format="svg", metadata={"Date": None})
+    return "".join(text.getvalue().partition("<svg")[1:])

@@ -1,7 +1,8 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,14 +11,18 @@ import numpy as np
 from masklib.auditing import matrix, page
 from masklib.auditing.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.findings import Finding, find
-from masklib.auditing.invariance import PaddingCheck, check_padding
+from masklib.auditing.invariance import check_other_side, check_padding
+from masklib.auditing.outcomes import IGNORED
+from masklib.auditing.results import PaddingCheck
 from masklib.auditing.trace import Trace, trace
 from masklib.checks import check_one_of
+from masklib.errors import ArgumentError, UntestableError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NO_LEAK, NOT_TESTED = "no leak found", "not tested"
+IGNORED_CODE = "MSK103"
 FAIL_ON = (LEAK, RISK, "never")
 
 
@@ -88,7 +93,7 @@ class Report:
             lines += [f"      why: {finding.why}", f"      do:  {finding.remedy}", ""]
         lines += ["What was tested:", matrix.as_text(self.check)]
         lines += [f"not tested: {reason}" for reason in matrix.reasons(self.check)]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.check.notes)])
+        return "\n".join([*lines, *(f"note: {note}" for note in (*matrix.divisors(self.check), *self.check.notes))])
 
     @property
     def headline(self) -> str:
@@ -132,7 +137,10 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
     """
     check = check_padding(model, inputs, targets, **options)
     seen = trace(model, check.inputs)
-    return Report(getattr(model, "name", type(model).__name__), find(check, seen), check, seen)
+    findings = find(check, seen)
+    if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
+        findings += _of_other_side(model, check, seen, options)
+    return Report(str(model.name), findings, check, seen)
 
 
 def assert_padding_invariant(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -> None:
@@ -149,6 +157,20 @@ def assert_padding_invariant(model: Any, inputs: Any = None, targets: Any = None
     report = audit(model, inputs, targets, **options)
     if report.verdict != NO_LEAK:
         raise AssertionError(str(report))
+
+
+def _of_other_side(model: Any, check: PaddingCheck, seen: Trace, options: Mapping[str, Any]) -> list[Finding]:
+    """Return a note for each layer that ignores its mask, harmless behind a sequence, and would not be in front of one."""
+    if not any(call.outcome == IGNORED for call in seen.calls):
+        return []
+    given = {name: options[name] for name in ("pad_id", "mask_value", "seed") if name in options}
+    try:
+        other = replace(check, leaks=check_other_side(model, **given))
+    except (ArgumentError, UntestableError):
+        return []
+    found = [finding for finding in find(other, seen) if finding.code == IGNORED_CODE]
+    told = "harmless where padding stands behind the sequence; in front of it: "
+    return [replace(one, severity=NOTE, evidence=(told + one.evidence[0],), relative=one.relative) for one in found]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

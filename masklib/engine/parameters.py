@@ -165,7 +165,7 @@ def _convert(parameter: Parameter, value: Any) -> Any:
     if parameter.choices and str(value) not in parameter.choices:
         msg = f"{parameter.name} must be one of {', '.join(parameter.choices)}, got {value!r}"
         raise ValueError(msg)
-    return _find_file(parameter, value) if parameter.is_file and value else value
+    return _find_file(parameter, str(value)) if parameter.is_file and value else value
 
 
 def _find_file(parameter: Parameter, value: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 import masklib
+from masklib.errors import NoPaddingError
 from tests.zoo.animals import Animal
 from tests.zoo.feeding import Serving, serve
 
@@ -32,22 +33,27 @@ class Outcome:
 
     Attributes:
         animal: of whom.
-        findings: what the audit found, notes too.
+        findings: what the audit found, notes too; None if it said that there is nothing to test, for want of padding.
         warned: whether Keras warned that a mask is destroyed, while the model was built and called.
     """
 
     animal: Animal
-    findings: tuple[Any, ...]
+    findings: tuple[Any, ...] | None
     warned: bool
 
     @property
     def accusations(self) -> list[str]:
         """The codes of the findings that say something is wrong."""
-        return sorted({finding.code for finding in self.findings if finding.severity in ACCUSATIONS})
+        return sorted({finding.code for finding in self.findings or () if finding.severity in ACCUSATIONS})
 
     @property
     def verdict(self) -> str:
-        """What came of it: "found", "missed", "false alarm" or "silent"; it is found if a finding is about the deepest fault."""
+        """What came of it: "found", "missed", "false alarm", "silent" or "no padding".
+
+        A fault is found if a finding is about the deepest one.
+        """
+        if self.findings is None:
+            return "no padding" if not self.animal.faults else "missed"
         if not self.animal.faults:
             return "false alarm" if self.accusations else "silent"
         expected = CODES_OF[deepest(self.animal.faults)]
@@ -71,8 +77,11 @@ def examine(animal: Animal) -> Outcome:
     model, warned = watch_keras(animal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        findings = audit(animal, model)
-    return Outcome(animal, tuple(findings), warned)
+        try:
+            findings: tuple[Any, ...] | None = tuple(audit(animal, model))
+        except NoPaddingError:
+            findings = None
+    return Outcome(animal, findings, warned)
 
 
 def audit(animal: Animal, model: Any) -> list[Any]:
