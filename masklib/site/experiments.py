@@ -10,6 +10,7 @@ import nbformat
 
 from masklib.engine.notebooks import find_notebook, tags
 from masklib.engine.record import RECORD
+from masklib.engine.run import EXECUTED
 from masklib.errors import MasklibError
 from masklib.ledger import load_claims
 from masklib.listing import reason
@@ -50,7 +51,7 @@ def title_of(experiment: Experiment) -> str:
 
 def _read(experiment: Experiment) -> Any:
     """Return the executed notebook."""
-    return nbformat.reads((experiment.folder / "notebook.ipynb").read_text(encoding="utf-8"), as_version=4)
+    return nbformat.reads((experiment.folder / EXECUTED).read_text(encoding="utf-8"), as_version=4)
 
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
@@ -135,11 +136,11 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, f
             shown.append(_code(cell, figures))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f" (Keras {experiment.record.keras}, {experiment.record.backend})"
+    suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
     if not (shown and _HEADING.match(shown[0].source)):
         shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
-    shown[0].source = f"{title}{markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
+    shown[0].source = f"{title} {markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=shown, metadata=metadata)
 
