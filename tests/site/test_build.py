@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import fsspec
 import pytest
 from click.testing import CliRunner
 
@@ -123,6 +124,15 @@ def test_without_a_store_the_command_says_what_to_do(tmp_path: Path):
 def test_a_remote_store_needs_a_folder_here():
     with pytest.raises(ArgumentError, match="--out"):
         build(ObjectStore("memory://runs"))
+
+
+def test_the_site_of_a_remote_store_is_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runs = few_pages(tmp_path, monkeypatch)
+    fsspec.filesystem("memory").put(f"{runs}/", "/site-test/runs", recursive=True)
+    made_here = build(ObjectStore("memory://site-test/runs"), tmp_path / "out")
+    assert made_here.warnings == []
+    assert "Atlas of" in made_here.index.read_text()
+    assert (tmp_path / "out" / "experiments" / f"{FIRST}.html").exists()
 
 
 def test_the_command_prints_the_front_page(made: Site, monkeypatch: pytest.MonkeyPatch):
