@@ -65,8 +65,7 @@ def _dress(soup: BeautifulSoup, table: Tag) -> None:
             head.string = "#"
     for cell in table.find_all("td"):
         shown = cell.get_text(strip=True)
-        if len(shown) > LONG:
-            cell["class"] = "mk-say"
+        cell["class"] = "mk-say" if len(shown) > LONG else "mk-short"
         word = WORDS.get(shown)
         if word:
             cell.clear()
