@@ -15,7 +15,7 @@ help: ## list the targets
 
 setup: .venv/.complete ## install what uv.lock names into .venv
 
-reproduce: setup ## run the suite, collect its tables and figures, print the verdicts (PROFILE=full for all of it)
+reproduce: setup ## run the suite: verdicts, tables, figures, and a site of it all (PROFILE=full measures more)
 	$(BIN)/masklib reproduce --profile $(PROFILE)
 
 test: setup ## run the tests
@@ -47,6 +47,7 @@ zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside 
 bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/runs.py
+	$(BIN)/python bench/site.py
 	$(BIN)/python -W ignore bench/audit.py
 
 reference: setup ## measure the committed verdicts, README table and README figure anew

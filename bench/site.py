@@ -90,7 +90,7 @@ def main() -> None:
         change_one(root)
         changed = seconds(lambda: build(store))
         same = seconds(lambda: build(store))
-        notebooks = sorted(p for p in root.glob("*/*/notebook.ipynb"))
+        notebooks = sorted((root / "site" / "evidence").rglob("notebook.ipynb"))
         plain = seconds(lambda: nbconvert(notebooks, Path(folder) / "plain"))
         pages = [p for p in (root / "site").rglob("*.html") if HIDDEN not in p.parts]
         largest = max(pages, key=lambda p: p.stat().st_size)

@@ -36,9 +36,16 @@ FORBIDDEN: dict[str, set[str]] = {
     "recording": {"masklib.engine", "masklib.reference", "masklib.models"} | KERAS,
     "ledger": {"masklib.engine", "masklib.reference", "pandas"} | HEAVY,
     "engine": {"masklib.cli", "masklib.console", "masklib.reference", "masklib.models"} | HEAVY,
+    "site": {"masklib.cli", "masklib.console", "masklib.reference", "masklib.models"} | HEAVY,
+    "cli_report": {"numpy", "pandas", "rich", "papermill", "nbformat", "sphinx", "masklib.engine", "masklib.site"} | HEAVY,
     "cli": {"numpy", "pandas", "rich", "papermill", "nbformat"} | HEAVY,
 }
-LAZY_ALLOWED = {"recording": {"matplotlib"}, "engine": {"pandas"}}
+LAZY_ALLOWED = {
+    "cli_report": {"masklib.engine", "masklib.site"},
+    "site": {"matplotlib"},
+    "recording": {"matplotlib"},
+    "engine": {"pandas"},
+}
 PRIVATE_MASK = "_keras_mask"
 
 

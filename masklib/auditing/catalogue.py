@@ -73,8 +73,11 @@ _ALL = (
         "merging at {where} drops the mask",
         LEAK,
         "`Add`, `Multiply`, `Average` and their like drop the mask where one of their inputs has none, such as an "
-        "embedding of positions. Keras does not warn.",
-        "Hand the mask of the sequence to the layers behind, `mask=ids != 0`, or give every input that is merged the same mask.",
+        "embedding of positions. Keras does not warn. `MultiHeadAttention` takes the mask off the very tensor it is called "
+        "with, so that `Add()([x, attention(x, x)])`, the residual connection of every textbook, drops it too.",
+        "Hand the mask of the sequence to the layers behind: `mask=ids != 0`, to attention `query_mask=` and `value_mask=`; or "
+        "give every input that is merged the same mask. Normalize before attention, `attention(y, y)` with `y = "
+        "LayerNormalization()(x)`: then x keeps its mask.",
     ),
     Code(
         "MSK106",

@@ -50,6 +50,4 @@ def _is_public(name: str) -> bool:
     return not private and parts[0] not in LEFT_OUT
 
 
-_ABOUT = (
-    "What can be imported, from the docstrings. In every mask, True is a valid step; axes are B (batch), T (time), F (features)."
-)
+_ABOUT = "What can be imported, from the docstrings. In a mask, True is a valid step; axes are B (batch), T (time), F (features)."

@@ -7,8 +7,8 @@ from masklib.site.front import raw
 from masklib.site.text import markdown, render
 from masklib.site.writing import Writer
 
-CATALOGUE, EXAMPLES = "masklib.auditing.catalogue", "masklib.auditing.examples"
-LEVELS = {"error": "high", "high": "high", "warning": "middle", "medium": "middle"}  # of severities; any other is low
+CATALOGUE = "masklib.auditing.catalogue"
+LEVELS = {"leak": "high", "risk": "middle"}  # of severities; any other is low
 
 
 def write_audit(source: Writer) -> list[str]:
@@ -19,7 +19,7 @@ def write_audit(source: Writer) -> list[str]:
     shown = [_values(code, finding) for code, finding in codes.items()]
     source.write("fragments/findings.html", render("findings.html", findings=shown))
     lines = ["# What the audit finds", "", _ABOUT, "", raw("fragments/findings.html"), ""]
-    source_of = _attribute(EXAMPLES, "source_of")
+    source_of = _attribute(CATALOGUE, "source_of")
     for finding in shown:
         lines += _section(finding, source_of, source)
     source.write("audit.md", "\n".join(lines))

@@ -33,7 +33,6 @@ autodoc_typehints = "signature"
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True  # attributes stand in their class once
 add_module_names = False
-python_maximum_signature_line_length = 88
 
 html_theme = "furo"
 html_title = "masklib"
@@ -42,9 +41,10 @@ html_css_files = ["masklib.css"]
 html_js_files = [("tables.js", {"defer": "defer"}), ("pages.js", {"defer": "defer"})]
 html_show_search_summary = False  # it is fetched page by page, which no browser allows in a folder
 html_copy_source = False
+html_use_index = html_domain_indices = False  # search finds what they list
 html_show_sphinx = False
 html_show_copyright = False
-html_theme_options = {"top_of_page_buttons": []}
+html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
 templates_path: list[str] = []
 
 
@@ -67,7 +67,15 @@ def keep_outputs_inside(app: Any) -> None:
     app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=str(folder))
 
 
+def give_levels(_app: Any, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Give the captions of the menu, which Sphinx calls headings, the level that a heading must have."""
+    tree = context.get("furo_navigation_tree")
+    if tree:
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app: Any) -> None:
     """Connect what prepares docstrings and notebooks."""
     app.connect("autodoc-process-docstring", plain_fences, priority=400)
     app.connect("builder-inited", keep_outputs_inside, priority=900)
+    app.connect("html-page-context", give_levels, priority=900)

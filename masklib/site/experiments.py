@@ -4,12 +4,14 @@ import base64
 import copy
 import io
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import nbformat
 
 from masklib.engine.notebooks import find_notebook, tags
 from masklib.engine.record import RECORD
+from masklib.engine.run import EXECUTED
 from masklib.errors import MasklibError
 from masklib.ledger import load_claims
 from masklib.listing import reason
@@ -17,14 +19,27 @@ from masklib.site.front import raw
 from masklib.site.pictures import by_png
 from masklib.site.survey import Experiment, Survey, slug
 from masklib.site.text import clean, markdown, render
+from masklib.site.whole_tables import Shape, by_shape, shape_of_part
 from masklib.site.writing import Writer
 
-Figures = dict[bytes, str]  # recorded figures as HTML, by the bytes of the PNG that a notebook shows
 SECTIONS = {"experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}  # by the tag of a cell
 ROLES = {"parameters", "setup", "check", *SECTIONS}  # tags of cells that their fold names
 SHOWN = ("text/html", "image/svg+xml", "image/png", "text/plain")  # outputs; all else is left out
 _LEAD = re.compile(r"\A\*\*([^*\n]+)\.\*\*\s+")
 _HEADING = re.compile(r"\A#\s+(\S.*)")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run recorded, as HTML.
+
+    Attributes:
+        figures: by the bytes of the PNG that the notebook shows.
+        tables: by their shape, those that a notebook shows only a part of.
+    """
+
+    figures: dict[bytes, str]
+    tables: dict[Shape, str]
 
 
 def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
@@ -36,7 +51,7 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
     for found in survey.experiments.values():
         for experiment in found:
             _copy_evidence(experiment, out)
-            _write_page(experiment, found, source, by_png(experiment, out))
+            _write_page(experiment, found, source, Recorded(by_png(experiment, out), by_shape(experiment, out)))
     return [found[0].page for found in survey.experiments.values()]
 
 
@@ -50,7 +65,7 @@ def title_of(experiment: Experiment) -> str:
 
 def _read(experiment: Experiment) -> Any:
     """Return the executed notebook."""
-    return nbformat.reads((experiment.folder / "notebook.ipynb").read_text(encoding="utf-8"), as_version=4)
+    return nbformat.reads((experiment.folder / EXECUTED).read_text(encoding="utf-8"), as_version=4)
 
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
@@ -90,12 +105,12 @@ def _source(name: str) -> bytes | None:
         return None
 
 
-def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, figures: Figures) -> None:
+def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, recorded: Recorded) -> None:
     """Write the notebook that Sphinx reads, and what stands on top of it."""
     name = experiment.page.partition("/")[2]
     head = f"fragments/{name}.html"
     source.write(f"experiments/{head}", render("experiment.html", **_head(experiment, family)))
-    source.write(f"{experiment.page}.ipynb", nbformat.writes(_reading_form(experiment, family, head, figures)))
+    source.write(f"{experiment.page}.ipynb", nbformat.writes(_reading_form(experiment, family, head, recorded)))
 
 
 def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
@@ -122,7 +137,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     }
 
 
-def _reading_form(experiment: Experiment, family: list[Experiment], head: str, figures: Figures) -> Any:
+def _reading_form(experiment: Experiment, family: list[Experiment], head: str, recorded: Recorded) -> Any:
     """Return the executed notebook with its head, sections, folded code, clean outputs and vector figures."""
     node = _read(experiment)
     shown, seen = [], set()
@@ -132,14 +147,14 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, f
             if role and role not in seen:
                 seen.add(role)
                 shown.append(nbformat.v4.new_markdown_cell(f"## {role}", id=f"section-{len(seen)}"))
-            shown.append(_code(cell, figures))
+            shown.append(_code(cell, recorded))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f" (Keras {experiment.record.keras}, {experiment.record.backend})"
+    suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
     if not (shown and _HEADING.match(shown[0].source)):
         shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
-    shown[0].source = f"{title}{markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
+    shown[0].source = f"{title} {markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=shown, metadata=metadata)
 
@@ -160,11 +175,11 @@ def _prose(cell: Any, *, first: bool) -> list[Any]:
     return [nbformat.v4.new_markdown_cell(source, id=cell.id)]
 
 
-def _code(cell: Any, figures: Figures) -> Any:
+def _code(cell: Any, recorded: Recorded) -> Any:
     """Return a code cell, folded, with its outputs as they are shown."""
     role = next((tag for tag in tags(cell) if tag in ROLES), "parameters of this run" if _is_injected(cell) else "")
     label = f"Code: {role}" if role else "Code"
-    outputs = [shown for output in cell.outputs if (shown := _output(output, figures))]
+    outputs = [shown for output in cell.outputs if (shown := _output(output, recorded))]
     found = nbformat.v4.new_code_cell(cell.source, id=cell.id, execution_count=cell.execution_count, outputs=outputs)
     prompts = {"code_prompt_show": label, "code_prompt_hide": label}
     found.metadata = nbformat.from_dict({"tags": ["hide-input"], "mystnb": prompts})
@@ -176,20 +191,21 @@ def _is_injected(cell: Any) -> bool:
     return "injected-parameters" in tags(cell)
 
 
-def _output(output: Any, figures: Figures) -> Any:
+def _output(output: Any, recorded: Recorded) -> Any:
     """Return an output as the page shows it; None if it has nothing to show."""
     if output.output_type not in ("display_data", "execute_result"):
         return copy.deepcopy(output)
     for kind in SHOWN:
         if kind in output.data:
-            data = _data(kind, output.data[kind], figures)
+            data = _data(kind, output.data[kind], recorded)
             return nbformat.v4.new_output("display_data", data=data)
     return None
 
 
-def _data(kind: str, content: Any, figures: Figures) -> dict[str, Any]:
+def _data(kind: str, content: Any, recorded: Recorded) -> dict[str, Any]:
     """Return one output: HTML cleaned, a recorded figure as a vector."""
     if kind == "text/html":
-        return {kind: clean(content)}
+        whole = recorded.tables.get(shape_of_part(content) or (0, 0))
+        return {kind: whole or clean(content)}
     png = base64.b64decode(content) if kind == "image/png" else b""
-    return {"text/html": figures[png]} if png in figures else {kind: content}
+    return {"text/html": recorded.figures[png]} if png in recorded.figures else {kind: content}

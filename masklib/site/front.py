@@ -34,14 +34,15 @@ def write_front(survey: Survey, matrix: Matrix, source: Writer, out: Writer, lin
     answers = [answer for answer in (_answer(entry, survey, matrix) for entry in told["answer"]) if answer]
     advice = [entry for entry in told["advice"] if all(_applies(c, survey, matrix) for c in entry["when"])]
     advice = [{"text": entry["text"], "page": entry["page"] if entry["page"] in pages else ""} for entry in advice[:LINES]]
-    start = {
+    start: dict[str, Any] = {
         "answers": answers,
         "advice": advice,
         "figure": _figure(survey, out),
         "keras": matrix.main[0],
         "backend": matrix.main[1],
+        "total": len(matrix.cells),
+        "counts": matrix.counts,
     }
-    start |= {"total": len(matrix.cells), "counts": matrix.counts}
     source.write("fragments/start.html", render("start.html", **start))
     source.write("fragments/matrix.html", render("matrix.html", **_matrix_values(matrix)))
     source.write("index.md", _INDEX + "\n".join(_toctree(title, part) for title, part in links.items() if part))

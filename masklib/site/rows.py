@@ -1,7 +1,7 @@
 """Tables of any length: the first rows stand in the page, the others in files that the page reads when they are asked for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def write_rows(
     out: Writer,
     page: str,
     links: Sequence[str] = (),
+    chosen: Collection[str] | None = None,
 ) -> str:
     """Write a table as a fragment of HTML and, if it is long, files of its rows; return the fragment's name.
 
@@ -53,14 +54,31 @@ def write_rows(
         out: the folder of the site.
         page: the folder of the page that shows it, such as "sweeps".
         links: where every cell of a row leads, one a row; () if nowhere.
+        chosen: the heads whose few values are offered in a list to filter by; by default all.
     """
+    fragment = f"fragments/{name}.html"
+    source.write(f"{page}/{fragment}", rows_html(name, caption, columns, rows, out, links=links, chosen=chosen))
+    return fragment
+
+
+def rows_html(
+    name: str,
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    out: Writer,
+    *,
+    links: Sequence[str] = (),
+    chosen: Collection[str] | None = None,
+) -> str:
+    """Return a table as HTML, for a page one folder down; if it is long, write files of its rows. See `write_rows`."""
     whole = [[*row, link] for row, link in zip(rows, links, strict=True)] if links else rows
     files = _write_files(name, whole, out) if len(rows) > FIRST else []
-    heads = [Column(column, _choices([row[place] for row in rows])) for place, column in enumerate(columns)]
+    offered = columns if chosen is None else chosen
+    values_of = {place: [row[place] for row in rows] for place, column in enumerate(columns) if column in offered}
+    heads = [Column(column, _choices(values_of.get(place, []))) for place, column in enumerate(columns)]
     values = {"name": name, "caption": caption, "columns": heads, "first": rows[:FIRST], "total": len(rows), "links": links}
-    fragment = f"fragments/{name}.html"
-    source.write(f"{page}/{fragment}", render("rows.html", files=[f"../{file}" for file in files], **values))
-    return fragment
+    return render("rows.html", files=[f"../{file}" for file in files], **values)
 
 
 def _write_files(name: str, rows: Sequence[Sequence[Cell]], out: Writer) -> list[str]:

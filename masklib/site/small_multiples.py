@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,20 +11,22 @@ from masklib.site.writing import Writer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANELS = 12  # at most
 SERIES = 6  # at most, in a panel
 SEED = "param_seed"
-VERSION = 1  # of the drawing: another one is drawn anew
+THEMES = ("light", "dark")
+VERSION = 4  # of the drawing: another one is drawn anew
 
 
 def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
-    """Draw the values of a sweep as one SVG file, unless that is there; return how it is shown, or None if nothing varies.
+    """Draw the values of a sweep for light and dark pages, if that is not there; return how it is shown, None if nothing varies.
 
     Args:
         measured: the measurements of the runs.
         varied: the columns of the parameters that differ between them.
-        name: of the file, without what tells its content.
+        name: of the files, without what tells their content and their theme.
         out: the folder of the site.
     """
     x, series = _axes(measured, varied)
@@ -34,10 +36,11 @@ def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> d
     kept = ["key", "name", "value", x, *([series] if series else [])]
     chosen = measured[measured["name"].isin(panels)]
     content = chosen[kept].sort_values(["name", "key"]).to_csv(index=False) + f"{VERSION} {series}"
-    file = f"figures/{name}.{hashlib.sha256(content.encode()).hexdigest()[:16]}.svg"
-    if not out.keep(file):
-        out.write(file, _svg(chosen, panels, x, series))
-    return {"file": file} | _caption(measured, panels, x, series)
+    path = f"figures/{name}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    for theme in THEMES:
+        if not out.keep(f"{path}.{theme}.svg"):
+            out.write(f"{path}.{theme}.svg", _svg(chosen, panels, x, series, theme))
+    return {"path": path} | _caption(measured, panels, x, series)
 
 
 def _axes(measured: pd.DataFrame, varied: list[str]) -> tuple[str | None, str | None]:
@@ -67,14 +70,25 @@ def _caption(measured: pd.DataFrame, panels: list[str], x: str, series: str | No
     return {"alt": f"Measured values {along}: {', '.join(panels)}", "caption": f"Measured values {along}.{mean}{left}"}
 
 
-def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) -> bytes:
-    """Return the figure."""
+def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None, theme: str) -> bytes:
+    """Return the figure for light or dark pages."""
     import matplotlib as mpl
+
+    from masklib.figure_style import style
+
+    buffer = io.BytesIO()
+    with style(theme), mpl.rc_context({"svg.hashsalt": "masklib"}):
+        _draw(measured, panels, x, series).savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _draw(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) -> "Figure":
+    """Return the figure, a panel for each value."""
     from matplotlib.figure import Figure
 
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.4 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(4.2, 3.0 * columns), 2.2 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, name in zip(grid.flat, panels, strict=False):
         _panel(axes, measured[measured["name"] == name], x, series, name)
@@ -83,14 +97,13 @@ def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) 
     handles, labels = grid.flat[0].get_legend_handles_labels()
     if series and handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=SERIES, frameon=False, title=_plain(series), fontsize=8)
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "masklib"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return figure
 
 
 def _panel(axes: "Axes", measured: pd.DataFrame, x: str, series: str | None, name: str) -> None:
     """Draw one value."""
+    from matplotlib.ticker import MaxNLocator
+
     groups = [("", measured)] if series is None else [(str(value), frame) for value, frame in measured.groupby(series)]
     for label, frame in groups:
         _line(axes, frame, x, label)
@@ -98,6 +111,8 @@ def _panel(axes: "Axes", measured: pd.DataFrame, x: str, series: str | None, nam
     axes.set_title(_plain(name), fontsize=9, loc="left")
     axes.set_ylabel(_plain(units[0]) if units else "", fontsize=8)
     axes.set_xlabel(_plain(x), fontsize=8)
+    if pd.api.types.is_integer_dtype(measured[x]):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -105,12 +120,15 @@ def _panel(axes: "Axes", measured: pd.DataFrame, x: str, series: str | None, nam
 def _line(axes: "Axes", measured: pd.DataFrame, x: str, label: str) -> None:
     """Draw one series: the mean and its interval along a parameter, or each value along the seed."""
     statistics = _along(measured, x)
-    places: Any = statistics[x] if pd.api.types.is_numeric_dtype(statistics[x]) else statistics[x].astype(str)
-    (drawn,) = axes.plot(places, statistics["mean"], marker="o", markersize=2.5, linewidth=1.0, label=_plain(label) or None)
-    known = statistics["low"].notna()
-    axes.fill_between(
-        places[known], statistics["low"][known], statistics["high"][known], color=drawn.get_color(), alpha=0.2, linewidth=0
-    )
+    shown = _plain(label) or None
+    low, high = (statistics["mean"] - statistics["low"]).fillna(0.0), (statistics["high"] - statistics["mean"]).fillna(0.0)
+    if not pd.api.types.is_numeric_dtype(statistics[x]):  # between words there is no line
+        places = [_plain(str(place)) for place in statistics[x]]
+        axes.errorbar(places, statistics["mean"], yerr=[low, high], fmt="o", markersize=3, capsize=3, linewidth=1.0, label=shown)
+        return
+    (drawn,) = axes.plot(statistics[x], statistics["mean"], marker="o", markersize=2.5, linewidth=1.0, label=shown)
+    below, above = statistics["mean"] - low, statistics["mean"] + high
+    axes.fill_between(statistics[x].astype(float), below, above, color=drawn.get_color(), alpha=0.2, linewidth=0)
 
 
 def _along(measured: pd.DataFrame, x: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from masklib.engine.collect import Tables, claim_rows, collect
 from masklib.engine.notebooks import find_notebook, read_notebook
 from masklib.engine.parameters import declared_parameters
 from masklib.engine.record import OK, Record, parse_record
+from masklib.engine.run import EXECUTED
 from masklib.engine.store import RECORD, Store
 from masklib.errors import MasklibError
 
@@ -75,11 +76,18 @@ class Survey:
 
     @cached_property
     def others(self) -> dict[str, pd.DataFrame]:
-        """The runs without a page, by notebook: sweeps, failed attempts, earlier runs."""
+        """The runs without a page, by notebook: sweeps and failed attempts; of equal circumstances the newest run alone."""
         paged = {experiment.record.key for experiment in self.shown()}
-        runs = self.tables.runs
-        rest = runs[~(runs["key"].isin(paged) & (runs["status"] == OK))]
+        runs = self.tables.runs.sort_values("started", kind="stable")
+        parameters = [column for column in map(str, runs) if column.startswith("param_")]
+        newest = runs.drop_duplicates(["notebook", "keras", "backend", "device", *parameters], keep="last")
+        rest = newest[~(newest["key"].isin(paged) & (newest["status"] == OK))]
         return {str(name): frame for name, frame in rest.groupby("notebook", sort=True)}
+
+    def earlier(self, notebook: str) -> int:
+        """Return how many runs of a notebook were executed again later, in equal circumstances."""
+        total = int((self.tables.runs["notebook"] == notebook).sum())
+        return total - len(self.others.get(notebook, ())) - len(self.experiments.get(notebook, ()))
 
     def shown(self) -> Iterator[Experiment]:
         """Yield every experiment that has a page."""
@@ -95,7 +103,8 @@ def survey(store: Store) -> Survey:
     tables = collect(store)
     ended = tables.runs[tables.runs["status"] == OK]
     notebooks = {str(name): frame for name, frame in ended.groupby("notebook", sort=True)}
-    return Survey(store, tables, {name: _experiments(store, name, frame) for name, frame in notebooks.items()})
+    found = {name: _experiments(store, name, frame) for name, frame in notebooks.items()}
+    return Survey(store, tables, {name: experiments for name, experiments in found.items() if experiments})
 
 
 def slug(text: str) -> str:
@@ -121,7 +130,8 @@ def _experiments(store: Store, name: str, runs: pd.DataFrame) -> list[Experiment
         reverse=True,
     )
     suffixes = ["", *(f".{slug(f'keras-{keras}-{backend}')}" for keras, backend, _ in keys[1:])]
-    return [_read(store, name, key, suffix) for (_, _, key), suffix in zip(keys, suffixes, strict=True)]
+    found = [_read(store, name, key, suffix) for (_, _, key), suffix in zip(keys, suffixes, strict=True)]
+    return [experiment for experiment in found if EXECUTED in experiment.record.files]
 
 
 def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +152,8 @@ def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     """Return where a column of the runs holds a parameter's value."""
     if column.dtype == "string":
         value = json.dumps(value) if isinstance(value, list) else str(value)
-    return (column == value).fillna(False).astype(bool)
+    same: pd.Series[bool] = (column == value).fillna(False).astype(bool)
+    return same
 
 
 def _read(store: Store, name: str, key: str, suffix: str) -> Experiment:

@@ -1,6 +1,6 @@
 """A page for the other runs of each notebook: what failed and why, what was measured, and a table of all of them."""
 
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ REASONS = 50  # of failures, on one page
 FOLDERS = 20  # of one reason
 METRICS = 6  # with a column of their own
 MISSING = "not given"
+_MEASURED = "measured "  # before the name of a column
 
 
 def write_sweeps(survey: Survey, source: Writer, out: Writer) -> list[str]:
@@ -44,17 +45,17 @@ def _page(survey: Survey, notebook: str, runs: pd.DataFrame, folders: dict[str, 
         source.write(f"sweeps/fragments/{name}.figure.html", render("multiples.html", notebook=notebook, **figure))
         lines += ["## What was measured", "", raw(f"fragments/{name}.figure.html")]
     columns, rows = _rows(runs, varied, measured)
-    fragment = write_rows(
-        f"sweeps.{name}", f"Runs of {notebook}, failures first, then the newest", columns, rows, source, out, "sweeps"
-    )
+    caption = f"Runs of {notebook}, failures first, then the newest"
+    chosen = {"status", "Keras", "backend", "reason", *map(_short, varied)}
+    fragment = write_rows(f"sweeps.{name}", caption, columns, rows, source, out, "sweeps", chosen=chosen)
     return "\n".join([*lines, "## All of them", "", raw(fragment)])
 
 
 def _told(survey: Survey, notebook: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
     """Return what the page begins with, as Markdown."""
-    told = (
-        f"{len(runs)} runs besides those with a page of their own; {len(runs) - len(failed)} ended well, {len(failed)} did not."
-    )
+    ended, earlier = len(runs) - len(failed), survey.earlier(notebook)
+    told = f"{len(runs)} runs besides those with a page of their own; {ended} ended well, {len(failed)} did not."
+    told += f" {earlier} earlier ones, executed again since, are left out." if earlier else ""
     found = survey.experiments.get(notebook)
     return f"{told} [The experiment](../{found[0].page}.ipynb)" if found else told
 
@@ -65,18 +66,25 @@ def _varied(runs: pd.DataFrame) -> list[str]:
     return [column for column in columns if runs[column].nunique(dropna=True) > 1]
 
 
+def _short(column: str) -> str:
+    """Return the name of a parameter."""
+    return column.removeprefix("param_")
+
+
 def _rows(runs: pd.DataFrame, varied: list[str], measured: pd.DataFrame) -> tuple[list[str], list[list[Cell]]]:
     """Return the heads and the rows of the table: failures first, then the newest."""
     names = list(measured["name"].drop_duplicates()[:METRICS])
     chosen = measured[measured["name"].isin(names)]
     values = chosen.drop_duplicates(["key", "name"]).pivot(index="key", columns="name", values="value")
     runs = runs.assign(ended=runs["status"] == OK).sort_values(["ended", "started"], ascending=[True, False], kind="stable")
-    runs = runs.join(values[names], on="key", rsuffix=" (measured)")
-    measured_columns = [name if name in runs else f"{name} (measured)" for name in names]
-    shown = ["status", "keras", "backend", *varied, *measured_columns, "duration_s", "started", "error", "key"]
-    heads = ["status", "Keras", "backend", *(column.removeprefix("param_") for column in varied), *names, "took, s", "started"]
+    runs["started"] = runs["started"].str.slice(0, 16).str.replace("T", " ")
+    runs = runs.join(values[names].add_prefix(_MEASURED), on="key")
+    measured_columns = [f"{_MEASURED}{name}" for name in names]
+    why = ["error"] if runs["error"].notna().any() else []
+    shown = ["status", *why, "keras", "backend", *varied, *measured_columns, "duration_s", "started", "key"]
+    heads = ["status", *(["reason"] if why else []), "Keras", "backend", *map(_short, varied), *names, "took, s", "started"]
     table = runs[shown].astype(object).to_numpy().tolist()
-    return [*heads, "reason", "key"], [[{"status": row[0]}, *map(as_text, row[1:-1]), row[-1][:16]] for row in table]
+    return [*heads, "key"], [[{"status": row[0]}, *map(as_text, row[1:-1]), row[-1][:16]] for row in table]
 
 
 def _folders_of_attempts(survey: Survey) -> dict[str, list[str]]:
@@ -92,7 +100,7 @@ def _failures(survey: Survey, failed: pd.DataFrame, total: int, folders: dict[st
     """Return the failures by their reason, as HTML."""
     reasons = failed.assign(error=failed["error"].fillna("")).groupby(["status", "error"], sort=False)
     groups = sorted(((key, frame) for key, frame in reasons), key=lambda group: -len(group[1]))
-    shown = [_group(survey, status, error, frame, folders) for (status, error), frame in groups[:REASONS]]
+    shown = [_group(survey, *cast("tuple[str, str]", key), frame, folders) for key, frame in groups[:REASONS]]
     return render("failures.html", groups=shown, kinds=len(groups), count=len(failed), total=total)
 
 

@@ -58,15 +58,14 @@ def clean(html: str) -> str:
 
 def _dress(soup: BeautifulSoup, table: Tag) -> None:
     """Make a table one that can be sorted, with its verdicts in colour."""
-    table["class"] = ["mk-table"]
+    table["class"] = "mk-table"
     table.wrap(soup.new_tag("div", attrs={"class": "mk-scroll"}))
     for head in table.select("thead th"):
         if not head.get_text(strip=True):
             head.string = "#"
     for cell in table.find_all("td"):
         shown = cell.get_text(strip=True)
-        if len(shown) > LONG:
-            cell["class"] = ["mk-say"]
+        cell["class"] = "mk-say" if len(shown) > LONG else "mk-short"
         word = WORDS.get(shown)
         if word:
             cell.clear()

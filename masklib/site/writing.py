@@ -50,14 +50,16 @@ class Writer:
         return sorted(name.rpartition(".")[0] for name in self._kept if name.endswith((".md", ".ipynb")))
 
     def prune(self, below: Iterable[str] = (".",)) -> None:
-        """Remove the files in these folders that were not written."""
+        """Remove the files in these folders that were not written, and the folders that are empty then."""
         for name in below:
-            for parent, _, files in os.walk(self.folder / name):
+            for parent, _, files in os.walk(self.folder / name, topdown=False):
                 for file in files:
                     path = Path(parent, file)
                     if path.relative_to(self.folder).as_posix() not in self._kept:
                         path.unlink()
                         self.changed = True
+                if not os.listdir(parent):  # noqa: PTH208 (a list, at once)
+                    Path(parent).rmdir()
 
 
 def check_own(out: Path, mark: str) -> None:

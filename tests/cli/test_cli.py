@@ -118,6 +118,7 @@ def test_run_prints_where_the_run_is_and_its_claims_as_json(checkout: Path):
 def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     first = masklib(checkout, "reproduce")
     second = masklib(checkout, "reproduce")
+    front = checkout / "runs" / "site" / "index.html"
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert "emb-1  holds" in first.stdout
@@ -125,6 +126,10 @@ def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     assert "49 claims: 1 holds, 47 open, 1 refuted." in first.stdout
     assert "Every run was already there; nothing was executed." in second.stdout
     assert "already there" in second.stderr
+    assert front.is_file()
+    assert [result.stdout.splitlines()[-1] for result in (first, second)] == [f"The site: {front}"] * 2
+    assert "Making the site" in first.stderr
+    assert "Making the site" not in second.stderr  # nothing to do
     tables = checkout / "runs" / "tables"
     assert {f.name for f in tables.iterdir()} == {
         f"{n}.{s}" for n in ("runs", "claims", "measurements") for s in ("parquet", "csv")
@@ -132,12 +137,12 @@ def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
 
 
 def test_reproduce_ends_with_status_1_and_names_the_verdict_that_differs(checkout: Path):
-    assert masklib(checkout, "reproduce", "--update-reference").returncode == 0
+    assert masklib(checkout, "reproduce", "--no-site", "--update-reference").returncode == 0
     path = checkout / "runs" / "reference" / "verdicts.csv"
-    assert masklib(checkout, "reproduce").returncode == 0
+    assert masklib(checkout, "reproduce", "--no-site").returncode == 0
     path.write_text(path.read_text().replace("refuted", "holds"))
 
-    result = masklib(checkout, "reproduce")
+    result = masklib(checkout, "reproduce", "--no-site")
 
     assert result.returncode == 1
     assert "emb-2: measured refuted, the reference says holds" in result.stderr
@@ -145,7 +150,7 @@ def test_reproduce_ends_with_status_1_and_names_the_verdict_that_differs(checkou
 
 def test_reproduce_ends_with_status_1_and_names_the_run_that_failed_and_runs_the_rest(checkout: Path):
     nbformat.write(notebook(START, "1 / 0"), checkout / "notebooks" / "01_first.ipynb")
-    result = masklib(checkout, "reproduce")
+    result = masklib(checkout, "reproduce", "--no-site")
 
     assert result.returncode == 1
     assert "01_first failed" in result.stderr
@@ -157,19 +162,19 @@ def test_reproduce_checks_every_notebook_before_it_runs_one(checkout: Path):
     nbformat.write(
         notebook(START, parameters=PARAMETERS.replace("profile", "profil")), checkout / "notebooks" / "02_second.ipynb"
     )
-    result = masklib(checkout, "reproduce")
+    result = masklib(checkout, "reproduce", "--no-site")
     assert result.returncode == 2
     assert "profile is unknown, did you mean profil?" in result.stderr
     assert not (checkout / "runs").exists()
 
 
 def test_a_verdict_does_not_change_with_prose(checkout: Path):
-    masklib(checkout, "reproduce")
+    masklib(checkout, "reproduce", "--no-site")
     path = checkout / "notebooks" / "02_second.ipynb"
     node = nbformat.read(path, as_version=4)
     node.cells[0].source = "# emb-2 holds"
     nbformat.write(node, path)
-    result = masklib(checkout, "reproduce")
+    result = masklib(checkout, "reproduce", "--no-site")
     assert "emb-2  refuted" in result.stdout
     assert "nothing was executed" in result.stdout
 
@@ -180,7 +185,7 @@ def test_list_shows_parameters_and_claims_with_their_last_verdicts(checkout: Pat
 
     before = masklib(checkout, "list", "--claims")
     assert "49 claims: 49 open." in before.stdout
-    masklib(checkout, "reproduce")
+    masklib(checkout, "reproduce", "--no-site")
     claims = {row["claim"]: row for row in json.loads(masklib(checkout, "list", "--claims", "--json").stdout)}
     assert (claims["emb-1"]["verdict"], claims["emb-1"]["runs"], claims["emb-3"]["verdict"]) == ("holds", "1 holds", "open")
 

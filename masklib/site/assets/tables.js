@@ -38,13 +38,16 @@
     return href ? make("a", { href }, textOf(cell)) : textOf(cell);
   };
 
+  const LONG = 40; // characters: such a cell is given room, others stay on a line
+  const shape = (cell, link) => make("td", { class: textOf(cell).length > LONG ? "mk-say" : "mk-short" }, contentOf(cell, link));
+
   // A row is {texts, element()}: the text of each cell, and the element that shows it.
   const fromElement = (tr) => ({ texts: [...tr.cells].map((cell) => cell.textContent.trim()), element: () => tr });
   const fromData = (linked) => (cells) => {
     const link = linked ? cells[cells.length - 1] : "";
     const shown = linked ? cells.slice(0, -1) : cells;
     let tr = null;
-    const element = () => (tr ??= make("tr", {}, ...shown.map((cell) => make("td", {}, contentOf(cell, link)))));
+    const element = () => (tr ??= make("tr", {}, ...shown.map((cell) => shape(cell, link))));
     return { texts: shown.map(textOf), element };
   };
 

@@ -1,0 +1,1 @@
+"""One module per module of masklib: values by hand, edges, messages."""
