@@ -102,6 +102,7 @@ class Report:
         told = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
         if self.verdict in (NO_LEAK, NOT_TESTED):
             told = [self.verdict, *told]
+        told += ["not all was tested"] if self.check.untested and self.verdict != NOT_TESTED else []
         return f"{self.model} (Keras {keras.__version__}, {keras.backend.backend()}): {', '.join(told)}"
 
     def _repr_html_(self) -> str:
