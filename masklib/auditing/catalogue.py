@@ -73,11 +73,8 @@ _ALL = (
         "merging at {where} drops the mask",
         LEAK,
         "`Add`, `Multiply`, `Average` and their like drop the mask where one of their inputs has none, such as an "
-        "embedding of positions. Keras does not warn. `MultiHeadAttention` takes the mask off the very tensor it is called "
-        "with, so that `Add()([x, attention(x, x)])`, the residual connection of every textbook, drops it too.",
-        "Hand the mask of the sequence to the layers behind: `mask=ids != 0`, to attention `query_mask=` and `value_mask=`; or "
-        "give every input that is merged the same mask. Normalize before attention, `attention(y, y)` with `y = "
-        "LayerNormalization()(x)`: then x keeps its mask.",
+        "embedding of positions. Keras does not warn.",
+        "Hand the mask of the sequence to the layers behind, `mask=ids != 0`, or give every input that is merged the same mask.",
     ),
     Code(
         "MSK106",
@@ -103,6 +100,16 @@ _ALL = (
         "of 1, or zeros that were scaled before `Masking`, is not found.",
         "Mask before anything changes the padding: `Masking` in front of scaling; or pad with the value that is compared "
         "with; or make the mask from the lengths and hand it over.",
+    ),
+    Code(
+        "MSK109",
+        "{where} takes the mask off its own input, and a merge behind it loses it",
+        LEAK,
+        "`MultiHeadAttention` removes the mask from the very tensor it is called with. In `Add()([x, attention(x, x)])`, "
+        "the residual connection of every textbook, `Add` then finds x without a mask and hands none on: from the second "
+        "block on padding is attended to. Keras does not warn.",
+        "Normalize before attention: with `y = LayerNormalization()(x)` and `attention(y, y)`, x keeps its mask. Or hand "
+        "the mask to every attention, `query_mask=mask, value_mask=mask`, and to what comes behind by `mask=mask`.",
     ),
     Code(
         "MSK120",

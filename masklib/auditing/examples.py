@@ -168,6 +168,25 @@ def msk108_remedied() -> Any:
     return keras.Model(x, layers.LSTM(8)(scaled, mask=mask))
 
 
+def msk109_failing() -> Any:
+    """Two blocks of a transformer, normalized behind the residual connection."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    for _ in range(2):
+        x = layers.LayerNormalization()(layers.Add()([x, layers.MultiHeadAttention(2, 4)(x, x)]))
+    return keras.Model(ids, layers.Dense(1)(x))
+
+
+def msk109_remedied() -> Any:
+    """Two blocks of a transformer, normalized before attention."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(2, 4)(y, y)])
+    return keras.Model(ids, layers.Dense(1)(x))
+
+
 @compat.register_serializable
 class MinusMeanOfBatch(layers.Layer):  # type: ignore[misc]
     """Subtracts the mean of the batch."""

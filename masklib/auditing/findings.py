@@ -123,9 +123,16 @@ def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | 
         return "MSK107", repr(entry.path)
     for call in [entry, *reversed(before)]:
         code = _code_of(call)
+        taker = _taker(call, trace) if code == "MSK105" else None
         if code:
-            return code, repr(call.path)
+            return ("MSK109", repr(taker.path)) if taker else (code, repr(call.path))
     return _of_makers(before, entry, valid)
+
+
+def _taker(merge: Call, trace: Trace) -> Call | None:
+    """Return the call that took the mask off a tensor which is merged later, if there is one."""
+    merged = {source for source in merge.sources if isinstance(source, int)}
+    return next((call for call in trace.calls if call.unmasks and merged.intersection(call.sources)), None)
 
 
 def _before(entry: Call, trace: Trace) -> list[Call]:

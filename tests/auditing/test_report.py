@@ -106,4 +106,4 @@ def test_a_residual_connection_around_attention_loses_the_mask(keras: ModuleType
     report = masklib.audit(model)
 
     assert np.abs(np.asarray(model(padded))[:, :3] - np.asarray(model(alone))).max() > 1e-2
-    assert [finding.code for finding in report.findings if finding.severity == "leak"] == ["MSK105"]
+    assert [finding.code for finding in report.findings if finding.severity == "leak"] == ["MSK109"]
