@@ -4,6 +4,7 @@ Each has a model that shows it and the same model put right, in `masklib.auditin
 """
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,13 @@ class Code:
     why: str
     remedy: str
 
+    @property
+    def general(self) -> str:
+        """The title, of no place in particular."""
+        return self.title.format(where=_PLACES.get(self.code[:4], _PLACES.get(self.code, "a layer")))
 
+
+_PLACES = {"MSK2": "the loss", "MSK3": "a metric", "MSK140": "an output", "MSK401": "BatchNormalization"}
 _ALL = (
     Code(
         "MSK101",
@@ -201,7 +208,16 @@ def source_of(code: str) -> tuple[str, str]:
         KeyError: there is no such code.
     """
     text = (Path(__file__).parent / "examples.py").read_text(encoding="utf-8")
-    found = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    pair = (found[f"{code.lower()}_failing"], found[f"{code.lower()}_remedied"])
-    failing, remedied = (ast.get_source_segment(text, node) or "" for node in pair)
-    return failing, remedied
+    nodes = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return _with_what_it_uses(f"{code.lower()}_failing", nodes, text), _with_what_it_uses(f"{code.lower()}_remedied", nodes, text)
+
+
+def _with_what_it_uses(name: str, nodes: Mapping[str, ast.AST], text: str) -> str:
+    """Return the source of a function, behind that of the functions and classes beside it that it uses."""
+    needed: list[str] = []
+    open_ = [name]
+    while open_:
+        needed.insert(0, open_.pop())
+        used = {node.id for node in ast.walk(nodes[needed[0]]) if isinstance(node, ast.Name)}
+        open_ += sorted(used.intersection(nodes).difference(needed, open_))
+    return "\n\n\n".join(ast.get_source_segment(text, nodes[one]) or "" for one in needed)

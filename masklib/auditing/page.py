@@ -8,8 +8,8 @@ from masklib.auditing import matrix
 
 STYLE = """
 .masklib-audit {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; color: inherit}
-.masklib-audit h2 {font-size: 1.25rem; margin: 1.2rem 0 .4rem}
-.masklib-audit h3 {font-size: 1rem; margin: 0 0 .3rem; display: flex; gap: .6rem; align-items: baseline; flex-wrap: wrap}
+.masklib-audit h3.headline {font-size: 1.25rem; margin: 1.2rem 0 .4rem}
+.masklib-audit h4 {font-size: 1rem; margin: 0 0 .3rem; display: flex; gap: .6rem; align-items: baseline; flex-wrap: wrap}
 .masklib-audit .finding {border: 1px solid #8886; border-left: 5px solid #888; border-radius: 4px}
 .masklib-audit .finding {padding: .7rem .9rem; margin: .7rem 0}
 .masklib-audit .leak {border-left-color: #d55e00}
@@ -40,10 +40,11 @@ def fragment(report: Any, *, graph: bool = False) -> str:
         report: a `masklib.auditing.report.Report`.
         graph: whether to draw the model's graph, too.
     """
-    parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', f"<h2>{escape(report.headline)}</h2>"]
+    headline = f'<h3 class="headline">{escape(report.headline)}</h3>'
+    parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', headline]
     parts += [_card(finding) for finding in report.findings]
     told = [*matrix.reasons(report.check), *matrix.divisors(report.check), *report.check.notes]
-    parts += ["<h2>What was tested</h2>", _matrix(report.check), _notes(told)]
+    parts += ['<h3 class="headline">What was tested</h3>', _matrix(report.check), _notes(told)]
     parts += [_folded("Every number", _table(report.check.to_frame()))]
     parts += [_folded("The way of the mask", _table(report.trace.to_frame()))]
     if graph:
@@ -56,8 +57,8 @@ def _card(finding: Any) -> str:
     """Return a finding."""
     evidence = "".join(f"<li>{escape(sentence)}</li>" for sentence in finding.evidence)
     return (
-        f'<div class="finding {finding.severity}"><h3><span class="badge">{finding.severity}</span>'
-        f"<code>{finding.code}</code> <span>{escape(finding.title)}</span></h3>"
+        f'<div class="finding {finding.severity}"><h4><span class="badge">{finding.severity}</span> '
+        f"<code>{finding.code}</code> <span>{escape(finding.title)}</span></h4>"
         f"<ul>{evidence}</ul><p><b>Why.</b> {_prose(finding.why)}</p><p><b>Do.</b> {_prose(finding.remedy)}</p></div>"
     )
 

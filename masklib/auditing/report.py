@@ -123,7 +123,7 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
         **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, causal, seed.
 
     Returns:
-        Report: print it, show it in a notebook, or ask for `.verdict`, `.findings`, `.to_frame()`, `.to_dict()`.
+        Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
 
     Raises:
         ArgumentError: `model` is no model, or the inputs are not its own.

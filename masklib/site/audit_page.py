@@ -29,6 +29,7 @@ def write_audit(source: Writer) -> list[str]:
 def _values(code: str, finding: Any) -> dict[str, str]:
     """Return what is shown of a finding, as text."""
     told = {name: str(getattr(finding, name, "")) for name in ("title", "severity", "why", "remedy")}
+    told["title"] = str(getattr(finding, "general", told["title"]))
     severity = told["severity"].rpartition(".")[2].lower()
     return told | {"code": str(code), "severity": severity, "level": LEVELS.get(severity, "low")}
 

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from masklib.claim_view import MARKS
 
 _TEXT = ("a", "abbr", "b", "code", "del", "em", "i", "kbd", "p", "pre", "s", "samp", "small", "span", "strong", "sub", "sup", "u")
-_BLOCKS = ("blockquote", "br", "dd", "div", "dl", "dt", "h3", "h4", "h5", "h6", "hr", "li", "ol", "ul")
+_BLOCKS = ("blockquote", "br", "dd", "details", "div", "dl", "dt", "h3", "h4", "h5", "h6", "hr", "li", "ol", "summary", "ul")
 _TABLES = ("caption", "col", "colgroup", "table", "tbody", "td", "tfoot", "th", "thead", "tr")
 TAGS = frozenset(_TEXT + _BLOCKS + _TABLES)
 ATTRIBUTES = {"*": ["class", "title"], "a": ["href"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan", "scope"]}

@@ -39,9 +39,17 @@ def test_a_code_says_all_that_a_user_needs(code: str):
     assert told.severity in SEVERITIES
     assert "{where}" in told.title
     failing, remedied = source_of(code)
-    assert failing.startswith(f"def {code.lower()}_failing")
-    assert remedied.startswith(f"def {code.lower()}_remedied")
+    assert f"def {code.lower()}_failing" in failing
+    assert f"def {code.lower()}_remedied" in remedied
     assert failing != remedied
+    assert "{" not in told.general
+
+
+def test_a_source_holds_the_layers_that_it_uses():
+    failing, remedied = source_of("MSK107")
+    assert failing.startswith("class MeanOverAll")
+    assert remedied.startswith("class MeanOverValid")
+    assert "MeanOverAll" not in remedied
 
 
 def test_a_fault_is_laid_at_the_door_of_the_layer_that_has_it(audit: Any, keras: ModuleType):
