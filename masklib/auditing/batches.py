@@ -226,12 +226,17 @@ def _signature(model: Any) -> tuple[list[Slot], Any]:
         msg = "Inputs can be made only from a signature, and this model has none: it was not built with one shape."
         raise ArgumentError(msg + " Give inputs.")
     if isinstance(shapes, (tuple, list)) and all(size is None or isinstance(size, int) for size in shapes):
-        return [Slot("inputs", tuple(shapes), None)], lambda arrays: arrays[0]
+        return [_built_with("inputs", shapes)], lambda arrays: arrays[0]
     keys = list(shapes) if isinstance(shapes, Mapping) else list(range(len(shapes)))
-    slots = [Slot(str(key) if isinstance(key, str) else f"inputs_{key}", tuple(shapes[key]), None) for key in keys]
+    slots = [_built_with(key if isinstance(key, str) else f"inputs_{key}", shapes[key]) for key in keys]
     if isinstance(shapes, Mapping):
         return slots, lambda arrays: dict(zip(keys, arrays, strict=True))
     return slots, list
+
+
+def _built_with(name: str, shape: Sequence[int | None]) -> Slot:
+    """Return an input of a model that was built by a call; how many samples it had then says nothing."""
+    return Slot(name, (None, *shape[1:]), None)
 
 
 def _declared(model: Any) -> Any:

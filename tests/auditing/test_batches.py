@@ -70,3 +70,21 @@ def test_a_model_whose_signature_is_not_known_wants_inputs():
 def test_inputs_that_do_not_fit_are_refused_and_named(given: Any, told: str):
     with pytest.raises(ArgumentError, match=told):
         batches.check_inputs(small.given_mask(used=True), given)
+
+
+def test_a_subclassed_model_that_was_built_with_one_sample_gets_several():
+    class Reader(keras.Model):
+        """Ids to a vector."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.reader = layers.Embedding(9, 4, mask_zero=True), layers.LSTM(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.reader(self.words(inputs))
+
+    model = Reader()
+    model(np.array([[1, 2, 0]]))
+    made = batches.make_inputs(model, seed=0)
+
+    assert len(set(describe(made).groups[0].lengths.tolist())) >= 2
