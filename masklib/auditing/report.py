@@ -80,6 +80,7 @@ class Report:
             "verdict": self.verdict,
             "findings": [_plain(finding) for finding in self.findings],
             "tested": json.loads(tested.to_json(orient="records")),
+            "denominators": dict(self.check.denominators),
             "notes": list(self.check.notes),
             "trace": json.loads(self.trace.to_frame().to_json(orient="records")),
         }

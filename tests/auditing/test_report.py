@@ -36,6 +36,7 @@ def test_a_report_can_be_had_as_a_table_and_as_json(report: Any):
     assert set(frame["severity"]) <= {"leak", "risk", "note"}
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert [finding["code"] for finding in told["findings"]] == list(frame["code"])
+    assert told["denominators"] == {"loss": "all steps"}
 
 
 def test_a_notebook_shows_names_as_text(report: Any):
