@@ -112,14 +112,10 @@ def all_animals() -> tuple[Animal, ...]:
 
 
 def herd() -> tuple[Animal, ...]:
-    """Return the animals that say most: the realistic ones, and for each problem the first with its faults."""
-    chosen, seen = [], set()
-    for one in all_animals():
-        shown = (one.problem, one.faults)
-        if one.realistic or shown not in seen:
-            chosen.append(one)
-        seen.add(shown)
-    return tuple(chosen)
+    """Return the animals that say most: for each problem the first with its faults, a realistic one where there is one."""
+    ordered = sorted(all_animals(), key=lambda one: not one.realistic)
+    first = {(one.problem, one.faults): one for one in reversed(ordered)}
+    return tuple(first.values())
 
 
 def settle(model: Any, name: str) -> None:
