@@ -136,7 +136,8 @@ def _along(measured: pd.DataFrame, x: str) -> pd.DataFrame:
     alike = measured.drop_duplicates("key").assign(name="", unit="", keras="", backend="", device="")
     columns = [*SUBJECT, "key", "value", "started", x]
     runs = alike[columns].assign(param_run=range(len(alike)))
-    return summarize(runs, over="run").sort_values(x)
+    found = summarize(runs, over="run")
+    return found.sort_values(x) if x in found else found.assign(**{x: runs[x].iloc[0]})  # what is the same everywhere is left out
 
 
 def _plain(text: str) -> str:
