@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 PANELS = 12  # at most
 SERIES = 6  # at most, in a panel
+BRIEF, LONGEST = 8, 18  # letters of a word on an axis: up to which it lies, and up to which it is shown
 SEED = "param_seed"
 THEMES = ("light", "dark")
-VERSION = 4  # of the drawing: another one is drawn anew
+VERSION = 5  # of the drawing: another one is drawn anew
 
 
 def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
@@ -123,7 +124,8 @@ def _line(axes: "Axes", measured: pd.DataFrame, x: str, label: str) -> None:
     shown = _plain(label) or None
     low, high = (statistics["mean"] - statistics["low"]).fillna(0.0), (statistics["high"] - statistics["mean"]).fillna(0.0)
     if not pd.api.types.is_numeric_dtype(statistics[x]):  # between words there is no line
-        places = [_plain(str(place)) for place in statistics[x]]
+        places = [_plain(_brief(str(place))) for place in statistics[x]]
+        axes.tick_params("x", labelrotation=30 if max(map(len, places)) > BRIEF else 0)
         axes.errorbar(places, statistics["mean"], yerr=[low, high], fmt="o", markersize=3, capsize=3, linewidth=1.0, label=shown)
         return
     (drawn,) = axes.plot(statistics[x], statistics["mean"], marker="o", markersize=2.5, linewidth=1.0, label=shown)
@@ -138,6 +140,12 @@ def _along(measured: pd.DataFrame, x: str) -> pd.DataFrame:
     runs = alike[columns].assign(param_run=range(len(alike)))
     found = summarize(runs, over="run")
     return found.sort_values(x) if x in found else found.assign(**{x: runs[x].iloc[0]})  # what is the same everywhere is left out
+
+
+def _brief(text: str) -> str:
+    """Return a word for an axis: of a path its end, and no more than fits."""
+    name = text.rstrip("/").rpartition("/")[2] or text
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _plain(text: str) -> str:
