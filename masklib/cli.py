@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from masklib.cli_audit import audit
-from masklib.cli_options import json_option, runs_option
+from masklib.cli_env import env
+from masklib.cli_options import exit_unless, json_option, runs_option, show
 from masklib.cli_publish import figures, tables
 from masklib.cli_report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -83,7 +84,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
     from masklib import listing
 
     rows = listing.claim_rows(root) if claims else listing.notebook_rows()
-    _show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
+    show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
     if claims and not as_json:
         click.echo(listing.count_verdicts(rows))
 
@@ -119,9 +120,9 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
         _print_run(result)
     else:
         if profiled:
-            _show(_steps(result.record), as_json=False, title="Where the time went")
+            show(_steps(result.record), as_json=False, title="Where the time went")
         click.echo(result.folder)
-    _exit_unless(result.record.status == "ok")
+    exit_unless(result.record.status == "ok")
 
 
 @main.command(short_help="Execute a notebook for every combination of parameters.")
@@ -154,7 +155,7 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
     """
     from masklib import sweep_view
 
-    _exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, **options))
+    exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, **options))
 
 
 @main.command(short_help="Execute the suite and compare its verdicts.")
@@ -205,7 +206,7 @@ def reproduce(
     _report(found, store.root, as_json)
     if with_site and is_local(store.root):
         click.echo(f"The site: {make_site(store)}", err=as_json)
-    _exit_unless(found.ok)
+    exit_unless(found.ok)
 
 
 @main.command(short_help="Write the tables of all runs.")
@@ -223,85 +224,21 @@ def collect(root: str, as_json: bool) -> None:
     tables = collect_tables(store)
     tables.write(store.root / "tables")
     counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
-    _show(
+    show(
         [{"table": name, "rows": rows, "file": store.root / "tables" / f"{name}.parquet"} for name, rows in counts.items()],
         as_json,
         "Tables",
     )
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
-    _exit_unless(not tables.unreadable)
+    exit_unless(not tables.unreadable)
 
 
 main.add_command(audit)
 main.add_command(report)
 main.add_command(figures)
 main.add_command(tables)
-
-
-@main.group(short_help="Other Keras versions and backends.")
-def env() -> None:
-    """Environments with other Keras versions and backends, each with a kernel of its own, shared between checkouts.
-
-    Example: masklib env create keras-2.15
-    """
-
-
-@env.command("list")
-@json_option
-def list_environments(as_json: bool) -> None:
-    """Show the environments, and which of them are there.
-
-    Example: masklib env list
-    """
-    from masklib import env_view
-
-    rows = env_view.list_rows()
-    _show(rows if as_json else env_view.shown(rows), as_json, "Environments")
-
-
-@env.command("create")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@json_option
-def create_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Make environments by uv. What one costs is told before; a failure leaves nothing behind.
-
-    Example: masklib env create keras-2.15 keras-2.2.4
-    """
-    from masklib import env_view
-
-    rows = env_view.create(names)
-    _show(rows if as_json else env_view.shown(rows), as_json, "Environments")
-
-
-@env.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@json_option
-def remove_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Remove environments, those of earlier locks too.
-
-    Example: masklib env remove keras-2.15
-    """
-    from masklib import env_view
-
-    _show(env_view.remove(names), as_json, "Environments")
-
-
-@env.command("check")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@json_option
-def check_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Import Keras, its backend and masklib in environments; by default in all that are there.
-
-    An environment is `unavailable` if it is not there, `failed` if it does not import. Exit status 1 unless all are ok.
-
-    Example: masklib env check keras-2.15
-    """
-    from masklib import env_view
-
-    rows = env_view.check(names)
-    _show(rows if as_json else env_view.shown_checks(rows), as_json, "Environments")
-    _exit_unless(all(row["status"] == "ok" for row in rows))
+main.add_command(env)
 
 
 @main.group(short_help="Warm kernels for JupyterLab, nbclient and papermill.")
@@ -387,7 +324,7 @@ def _report(found: Any, root: Path, as_json: bool) -> None:
     from masklib import listing
 
     rows = listing.verdict_rows(found.claims)
-    _show(rows, as_json, "Claims and verdicts")
+    show(rows, as_json, "Claims and verdicts")
     if not as_json:
         click.echo(listing.count_verdicts(rows, whole_ledger=True))
         click.echo(f"Tables in {root / 'tables'}, figures in {root / 'figures'}.")
@@ -400,20 +337,3 @@ def _report(found: Any, root: Path, as_json: bool) -> None:
     for result in found.results:
         if result.record.status != "ok":
             click.echo(f"{result.record.notebook} {result.record.status}: {result.folder}", err=True)
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
-    """Print rows as a table, or as JSON."""
-    from masklib.console import print_json, print_table
-
-    if as_json:
-        print_json(rows)
-    else:
-        columns = list(rows[0]) if rows else ["nothing"]
-        print_table(title, columns, [list(row.values()) for row in rows])
-
-
-def _exit_unless(ok: bool) -> None:
-    """End with status 1 unless `ok`."""
-    if not ok:
-        raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""What several commands share: options, and how they print and end."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,3 +29,20 @@ def several(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Paramete
         return list(dict.fromkeys(parts))
 
     return split
+
+
+def show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
+    """Print rows as a table, or as JSON."""
+    from masklib.console import print_json, print_table
+
+    if as_json:
+        print_json(rows)
+    else:
+        columns = list(rows[0]) if rows else ["nothing"]
+        print_table(title, columns, [list(row.values()) for row in rows])
+
+
+def exit_unless(ok: bool) -> None:
+    """End with status 1 unless `ok`."""
+    if not ok:
+        raise SystemExit(1)
