@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from masklib import models
 from masklib.auditing.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
 from masklib.auditing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, WARNED
 from masklib.auditing.results import Leak, PaddingCheck
 from masklib.auditing.trace import Call, Trace
 
-MERGING = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract", "Concatenate", "Dot")
+MERGING = (*models.MERGING, "Concatenate", "Dot")
 WEAK = "masked content"  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 

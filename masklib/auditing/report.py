@@ -13,7 +13,7 @@ from masklib.auditing.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.findings import Finding, find
 from masklib.auditing.invariance import check_other_side, check_padding
 from masklib.auditing.outcomes import IGNORED
-from masklib.auditing.results import PaddingCheck
+from masklib.auditing.results import OF_PADDING, PaddingCheck, Passed, Untested
 from masklib.auditing.trace import Trace, trace
 from masklib.checks import check_one_of
 from masklib.errors import ArgumentError, UntestableError
@@ -44,11 +44,14 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The worst severity, "leak" or "risk"; "no leak found", or "not tested" where nothing of the outputs could be."""
+        """The worst severity, "leak" or "risk"; else "no leak found", or "not tested" if an output never met other padding."""
         worst = [finding.severity for finding in self.findings if finding.severity != NOTE]
         if worst:
             return worst[0]
-        return NO_LEAK if any(one.kind == "output" for one in self.check.passed) else NOT_TESTED
+        verdicts: list[Passed | Untested] = [*self.check.passed, *self.check.untested]
+        outputs = {one.of for one in verdicts if one.kind == "output"}
+        tested = {one.of for one in self.check.passed if one.kind == "output" and one.change in OF_PADDING}
+        return NO_LEAK if tested and tested == outputs else NOT_TESTED
 
     def fails(self, on: str) -> bool:
         """Return whether there is a finding of this severity or a worse one.

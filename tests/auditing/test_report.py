@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import masklib
-from masklib.auditing.results import PaddingCheck, Untested
+from masklib.auditing.results import PaddingCheck, Passed, Untested
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
 
@@ -62,6 +62,19 @@ def test_what_was_not_tested_is_not_called_free_of_leaks(report: Any):
     assert untested.verdict == "not tested"
     assert "no leak" not in str(untested)
     assert "a reason" in str(untested)
+
+
+@pytest.mark.parametrize(
+    ("passed", "verdict"),
+    [
+        ([("batch mates", "a"), ("batch mates", "b")], "not tested"),  # of padding, nothing
+        ([("no padding", "a"), ("batch mates", "b")], "not tested"),  # of one output, nothing
+        ([("no padding", "a"), ("embedding row", "b")], "no leak found"),
+    ],
+)
+def test_no_leak_is_said_only_if_padding_was_changed_for_every_output(report: Any, passed: list[tuple[str, str]], verdict: str):
+    check = PaddingCheck(passed=tuple(Passed(change, "output", name, 0.0, 1e-6) for change, name in passed))
+    assert replace(report, findings=[], check=check).verdict == verdict
 
 
 def test_a_test_of_a_users_own_fails_with_the_findings_as_its_text(leaky: Any, keras: ModuleType):
