@@ -60,7 +60,7 @@ env-smoke: setup ## build an old environment from nothing in a temporary folder,
 	  $(BIN)/masklib env create $(OLD) && $(BIN)/masklib env check $(OLD) && \
 	  $(BIN)/masklib run 02_rnn_carry_over -p environment $(OLD) --runs "$$folder/runs"
 
-env-locks: setup ## resolve the requirements in masklib/environments.toml anew
+env-locks: setup ## resolve the requirements in masklib/engine/environments.toml anew
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
 
 lab: setup ## open the notebooks in JupyterLab, with warm kernels

@@ -19,9 +19,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from masklib.auditing.report import audit
-from masklib.auditing.trace import trace
-from masklib.auditing.watch import record
+from masklib.auditing.report.report import audit
+from masklib.auditing.tracing.trace import trace
+from masklib.auditing.tracing.watch import record
 
 AIM_TRACE = 3.0  # times building the model
 AIM_AUDIT = 15.0  # times one predict and one evaluate

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from masklib.engine.store import RESERVED, open_store
+from masklib.engine.store import RESERVED
+from masklib.engine.stores import open_store
 from masklib.site.build import HIDDEN, build
 
 SUBJECT = "02_rnn_carry_over"

@@ -8,23 +8,23 @@ imported when they are first used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from masklib.auditing.invariance import check_padding
-    from masklib.auditing.report import assert_padding_invariant, audit
-    from masklib.auditing.trace import trace
-    from masklib.engine.results import load_results, pivot, summarize
+    from masklib.auditing.invariance.check import check_padding
+    from masklib.auditing.report.report import assert_padding_invariant, audit
+    from masklib.auditing.tracing.trace import trace
+    from masklib.engine.summaries import load_results, pivot, summarize
     from masklib.engine.sweep import sweep
 
 __all__ = ["assert_padding_invariant", "audit", "check_padding", "load_results", "pivot", "summarize", "sweep", "trace"]
 
 _MODULES = {
-    "assert_padding_invariant": "masklib.auditing.report",
-    "audit": "masklib.auditing.report",
-    "check_padding": "masklib.auditing.invariance",
-    "load_results": "masklib.engine.results",
-    "pivot": "masklib.engine.results",
-    "summarize": "masklib.engine.results",
+    "assert_padding_invariant": "masklib.auditing.report.report",
+    "audit": "masklib.auditing.report.report",
+    "check_padding": "masklib.auditing.invariance.check",
+    "load_results": "masklib.engine.summaries",
+    "pivot": "masklib.engine.summaries",
+    "summarize": "masklib.engine.summaries",
     "sweep": "masklib.engine.sweep",
-    "trace": "masklib.auditing.trace",
+    "trace": "masklib.auditing.tracing.trace",
 }
 
 

@@ -1,5 +1,5 @@
 """`python -m masklib`."""
 
-from masklib.cli import main
+from masklib.cli.main import main
 
 main()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from masklib import compat
-from masklib.auditing.attached import keras_mask
 from masklib.compat import ops
+from masklib.compat.attached import keras_mask
 from masklib.errors import ArgumentError, MaskShapeError
 
 Shape = Sequence[int | None]

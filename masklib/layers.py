@@ -34,6 +34,27 @@ class MaskProbe(keras.layers.Layer):  # type: ignore[misc] # Keras publishes no 
 
 
 @compat.register_serializable
+class GivenMask(keras.layers.Layer):  # type: ignore[misc] # Keras publishes no types
+    """Takes [x (B, T, F), mask (B, T)] and returns x, which carries that mask from now on."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return x; a tensor of its own, for a mask is attached to it."""
+        return inputs[0] + 0.0
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Return the mask that is given."""
+        return ops.cast(inputs[1], "bool")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of x."""
+        return input_shape[0]
+
+
+@compat.register_serializable
 class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
     """A softmax over the valid steps of (B, T, F): over time the valid steps of each feature sum to 1, masked steps are 0.
 

@@ -31,9 +31,9 @@ from typing import Any
 import keras
 
 from masklib import _steps, compat
-from masklib.auditing.attached import keras_logits
 from masklib.checks import check_one_of
 from masklib.compat import ops
+from masklib.compat.attached import keras_logits
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 

@@ -1,117 +1,142 @@
-"""Arrows point one way: who may import whom, by reading the source and by importing it."""
+"""Arrows point one way: which part of masklib may import which, and what importing a part must not load."""
 
-import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "masklib"
-KERAS = {"keras", "tensorflow", "jax", "torch"}
-HEAVY = KERAS | {"matplotlib"}
-
-# module (a folder stands for all below it): what it must not import
-FORBIDDEN: dict[str, set[str]] = {
-    "errors": {"masklib", "numpy"} | HEAVY,
-    "checks": {"masklib.reference", "masklib.engine"} | HEAVY,
-    "reference": {"pandas", "masklib.losses", "masklib.metrics", "masklib.models", "masklib.engine", "masklib.recording"} | HEAVY,
-    "data": {"masklib.reference", "masklib.engine", "masklib.models"} | HEAVY,
-    "giving": {"masklib.reference", "masklib.engine", "masklib.models"} | HEAVY,
-    "spoiling": {"masklib.reference", "masklib.engine", "masklib.models"} | HEAVY,
-    "consumers": {"masklib.reference", "masklib.engine", "masklib.recording", "matplotlib"},
-    "models": {"masklib.reference", "masklib.engine", "masklib.recording", "matplotlib"},
-    "layers": {"masklib.reference", "masklib.engine", "masklib.recording", "matplotlib"},
-    "losses": {"masklib.reference", "masklib.engine", "masklib.recording", "matplotlib", "tensorflow", "jax", "torch"},
-    "metrics": {"masklib.reference", "masklib.engine", "masklib.recording", "matplotlib", "tensorflow", "jax", "torch"},
-    "compat": {"masklib.reference", "masklib.engine", "masklib.losses", "masklib.models", "masklib.recording", "matplotlib"},
-    "startup": {"masklib"},
-    "documented": {"masklib.reference", "masklib.engine", "masklib.losses"},
-    "auditing": {"masklib.reference", "masklib.engine", "masklib.recording"},
-    "figures": {"masklib.reference", "masklib.engine", "masklib.models", "masklib.recording"} | KERAS,
-    **dict.fromkeys(
-        ("figure_style", "figure_tiles", "drawing"),
-        {"masklib.reference", "masklib.engine", "masklib.models", "masklib.recording", "masklib.site"} | KERAS,
-    ),
-    "recording": {"masklib.engine", "masklib.reference", "masklib.models"} | KERAS,
-    "ledger": {"masklib.engine", "masklib.reference", "pandas"} | HEAVY,
-    "engine": {"masklib.cli", "masklib.console", "masklib.reference", "masklib.models"} | HEAVY,
-    "site": {"masklib.cli", "masklib.console", "masklib.reference", "masklib.models"} | HEAVY,
-    "cli_report": {"numpy", "pandas", "rich", "papermill", "nbformat", "sphinx", "masklib.engine", "masklib.site"} | HEAVY,
-    "cli": {"numpy", "pandas", "rich", "papermill", "nbformat"} | HEAVY,
-}
-LAZY_ALLOWED = {
-    "cli_report": {"masklib.engine", "masklib.site"},
-    "site": {"matplotlib"},
-    "recording": {"matplotlib"},
-    "engine": {"pandas"},
-}
+BACKENDS = {"tensorflow", "jax", "torch"}
+KERAS = {"keras"} | BACKENDS
 PRIVATE_MASK = "_keras_mask"
 
+_BASE = {"checks", "errors"}
+_REMEDIES = {"layers", "losses", "metrics"}
+_AUDIT = ("borrowing", "tracing", "inputs", "invariance", "report")  # each imports those before it
+# part of masklib (a folder stands for all in it): the parts that it may import, in functions too
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "checks": {"errors"},
+    "reference": _BASE,
+    "compat": _BASE,
+    "_steps": _BASE | {"compat"},
+    **{name: _BASE | {"compat", "_steps"} for name in _REMEDIES},
+    "figures": _BASE,
+    "claims": _BASE | {"figures"},
+    "experiments": _BASE | _REMEDIES | {"compat"},
+    **{
+        f"auditing.{name}": _BASE | _REMEDIES | {"compat", "figures"} | {f"auditing.{one}" for one in _AUDIT[:place]}
+        for place, name in enumerate(_AUDIT)
+    },
+    "auditing.loading": _BASE | _REMEDIES | {"compat"},
+    "engine": _BASE | {"claims"},
+    "site": _BASE | {"claims", "figures", "engine"},
+    "cli": _BASE | {"claims", "engine", "site", "auditing.report", "auditing.loading"},
+    "__main__": {"cli"},
+}
+RUNNER = {"engine", "site", "cli", "__main__"}  # all else is what a kernel imports
+# part: the libraries that it must not import, in functions either
+MUST_NOT_IMPORT: dict[str, set[str]] = {
+    "errors": {"numpy", "pandas", "matplotlib"} | KERAS,
+    "checks": {"pandas", "matplotlib"} | KERAS,
+    "reference": {"pandas", "matplotlib"} | KERAS,
+    "_steps": {"matplotlib"} | BACKENDS,
+    **dict.fromkeys(_REMEDIES, {"matplotlib"} | BACKENDS),
+    "experiments": {"matplotlib"},
+    "figures": KERAS,
+    "claims": KERAS,
+    "engine": {"matplotlib"} | KERAS,
+    "site": KERAS,
+}
 
-def imports(source: str, *, top_level_only: bool = False) -> set[str]:
-    """The absolute names that a module imports, each with the packages above it."""
-    tree = ast.parse(source)
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {".".join(name.split(".")[: i + 1]) for name in names for i in range(name.count(".") + 1)}
+Edge = tuple[str, str]
 
 
-def type_checking_only(source: str) -> str:
-    """The source without its `if TYPE_CHECKING:` blocks."""
-    tree = ast.parse(source)
-    tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
-    return ast.unparse(tree)
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """All imports of masklib, those in functions too, those for types only left out."""
+    return grimp.build_graph("masklib", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
 
 
-def offences(module: str, source: str) -> set[str]:
-    """What a module imports and must not, at any depth of its functions unless allowed there."""
-    source = type_checking_only(source)
-    forbidden = FORBIDDEN[module]
-    lazily = forbidden - LAZY_ALLOWED.get(module, set()) if module != "cli" else set()
-    return (imports(source) & lazily) | (imports(source, top_level_only=True) & forbidden)
+def part_of(module: str) -> str:
+    """The part of masklib that a module belongs to, "" for the package itself; a library as it is."""
+    name = module.removeprefix("masklib").removeprefix(".")
+    return next((part for part in MAY_IMPORT if f"{name}.".startswith(f"{part}.")), name)
 
 
-def files_of(module: str) -> list[Path]:
-    """The files of a module or of all modules in a folder."""
-    single = PACKAGE / f"{module}.py"
-    return [single] if single.exists() else sorted((PACKAGE / module).rglob("*.py"))
+def edges(graph: grimp.ImportGraph) -> set[Edge]:
+    """Every import: module, and module or library."""
+    return {(one, other) for one in graph.modules for other in graph.find_modules_directly_imported_by(one)}
 
 
-@pytest.mark.parametrize("module", FORBIDDEN)
-def test_a_module_imports_only_what_lies_below_it(module: str):
-    files = files_of(module)
-    assert files, f"no file for {module}"
-    assert {f.name: found for f in files if (found := offences(module, f.read_text()))} == {}
+def upward(found: set[Edge]) -> set[Edge]:
+    """The imports within masklib from a part into one that it may not import."""
+    inside = {(one, other) for one, other in found if other.startswith("masklib.") and one != "masklib"}
+    apart = {(one, other) for one, other in inside if part_of(one) != part_of(other)}
+    return {(one, other) for one, other in apart if part_of(other) not in MAY_IMPORT[part_of(one)] | {"auditing"}}
+
+
+def forbidden_libraries(found: set[Edge]) -> set[Edge]:
+    """The imports of libraries that a part must not import."""
+    return {(one, other) for one, other in found if other in MUST_NOT_IMPORT.get(part_of(one), set())}
+
+
+def test_every_module_is_in_a_part(graph: grimp.ImportGraph):
+    modules = {name for name in graph.modules if name.startswith("masklib.")} - {"masklib.auditing"}
+    assert len(modules) > 100
+    assert {name for name in modules if part_of(name) not in MAY_IMPORT} == set()
+
+
+def test_all_arrows_point_down(graph: grimp.ImportGraph):
+    assert upward(edges(graph)) == set()
+
+
+def test_no_part_and_no_module_is_in_a_circle(graph: grimp.ImportGraph):
+    assert len(tuple(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)
+    inside = {one: set(graph.find_modules_directly_imported_by(one)) for one in graph.modules}
+    assert len(tuple(TopologicalSorter(inside).static_order())) == len(graph.modules)
+
+
+def test_no_part_imports_a_library_that_it_must_not(graph: grimp.ImportGraph):
+    assert forbidden_libraries(edges(graph)) == set()
 
 
 @pytest.mark.parametrize(
-    ("module", "line"),
+    ("module", "imported"),
     [
-        ("reference", "import keras"),
-        ("losses", "from masklib.reference import losses"),
-        ("losses", "def f():\n    from masklib import reference"),
-        ("engine", "import tensorflow as tf"),
-        ("cli", "import pandas as pd"),
-        ("errors", "from masklib import checks"),
-        ("recording", "def f():\n    import keras.ops"),
+        ("masklib.errors", "masklib.checks"),
+        ("masklib.losses", "masklib.reference.losses"),
+        ("masklib.claims.recording", "masklib.engine.run"),
+        ("masklib.auditing.borrowing.running", "masklib.auditing.inputs.batch"),
+        ("masklib.auditing.tracing.trace", "masklib.auditing.report.report"),
+        ("masklib.engine.reproduce", "masklib.cli.listing"),
+        ("masklib.auditing.report.findings", "masklib.experiments.models"),
+        ("masklib.site.build", "masklib.cli.console"),
     ],
 )
-def test_an_arrow_the_wrong_way_is_found(module: str, line: str):
-    assert offences(module, line)
+def test_an_arrow_that_points_up_is_found(graph: grimp.ImportGraph, module: str, imported: str):
+    assert {module, imported} <= graph.modules
+    assert upward({*edges(graph), (module, imported)}) == {(module, imported)}
 
 
 @pytest.mark.parametrize(
-    ("module", "line"),
-    [("cli", "def f():\n    import pandas"), ("recording", "def f():\n    import matplotlib"), ("losses", "import keras")],
+    ("module", "library"),
+    [("masklib.engine.run", "tensorflow"), ("masklib.claims.recording", "keras"), ("masklib.losses", "jax")],
 )
-def test_an_allowed_arrow_is_not_found(module: str, line: str):
-    assert not offences(module, line)
+def test_a_forbidden_library_is_found(graph: grimp.ImportGraph, module: str, library: str):
+    assert forbidden_libraries({*edges(graph), (module, library)}) == {(module, library)}
+
+
+def test_a_circle_is_found():
+    with pytest.raises(ValueError, match="cycle"):
+        tuple(TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+
+
+def test_what_a_kernel_imports_knows_nothing_of_what_runs_it():
+    assert {part: found for part in set(MAY_IMPORT) - RUNNER if (found := MAY_IMPORT[part] & RUNNER)} == {}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -121,25 +146,31 @@ def loaded_by(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module",
+    ("module", "unwanted"),
     [
-        "masklib",
-        "masklib.cli",
-        "masklib.recording",
-        "masklib.ledger",
-        "masklib.engine.run",
-        "masklib.engine.collect",
-        "masklib.reference.recurrent",
+        ("masklib", {"numpy", "pandas"}),
+        ("masklib.cli", {"numpy", "pandas", "rich", "papermill", "nbformat", "sphinx"}),
+        ("masklib.claims.recording", set()),
+        ("masklib.claims.ledger", {"pandas"}),
+        ("masklib.engine.run", {"pandas"}),
+        ("masklib.engine.collect", set()),
+        ("masklib.reference.recurrent", {"pandas"}),
     ],
 )
-def test_importing_a_module_loads_no_backend(module: str):
-    assert loaded_by(module) & HEAVY == set()
+def test_importing_a_module_loads_no_backend_and_nothing_heavy(module: str, unwanted: set[str]):
+    assert loaded_by(module) & (KERAS | {"matplotlib"} | unwanted) == set()
 
 
-def test_loading_a_backend_would_be_seen():
-    assert "matplotlib" in loaded_by("masklib.figures")
+def test_loading_a_heavy_library_would_be_seen():
+    assert "matplotlib" in loaded_by("masklib.figures.plots")
 
 
 def test_the_private_mask_of_keras_is_touched_in_one_module():
     found = {f.relative_to(PACKAGE).as_posix() for f in PACKAGE.rglob("*.py") if PRIVATE_MASK in f.read_text()}
-    assert found == {"auditing/attached.py"}
+    assert found == {"compat/attached.py"}
+
+
+def test_what_runs_before_an_old_keras_imports_nothing_of_masklib():
+    files = list((PACKAGE / "compat" / "startup").glob("*.py"))
+    assert files
+    assert [f.name for f in files if "import masklib" in f.read_text() or "from masklib" in f.read_text()] == []

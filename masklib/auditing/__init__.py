@@ -1,1 +1,4 @@
-"""Does padding leak into a model: where its masks go, and what to write instead."""
+"""The audit of a user's model.
+
+The packages in it form a chain, report -> invariance -> inputs -> tracing -> borrowing, and each imports only those after it.
+"""

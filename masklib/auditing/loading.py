@@ -13,7 +13,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-import masklib.consumers
 import masklib.layers
 import masklib.losses
 import masklib.metrics  # noqa: F401 # models that use masklib find its classes registered

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
+from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
 from masklib.engine.record import OK, CorruptError, Record, parse_record
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
-from masklib.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
-from masklib.recording import CLAIM_KINDS, RECORDS
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
 CLAIMS = (
@@ -181,7 +181,7 @@ def _extract(folder: Path, content: Content) -> Row:
 def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row for each claim of a run, judged now from what was recorded.
 
-    The row shows the part that decides; see `masklib.ledger.decide`.
+    The row shows the part that decides; see `masklib.claims.ledger.decide`.
 
     Raises:
         ClaimError: a claim is not in the ledger or cannot be judged.

@@ -1,9 +1,9 @@
 """Other Keras versions and backends: virtual environments with a kernel of their own, made by uv, outside the repository.
 
-`masklib/environments.toml` says which there are. The folder of one is named after its lock, so that checkouts share it and
+`masklib/engine/environments.toml` says which there are. The folder of one is named after its lock, so that checkouts share it and
 another lock makes another environment. It is made beside its place and renamed to it when complete: what exists can be used.
 masklib is not installed there; its kernels find the source of the process that starts them, see
-`masklib/startup/sitecustomize.py`.
+`masklib/compat/startup/sitecustomize.py`.
 """
 
 import contextlib
@@ -29,19 +29,21 @@ from masklib.errors import ArgumentError, UnavailableError
 
 FOLDER_VARIABLE = "MASKLIB_ENVIRONMENTS"
 STARTUP_VARIABLE = "MASKLIB_STARTUP"
-STARTUP = Path(__file__).parents[1] / "startup"
+STARTUP = Path(__file__).parents[1] / "compat" / "startup"
 ABOUT = "masklib.json"
 OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
 THERE, NOT_CREATED, NO_INTERPRETER = "there", "not created", "interpreter missing"
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
-_DEFINITIONS = Path(__file__).parents[1] / "environments.toml"
+_DEFINITIONS = Path(__file__).with_name("environments.toml")
+LOCKS = "environment_locks"  # the folder beside it
+LOCKS = "environment_locks"  # the folder beside it
 _BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # modules
 _CHECK = """
 import importlib, json, platform, sys
 expected, names = json.loads(sys.argv[1])
 found = {name: importlib.import_module(name).__version__ for name in names}
-import masklib.compat, masklib.recording, pyarrow.parquet
+import masklib.compat, masklib.claims.recording, pyarrow.parquet
 import keras
 backend = keras.backend.backend()
 if [found["keras"], backend] != expected:
@@ -64,7 +66,7 @@ class Environment:
         lock: what is installed, a pin a line.
         overrides: requirements that hold against those of other packages.
         leaves_out: notebooks of the suite that need a newer Keras.
-        startup: the module of `masklib/startup` that runs before keras is imported; "" for none.
+        startup: the module of `masklib/compat/startup` that runs before keras is imported; "" for none.
         download_mb: to download at most, `disk_mb` on disk, and `seconds` that it takes; as measured once.
     """
 
@@ -153,7 +155,7 @@ def environments_folder() -> Path:
 def load_environments(path: Path = _DEFINITIONS) -> dict[str, Environment]:
     """Return every environment by its name, in the order of `environments.toml`."""
     found = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {row["name"]: _environment(row, found["common"], path.with_suffix("")) for row in found["environment"]}
+    return {row["name"]: _environment(row, found["common"], path.with_name(LOCKS)) for row in found["environment"]}
 
 
 def _environment(row: Mapping[str, Any], common: list[str], locks_folder: Path) -> Environment:
@@ -174,7 +176,7 @@ def find_environment(name: str) -> Environment:
     if name in known:
         return known[name]
     near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
-    msg = f"An environment must be in masklib/environments.toml, got {name!r}. Did you mean {', '.join(near)}?"
+    msg = f"An environment must be in masklib/engine/environments.toml, got {name!r}. Did you mean {', '.join(near)}?"
     raise ArgumentError(msg)
 
 
@@ -281,7 +283,7 @@ def lock(environment: Environment) -> str:
 def write_locks() -> None:
     """Write the lock of every environment anew, beside `environments.toml`."""
     for environment in load_environments().values():
-        path = _DEFINITIONS.with_suffix("") / f"{environment.name}.txt"
+        path = _DEFINITIONS.with_name(LOCKS) / f"{environment.name}.txt"
         path.write_text(lock(environment), encoding="utf-8")
 
 

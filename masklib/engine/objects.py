@@ -22,12 +22,12 @@ from uuid import uuid4
 
 from upath import UPath
 
+from masklib.claims.recording import RECORDS
 from masklib.engine.files import store_error
 from masklib.engine.locks import Lock
 from masklib.engine.record import OK, RECORD, RUNNING, CorruptError, Record, parse_record, write_record
 from masklib.engine.store import ASIDE, RESERVED, Content, Entry, Store
 from masklib.errors import StoreError
-from masklib.recording import RECORDS
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # of masklib, by protocol
 BATCH = 256  # folders that are read at once

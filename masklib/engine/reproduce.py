@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from masklib.claims.ledger import load_claims
+from masklib.claims.verdicts import reason
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import notebooks_folder, suite
 from masklib.engine.run import Plan, Result, plan_run
 from masklib.engine.store import OK, Store, is_local, write_atomically
 from masklib.errors import RunError
-from masklib.ledger import load_claims
-from masklib.listing import reason
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.environments import find_environment
 from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of
 from masklib.engine.kernels.servers import private_folder
@@ -19,7 +20,6 @@ from masklib.engine.record import sizes_of
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import OK, Record, Store, store_error
 from masklib.errors import ParameterError, UnavailableError
-from masklib.recording import FOLDER_VARIABLE
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from masklib.claims.recording import RECORDS
 from masklib.engine.files import is_local, make_folder, store_error, sync, sync_tree, write_atomically
 from masklib.engine.locks import Lock, acquire
 from masklib.engine.record import (
@@ -36,7 +37,6 @@ from masklib.engine.record import (
     write_record,
 )
 from masklib.errors import StoreError
-from masklib.recording import RECORDS
 
 __all__ = [  # with what the record of a run and its files are made of
     "DIED",
@@ -54,7 +54,6 @@ __all__ = [  # with what the record of a run and its files are made of
     "Store",
     "is_local",
     "make_folder",
-    "open_store",
     "parse_record",
     "read_record",
     "store_error",
@@ -301,25 +300,6 @@ class Store:
                 if not target.exists():
                     raise
             number += 1
-
-
-def open_store(url: str | Path = "runs") -> Store:
-    """Return the store at a folder, or at a URL of fsspec such as `s3://bucket/prefix`.
-
-    Args:
-        url: a path or `file://` URL gives a `Store`; any other URL an `ObjectStore`, see `masklib.engine.objects`.
-
-    Raises:
-        StoreError: it is a file, or needs a library that is not installed.
-    """
-    text = str(url)
-    for scheme in ("file://", "local://"):
-        text = text.removeprefix(scheme)
-    if "://" not in text:
-        return Store(text)
-    from masklib.engine.objects import ObjectStore
-
-    return ObjectStore(text)
 
 
 def _rename_or_drop(work: Path, target: Path) -> None:

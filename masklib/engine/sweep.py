@@ -20,7 +20,8 @@ from masklib.engine import worker
 from masklib.engine.grid import Values, plan_sweep
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, open_store, read_record
+from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, read_record
+from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
         MasklibError: as `masklib.engine.run.execute_plan`.
     """
     from masklib.engine.run import execute_plan, plan_run
-    from masklib.engine.store import open_store
+    from masklib.engine.stores import open_store
 
     plan = plan_run(_read(job["notebook"], job["source"]), job["parameters"], job["settings"])
     if plan.key != job["key"]:

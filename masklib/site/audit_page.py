@@ -7,7 +7,7 @@ from masklib.site.front import raw
 from masklib.site.text import markdown, render
 from masklib.site.writing import Writer
 
-CATALOGUE = "masklib.auditing.catalogue"
+CATALOGUE = "masklib.auditing.report.catalogue"
 LEVELS = {"leak": "high", "risk": "middle"}  # of severities; any other is low
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import nbformat
 
+from masklib.claims.ledger import load_claims
+from masklib.claims.verdicts import reason
 from masklib.engine.notebooks import find_notebook, tags
 from masklib.engine.record import RECORD
 from masklib.engine.run import EXECUTED
 from masklib.errors import MasklibError
-from masklib.ledger import load_claims
-from masklib.listing import reason
 from masklib.site.front import raw
 from masklib.site.pictures import by_png
 from masklib.site.survey import Experiment, Survey, slug

@@ -7,7 +7,7 @@ from typing import Any
 import tomllib
 from markupsafe import Markup
 
-from masklib.ledger import load_claims
+from masklib.claims.ledger import load_claims
 from masklib.site import api
 from masklib.site.pictures import pictures, show
 from masklib.site.survey import Survey

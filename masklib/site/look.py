@@ -7,7 +7,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from masklib.ledger import HOLDS, REFUTED, UNTESTED
+from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED
 
 MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts are told apart without their colours
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # a page runs nothing and loads nothing

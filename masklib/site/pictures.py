@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from masklib.drawing import from_json, render
 from masklib.errors import ArgumentError
+from masklib.figures.recipes import from_json, render
 from masklib.site import text
 from masklib.site.survey import Experiment
 from masklib.site.writing import Writer

@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from masklib.drawing import Recipe, from_json, render
 from masklib.engine.notebooks import tags
 from masklib.errors import ArgumentError
+from masklib.figures.recipes import Recipe, from_json, render
 from masklib.site.look import text
 from masklib.site.text import clean
 

@@ -11,8 +11,8 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
+from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
 from masklib.errors import StoreError
-from masklib.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"

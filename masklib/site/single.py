@@ -7,15 +7,16 @@ from typing import Any
 import nbformat
 from markupsafe import Markup
 
-from masklib import recording
+from masklib.claims import recording
+from masklib.claims.ledger import load_claims
+from masklib.claims.verdicts import reason
 from masklib.engine.collect import claim_rows
 from masklib.engine.files import store_error
 from masklib.engine.record import OK, RECORD, Record, read_record
 from masklib.engine.run import EXECUTED
-from masklib.engine.store import Store, open_store
+from masklib.engine.store import Store
+from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
-from masklib.ledger import load_claims
-from masklib.listing import reason
 from masklib.site import look
 from masklib.site.reading import plain_text, read_cells
 from masklib.site.text import render

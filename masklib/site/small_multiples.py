@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from masklib.engine.results import SUBJECT, summarize
+from masklib.engine.summaries import SUBJECT, summarize
 from masklib.site.writing import Writer
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None, 
     """Return the figure for light or dark pages."""
     import matplotlib as mpl
 
-    from masklib.figure_style import style
+    from masklib.figures.style import style
 
     buffer = io.BytesIO()
     with style(theme), mpl.rc_context({"svg.hashsalt": "masklib"}):

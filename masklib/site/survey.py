@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.engine.collect import Tables, claim_rows, collect
 from masklib.engine.notebooks import find_notebook, read_notebook
 from masklib.engine.parameters import declared_parameters

@@ -14,7 +14,7 @@ import jinja2
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup, escape
 
-from masklib.claim_view import MARKS
+from masklib.claims.view import MARKS
 
 _TEXT = ("a", "abbr", "b", "code", "del", "em", "i", "kbd", "p", "pre", "s", "samp", "small", "span", "strong", "sub", "sup", "u")
 _BLOCKS = ("blockquote", "br", "dd", "details", "div", "dl", "dt", "h3", "h4", "h5", "h6", "hr", "li", "ol", "summary", "ul")

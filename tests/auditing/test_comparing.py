@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing import comparing, noise
-from masklib.auditing.denominators import named
-from masklib.auditing.leaves import describe
-from masklib.auditing.running import borrowed, to_array
+from masklib.auditing.borrowing.running import borrowed, to_array
+from masklib.auditing.inputs.batch import describe
+from masklib.auditing.invariance import comparing, noise
+from masklib.auditing.invariance.denominators import named
 from tests.auditing import models as small
 
 IDS = np.array([[3, 1, 2, 4], [5, 9, 0, 0], [0, 0, 0, 0]])

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklib.auditing.catalogue import CODES, SEVERITIES, source_of
+from masklib.auditing.report.catalogue import CODES, SEVERITIES, source_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")  # the models are there to provoke it
 
 
 @pytest.fixture
 def audit(keras: ModuleType) -> Any:
-    from masklib.auditing.report import audit
+    from masklib.auditing.report.report import audit
 
     keras.utils.set_random_seed(0)
     return audit
@@ -21,7 +21,7 @@ def audit(keras: ModuleType) -> Any:
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_fault_is_found_and_its_remedy_is_a_remedy(audit: Any, code: str):
-    from masklib.auditing.examples import pair
+    from masklib.auditing.report.examples import pair
 
     failing, remedied = (audit(build()) for build in pair(code))
 
@@ -69,7 +69,7 @@ def test_a_fault_is_laid_at_the_door_of_the_layer_that_has_it(audit: Any, keras:
 
 def test_an_evidence_is_true(audit: Any, keras: ModuleType):
     """What is told of sizes is what a prediction on the audit's own inputs shows."""
-    from masklib.auditing.examples import pair
+    from masklib.auditing.report.examples import pair
 
     model = pair("MSK106")[0]()
     report = audit(model)

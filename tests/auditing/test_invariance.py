@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib import models
-from masklib.auditing import comparing, noise, situations
-from masklib.auditing.invariance import PaddingCheck, check_padding
-from masklib.auditing.running import to_array
+from masklib.auditing.borrowing.running import to_array
+from masklib.auditing.invariance import comparing, noise, situations
+from masklib.auditing.invariance.check import PaddingCheck, check_padding
 from masklib.errors import ArgumentError, NoPaddingError, UntestableError
+from masklib.experiments import models
 from masklib.losses import MaskedMeanSquaredError
 from tests.auditing import models as small
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import masklib
-from masklib.auditing.results import PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import PaddingCheck, Passed, Untested
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
 

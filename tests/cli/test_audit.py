@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from masklib.cli import main
+from masklib.cli.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
 HOSTILE = "<img src=x onerror=alert(1)>"

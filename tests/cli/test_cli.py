@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner, Result
 
-from masklib.cli import main
+from masklib.cli.main import main
 from tests.engine.conftest import PARAMETERS, START, notebook
 
 COMMANDS = list(main.commands)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from masklib.cli import main
+from masklib.cli.main import main
 from masklib.engine import environments
 
 

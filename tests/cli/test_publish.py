@@ -18,18 +18,18 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from masklib.cli import main
-from masklib.site import tables
+from masklib.cli.main import main
+from masklib.site import table_files
 from tests.engine.conftest import START, notebook
 
 EVIL = "<script>alert(1)</script>|`a`_b_*c*&$x$\\"
 FIGURE = (
-    "from masklib import figures\n"
+    "from masklib.figures import plots\n"
     "texts = {'xlabel': 'x', 'ylabel': 'y', 'caption': 'A line.', 'alt': 'It rises.'}\n"
-    "run.figure('line', figures.plot_curves, [1, 2], {'a': [1.0, width]}, **texts)"
+    "run.figure('line', plots.plot_curves, [1, 2], {'a': [1.0, width]}, **texts)"
 )
 TILES = (
-    "run.figure('tiles', figures.plot_tiles, [[('good', 'fine')]], ['r'], ['c'], legend={}, caption='Tiles.', alt='One is fine.')"
+    "run.figure('tiles', plots.plot_tiles, [[('good', 'fine')]], ['r'], ['c'], legend={}, caption='Tiles.', alt='One is fine.')"
 )
 TABLE = f"import pandas as pd\nrun.table('t', pd.DataFrame({{'x': [0.1 + 0.2, 2.0], 'text': ['a', {EVIL!r}]}}))"
 CLAIM = f"run.claim('emb-1', 1.0, 2.0, part={EVIL!r})"
@@ -258,5 +258,5 @@ def test_the_collected_tables_have_all_their_rows(checkout: Path):
 
 def test_missing_values_and_line_breaks_stay_in_their_cell():
     frame = pd.DataFrame({"a\nb": pd.array([None, "x\ny"], dtype="string"), "n": [float("nan"), 1 / 3]})
-    assert from_markdown(tables.to_text(frame, "markdown")) == [["a b", "n"], ["", "NaN"], ["x y", "0.333333"]]
-    assert html.unescape(tables.to_text(frame, "html")).count("<tr") == 3
+    assert from_markdown(table_files.to_text(frame, "markdown")) == [["a b", "n"], ["", "NaN"], ["x y", "0.333333"]]
+    assert html.unescape(table_files.to_text(frame, "html")).count("<tr") == 3

@@ -14,11 +14,11 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from masklib import console
+from masklib.cli import console
+from masklib.cli.sweep_view import parse_bytes
 from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import ArgumentError
-from masklib.sweep_view import parse_bytes
 from tests.cli.test_cli import call
 from tests.engine.conftest import START, notebook
 from tests.engine.test_execute import processes_with

@@ -11,7 +11,7 @@ import pytest
 from masklib.engine.store import Store
 
 PARAMETERS = 'seed: int = 0  # seed\nprofile: str = "smoke"  # {smoke, full}\nwidth: float = 1.5  # width, m'
-START = "from masklib import recording\nrun = recording.start(globals())"
+START = "from masklib.claims import recording\nrun = recording.start(globals())"
 
 Write = Callable[..., Path]
 

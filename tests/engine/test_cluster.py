@@ -24,7 +24,8 @@ from masklib.engine.collect import collect
 from masklib.engine.grid import plan_sweep
 from masklib.engine.kernels import servers
 from masklib.engine.run import plan_run
-from masklib.engine.store import Store, open_store, read_record
+from masklib.engine.store import Store, read_record
+from masklib.engine.stores import open_store
 from masklib.engine.sweep import run_sweep, sweep
 from masklib.errors import ArgumentError
 from tests.cli import test_sweep as sweep_tests
@@ -384,5 +385,5 @@ def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
 
 
 def test_dask_is_not_loaded_before_it_is_asked_for():
-    code = "import sys, masklib.cli, masklib.sweep_view, masklib.engine.cluster; print('distributed' in sys.modules)"
+    code = "import sys, masklib.cli, masklib.cli.sweep_view, masklib.engine.cluster; print('distributed' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

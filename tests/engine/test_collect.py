@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from masklib.claims.verdicts import reason
 from masklib.engine import collect as module
 from masklib.engine.collect import Tables, collect
 from masklib.engine.store import FAILED, OK, Content, Record, Store
 from masklib.errors import StoreError
-from masklib.listing import reason
 
 INPUTS = {
     "parameters": {"seed": ["int", 0], "cell": ["str", "gru"], "rate": ["float", 0.5], "lengths": ["list", [1, 2]]},

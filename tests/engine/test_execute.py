@@ -12,7 +12,7 @@ import nbformat
 import papermill
 import pytest
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import NotebookError, ParameterError, StoreError

@@ -14,7 +14,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.engine.kernels import provisioner, servers, spec
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store

@@ -20,9 +20,10 @@ from masklib.engine import objects
 from masklib.engine.collect import collect
 from masklib.engine.objects import ObjectStore
 from masklib.engine.reproduce import copy_figures
-from masklib.engine.results import load_results
 from masklib.engine.run import Result
-from masklib.engine.store import FAILED, Store, open_store, read_record
+from masklib.engine.store import FAILED, Store, read_record
+from masklib.engine.stores import open_store
+from masklib.engine.summaries import load_results
 from masklib.errors import StoreError
 from tests.engine.test_collect import LINES, RECORD, assert_equal, publish
 
@@ -320,6 +321,6 @@ def test_any_protocol_of_fsspec_will_do():
 
 
 def test_opening_a_folder_loads_no_library_of_object_stores(tmp_path: Path):
-    code = "import sys; from masklib.engine.store import open_store; open_store(sys.argv[1]); print('fsspec' in sys.modules)"
+    code = "import sys; from masklib.engine.stores import open_store; open_store(sys.argv[1]); print('fsspec' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
     assert loaded == "False\n"

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.engine.pool import LocalPool
 from masklib.engine.run import Plan, execute_plan, plan_run
 from masklib.engine.store import Store, read_record

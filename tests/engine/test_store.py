@@ -15,7 +15,8 @@ import pytest
 
 from masklib.engine import files
 from masklib.engine.record import sizes_of
-from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, open_store, read_record, write_atomically
+from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_record, write_atomically
+from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.engine.grid import plan_sweep
 from masklib.engine.kernels import servers
 from masklib.engine.pool import LocalPool

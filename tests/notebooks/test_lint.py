@@ -8,9 +8,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from masklib.claims.ledger import load_claims
 from masklib.engine.notebooks import read_notebook, tags
 from masklib.engine.parameters import read_parameters
-from masklib.ledger import load_claims
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -114,7 +114,7 @@ def test_every_figure_of_the_suite_can_be_drawn_again_and_has_a_name_of_its_own(
     cells = [cell for path in NOTEBOOKS for cell in read_notebook(path).code_cells if "figure" in tags(cell)]
     found = [figure for cell in cells for figure in figure_names(cell.source)]
     assert len(found) >= len(cells) >= len(NOTEBOOKS)
-    assert [name for name, plot in found if not plot.startswith("figures.plot_")] == []
+    assert [name for name, plot in found if not plot.startswith("plots.plot_")] == []
     assert len({name for name, _ in found}) == len(found)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from masklib import recording
+from masklib.claims import recording
+from masklib.claims.ledger import load_claims
 from masklib.engine.collect import claim_rows
 from masklib.engine.reproduce import VERDICTS
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
-from masklib.ledger import load_claims
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]

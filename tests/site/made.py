@@ -7,8 +7,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from masklib import drawing, figures
 from masklib.engine.record import FAILED, OK, Record, sizes_of, write_record
+from masklib.figures import plots, recipes
 
 EVIL = "<script>alert(1)</script>"
 PARAMETERS = 'seed: int = 0  # seed\nprofile: str = "smoke"  # {smoke, full}\nlabel: str = "plain"  # of the layer'
@@ -80,10 +80,10 @@ def _suite_run(runs: Path, keras: str, backend: str, *, verdict: bool) -> None:
     folder = runs / FIRST / key
     for name in ("figures", "tables"):
         (folder / name).mkdir(parents=True)
-    recipe = drawing.make_recipe(
-        "line", figures.plot_curves, ([1, 2, 3], {EVIL: [1.0, 2.0, 4.0]}), {"xlabel": EVIL, "ylabel": "y"}, caption=EVIL, alt=EVIL
+    recipe = recipes.make_recipe(
+        "line", plots.plot_curves, ([1, 2, 3], {EVIL: [1.0, 2.0, 4.0]}), {"xlabel": EVIL, "ylabel": "y"}, caption=EVIL, alt=EVIL
     )
-    files = drawing.render_all(recipe, ["svg", "png"]) | {"json": json.dumps(drawing.as_json(recipe)).encode()}
+    files = recipes.render_all(recipe, ["svg", "png"]) | {"json": json.dumps(recipes.as_json(recipe)).encode()}
     for suffix, content in files.items():
         (folder / "figures" / f"line.{suffix}").write_bytes(content)
     atlas = pd.DataFrame({"layer": [EVIL, *(f"layer {i}" for i in range(LONG - 1))], "error": [i / 7 for i in range(LONG)]})

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 from click.testing import CliRunner
 
-from masklib.cli import main
+from masklib.cli.main import main
 from masklib.engine.objects import ObjectStore
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
@@ -161,7 +161,7 @@ def test_markdown_of_a_text_is_that_text():
 def test_records_name_the_page_of_a_table(tmp_path: Path):
     import pandas as pd
 
-    from masklib.recording import Run
+    from masklib.claims.recording import Run
 
     Run(tmp_path).table("t", pd.DataFrame({"x": [1]}), page="A page")
     assert json.loads((tmp_path / "records.jsonl").read_text())["page"] == "A page"

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from masklib.auditing.outcomes import SILENT
-from masklib.auditing.trace import trace
+from masklib.auditing.tracing.outcomes import SILENT
+from masklib.auditing.tracing.trace import trace
 
 IDS = np.array([[1, 2, 3, 0, 0, 0, 0], [4, 5, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0]])  # 10 of 21 steps are valid
 OTHER = np.array([[1, 2, 3, 4, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]])

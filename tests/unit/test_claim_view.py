@@ -6,8 +6,8 @@ import IPython
 import IPython.display
 from IPython.core.events import EventManager, available_events
 
-from masklib.claim_view import COLUMNS, ClaimView, Part
-from masklib.ledger import judge
+from masklib.claims.ledger import judge
+from masklib.claims.view import COLUMNS, ClaimView, Part
 
 
 def view_of(*parts):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from masklib import compat
+from masklib.compat import generations
 from masklib.errors import ArgumentError
 
 STARTUP = Path(compat.__file__).parent / "startup"
@@ -19,7 +20,7 @@ def test_the_installed_keras_lacks_nothing():
 
 
 def test_what_the_original_lacks_is_told_as_a_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(compat, "IS_ORIGINAL", True)
+    monkeypatch.setattr(generations, "IS_ORIGINAL", True)
     assert compat.lacks("zero_output_for_mask").endswith("have no option zero_output_for_mask.")
 
 
@@ -62,7 +63,7 @@ def test_named_outputs_are_predicted_by_name():
 
 
 def test_the_operations_of_keras_2_are_those_of_keras_3():
-    from masklib._tensorflow_ops import ops as old
+    from masklib.compat.tensorflow_ops import ops as old
 
     x = np.arange(6, dtype="float32").reshape(2, 3)
     for name, arguments in {

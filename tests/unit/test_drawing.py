@@ -13,10 +13,10 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from masklib.auditing.drawing import STYLES, plot_trace
-from masklib.auditing.outcomes import OUTCOMES
-from masklib.auditing.rows import GIVEN, LOST, MASKED, PLAIN, lay_out
-from masklib.auditing.trace import Trace, trace
+from masklib.auditing.tracing.drawing import STYLES, plot_calls
+from masklib.auditing.tracing.layout import GIVEN, LOST, MASKED, PLAIN, lay_out
+from masklib.auditing.tracing.outcomes import OUTCOMES
+from masklib.auditing.tracing.trace import trace
 from tests.unit.mask_models import IDS, F, Own, OwnLayer, T, attention_then, behind_embedding, embed, inputs, residual
 
 
@@ -148,7 +148,7 @@ def test_the_legend_explains_what_is_drawn_and_nothing_else():
 
 
 def test_a_model_without_calls_is_drawn():
-    assert isinstance(plot_trace(Trace([], "nothing")), Axes)
+    assert isinstance(plot_calls([], [], "nothing"), Axes)
 
 
 def test_time_distributed_holds_the_model_of_a_step():

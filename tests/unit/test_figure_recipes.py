@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
-from masklib import drawing, figures
 from masklib.errors import ArgumentError
+from masklib.figures import plots, recipes
 
 TEXTS = {"caption": "A caption.", "alt": "What is seen."}
 MASK = np.array([True, True, False])
@@ -42,34 +42,34 @@ EXAMPLES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 }
 
 
-def recipe_of(plot: str) -> drawing.Recipe:
+def recipe_of(plot: str) -> recipes.Recipe:
     values, options = EXAMPLES[plot]
-    return drawing.make_recipe(plot, getattr(figures, plot), values, options, **TEXTS)
+    return recipes.make_recipe(plot, getattr(plots, plot), values, options, **TEXTS)
 
 
-def through_json(recipe: drawing.Recipe) -> drawing.Recipe:
-    return drawing.from_json(json.loads(json.dumps(drawing.as_json(recipe))))
+def through_json(recipe: recipes.Recipe) -> recipes.Recipe:
+    return recipes.from_json(json.loads(json.dumps(recipes.as_json(recipe))))
 
 
 def test_every_plot_has_an_example_here():
-    assert set(EXAMPLES) == {name for name in figures.__all__ if name.startswith("plot_")}
+    assert set(EXAMPLES) == {name for name in plots.__all__ if name.startswith("plot_")}
 
 
 @pytest.mark.parametrize("plot", EXAMPLES)
 def test_a_recipe_that_was_stored_gives_the_same_bytes(plot: str):
     recipe = recipe_of(plot)
-    drawn = drawing.render_all(recipe, ["svg", "png", "pdf"])
-    assert drawing.render_all(through_json(recipe), ["svg", "png", "pdf"]) == drawn
+    drawn = recipes.render_all(recipe, ["svg", "png", "pdf"])
+    assert recipes.render_all(through_json(recipe), ["svg", "png", "pdf"]) == drawn
 
 
 @pytest.mark.parametrize("plot", EXAMPLES)
 def test_every_text_has_room_in_both_themes_and_widths(plot: str):
     for theme, width in product(("light", "dark"), ("page", "column")):
-        if width == "column" and plot in figures.WIDE:
+        if width == "column" and plot in plots.WIDE:
             with pytest.raises(ArgumentError, match="needs the width of a page"):
-                drawing.render(recipe_of(plot), "png", width=width)
+                recipes.render(recipe_of(plot), "png", width=width)
             continue
-        pixels = image.imread(io.BytesIO(drawing.render(recipe_of(plot), "png", theme=theme, width=width)))[..., :3]
+        pixels = image.imread(io.BytesIO(recipes.render(recipe_of(plot), "png", theme=theme, width=width)))[..., :3]
         ink = np.abs(pixels - pixels[0, 0]).max(axis=-1) > 0.02
         assert ink.any()
         assert not ink[[0, -1]].any(), f"{theme}, {width}: cut at the top or the bottom"
@@ -78,9 +78,9 @@ def test_every_text_has_room_in_both_themes_and_widths(plot: str):
 
 SCRIPT = """
 import hashlib, json, sys
-from masklib import drawing
-recipe = drawing.from_json(json.load(sys.stdin))
-files = drawing.render_all(recipe, ["svg", "png", "pdf"], theme="dark")
+from masklib.figures import recipes
+recipe = recipes.from_json(json.load(sys.stdin))
+files = recipes.render_all(recipe, ["svg", "png", "pdf"], theme="dark")
 print(json.dumps({kind: hashlib.sha256(content).hexdigest() for kind, content in files.items()}))
 """
 
@@ -91,7 +91,7 @@ def test_another_process_with_other_settings_draws_the_same_bytes(tmp_path: Path
         {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"},
         {"PYTHONHASHSEED": "2", "MATPLOTLIBRC": str(tmp_path), "MPLBACKEND": "pdf"},
     ]
-    recipe = json.dumps(drawing.as_json(recipe_of("plot_candidates")))
+    recipe = json.dumps(recipes.as_json(recipe_of("plot_candidates")))
     drawn = [
         subprocess.run(
             [sys.executable, "-c", SCRIPT], input=recipe, env=os.environ | other, capture_output=True, text=True, check=True
@@ -106,11 +106,11 @@ def test_other_data_give_other_bytes():
     recipe = recipe_of("plot_rows")
     other = through_json(recipe)
     other.arguments["rows"][0][0] = 0.2
-    assert drawing.render(other) != drawing.render(recipe)
+    assert recipes.render(other) != recipes.render(recipe)
 
 
 def test_fonts_are_in_the_file_and_no_date_is():
-    drawn = drawing.render_all(recipe_of("plot_candidates"), ["svg", "pdf", "png"])
+    drawn = recipes.render_all(recipe_of("plot_candidates"), ["svg", "pdf", "png"])
     assert b"<text" not in drawn["svg"]
     assert b"<title>A caption.</title>" in drawn["svg"]
     assert b"/FontFile2" in drawn["pdf"]
@@ -119,13 +119,13 @@ def test_fonts_are_in_the_file_and_no_date_is():
 
 def test_what_looks_like_mathematics_or_markup_is_drawn_as_it_is():
     evil = "<script>alert(1)</script> $\\frac{"
-    recipe = drawing.make_recipe("f", figures.plot_rows, ([[1.0]], [evil]), {"title": evil}, caption=evil, alt=evil)
-    assert b"<script" not in drawing.render(recipe, "svg")
+    recipe = recipes.make_recipe("f", plots.plot_rows, ([[1.0]], [evil]), {"title": evil}, caption=evil, alt=evil)
+    assert b"<script" not in recipes.render(recipe, "svg")
 
 
 def test_series_and_arrays_become_plain_values_to_their_last_bit():
     third = np.float32(1) / 3
-    made = drawing.plain({1: pd.Series([0.1 + 0.2]), "b": (np.array([third]), MASK), "c": pd.Series(["x", "y"])}, "data")
+    made = recipes.plain({1: pd.Series([0.1 + 0.2]), "b": (np.array([third]), MASK), "c": pd.Series(["x", "y"])}, "data")
     assert made == {"1": [0.1 + 0.2], "b": [[float(third)], [True, True, False]], "c": ["x", "y"]}
     assert json.loads(json.dumps(made)) == made
 
@@ -133,25 +133,25 @@ def test_series_and_arrays_become_plain_values_to_their_last_bit():
 @pytest.mark.parametrize(
     ("plot", "values", "options", "fact"),
     [
-        (figures.shade_masked, (), {}, "a function masklib.figures.plot_"),
-        (print, (), {}, "a function masklib.figures.plot_"),
-        (figures.plot_rows, ([[1.0]],), {}, "missing a required argument: 'labels'"),
-        (figures.plot_rows, ([[1.0]], ["a"]), {"colour": "red"}, "unexpected keyword argument 'colour'"),
-        (figures.plot_rows, (object(), ["a"]), {}, "rows of figure 'f' is a object"),
-        (figures.plot_rows, (np.zeros((400, 400)), ["a"]), {}, "at most 100000"),
-        (figures.plot_rows, ([[1.0]], ["a"]), {"alt": " "}, "alt of 'f' is empty"),
-        (figures.plot_rows, ([[1.0]], ["a"]), {"caption": ""}, "caption of 'f' is empty"),
+        (plots.shade_masked, (), {}, "a function masklib.figures.plots.plot_"),
+        (print, (), {}, "a function masklib.figures.plots.plot_"),
+        (plots.plot_rows, ([[1.0]],), {}, "missing a required argument: 'labels'"),
+        (plots.plot_rows, ([[1.0]], ["a"]), {"colour": "red"}, "unexpected keyword argument 'colour'"),
+        (plots.plot_rows, (object(), ["a"]), {}, "rows of figure 'f' is a object"),
+        (plots.plot_rows, (np.zeros((400, 400)), ["a"]), {}, "at most 100000"),
+        (plots.plot_rows, ([[1.0]], ["a"]), {"alt": " "}, "alt of 'f' is empty"),
+        (plots.plot_rows, ([[1.0]], ["a"]), {"caption": ""}, "caption of 'f' is empty"),
     ],
 )
 def test_what_is_no_recipe_is_refused(plot: Any, values: tuple[Any, ...], options: dict[str, Any], fact: str):
     texts = {name: options.pop(name, text) for name, text in TEXTS.items()}
     with pytest.raises(ArgumentError, match=re.escape(fact)):
-        drawing.make_recipe("f", plot, values, options, **texts)
+        recipes.make_recipe("f", plot, values, options, **texts)
 
 
 def test_a_stored_recipe_names_only_plots():
-    values = drawing.as_json(recipe_of("plot_rows"))
+    values = recipes.as_json(recipe_of("plot_rows"))
     with pytest.raises(ArgumentError, match="plot must be one of"):
-        drawing.render(drawing.from_json({**values, "plot": "Mapping"}))
+        recipes.render(recipes.from_json({**values, "plot": "Mapping"}))
     with pytest.raises(ArgumentError, match="has name, plot, arguments"):
-        drawing.from_json({"name": "f"})
+        recipes.from_json({"name": "f"})

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from masklib import figure_style
 from masklib.errors import ArgumentError
+from masklib.figures import style
 
 # sRGB to XYZ, D65. https://www.w3.org/Graphics/Color/sRGB
 TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
@@ -52,10 +52,10 @@ def test_the_arithmetic_of_colours_is_that_of_the_standards():
 
 
 @pytest.mark.parametrize("vision", VISION)
-@pytest.mark.parametrize("theme", figure_style.THEMES)
+@pytest.mark.parametrize("theme", style.THEMES)
 def test_roles_and_tiles_are_told_apart(theme: str, vision: str):
-    roles = [figure_style.THEMES[theme][role] for role in figure_style.MARKED]
-    tiles = [ground for ground, _ in figure_style.TILES[theme].values()]
+    roles = [style.THEMES[theme][role] for role in style.MARKED]
+    tiles = [ground for ground, _ in style.TILES[theme].values()]
     assert smallest_distance(roles, vision) > FAR_ENOUGH
     assert smallest_distance(tiles, vision) > FAR_ENOUGH
 
@@ -66,24 +66,24 @@ def test_colours_that_only_some_can_tell_apart_are_found(colours: list[str], vis
     assert smallest_distance(colours, vision) < FAR_ENOUGH
 
 
-@pytest.mark.parametrize("theme", figure_style.THEMES)
+@pytest.mark.parametrize("theme", style.THEMES)
 def test_text_and_lines_are_seen_on_their_ground(theme: str):
-    colours = figure_style.THEMES[theme]
+    colours = style.THEMES[theme]
     assert min(contrast(colours[ink], colours["page"]) for ink in ("ink", "soft")) >= 4.5
     assert min(contrast(colours[line], colours["page"]) for line in ("valid", "measured", "third")) >= 3.0
-    inks = {kind: contrast(ground, ink) for kind, (ground, ink) in figure_style.TILES[theme].items()}
+    inks = {kind: contrast(ground, ink) for kind, (ground, ink) in style.TILES[theme].items()}
     assert {kind: ratio for kind, ratio in inks.items() if ratio < 4.5} == {}
 
 
 def test_themes_have_the_same_roles_and_tiles():
-    assert list(figure_style.LIGHT) == list(figure_style.DARK)
-    assert list(figure_style.TILES["light"]) == list(figure_style.TILES["dark"])
-    assert set(figure_style.THEMES) == set(figure_style.TILES) == set(figure_style.TILE_EDGE)
+    assert list(style.LIGHT) == list(style.DARK)
+    assert list(style.TILES["light"]) == list(style.TILES["dark"])
+    assert set(style.THEMES) == set(style.TILES) == set(style.TILE_EDGE)
 
 
 @pytest.mark.parametrize("given", [{"theme": "sepia"}, {"width": "poster"}])
 def test_a_style_that_is_not_there_is_refused(given: dict[str, str]):
-    with pytest.raises(ArgumentError, match="must be one of"), figure_style.style(**given):
+    with pytest.raises(ArgumentError, match="must be one of"), style.style(**given):
         pass
 
 
@@ -91,8 +91,8 @@ def test_a_style_ends_with_its_context():
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    with figure_style.style("dark", "column") as style:
-        assert (figure_style.current(), style.inches) == (style, 3.5)
-        assert mpl.rcParams["figure.facecolor"] == figure_style.DARK["page"]
-    assert figure_style.current() == figure_style.Style()
+    with style.style("dark", "column") as chosen:
+        assert (style.current(), chosen.inches) == (chosen, 3.5)
+        assert mpl.rcParams["figure.facecolor"] == style.DARK["page"]
+    assert style.current() == style.Style()
     assert dict(mpl.rcParams) == before

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from masklib import documented, layers, measure, models
+from masklib import layers
+from masklib.experiments import documents, measure, models
 from masklib.reference.attention import softmax_over_time
 
 MASK = np.array([[True, True, False], [True, False, True], [False, False, False]])
@@ -20,7 +21,7 @@ def test_temporal_softmax_is_the_softmax_over_the_valid_steps():
 
 
 def test_the_guides_own_temporal_softmax_is_not():
-    got = keras.ops.convert_to_numpy(documented.TemporalSoftmax()(LOGITS, mask=MASK))
+    got = keras.ops.convert_to_numpy(documents.TemporalSoftmax()(LOGITS, mask=MASK))
     assert np.isnan(got[~MASK]).all()
     assert np.abs(got[MASK] - softmax_over_time(LOGITS, MASK)[MASK]).max() > 0.1
 

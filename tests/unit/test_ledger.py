@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklib import ledger
+from masklib.claims import ledger
 from masklib.errors import ClaimError
 
 
@@ -72,7 +72,7 @@ def test_the_ledger_has_every_claim_once_with_what_decides_it():
 
 
 def test_the_ledger_holds_no_verdict():
-    text = (ledger.files("masklib") / "claims.toml").read_text()
+    text = (ledger.files("masklib.claims") / "claims.toml").read_text()
     assert "verdict =" not in text
     assert set(ledger.Claim.__dataclass_fields__) == {"id", "document", "statement", "decides", "notebook"}
 

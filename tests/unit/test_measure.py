@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib import measure, models
 from masklib.errors import ArgumentError
+from masklib.experiments import measure, models
 from masklib.reference import losses
 
 IDS = np.array([[3, 0, 1, 0, 0], [2, 2, 0, 4, 1], [0, 0, 0, 0, 0]])  # (B, T) = (3, 5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from masklib.claim_view import COLOURS
+from masklib.claims.view import COLOURS
 from masklib.engine.collect import Tables
 from masklib.engine.run import plan_run
 from masklib.engine.sweep import Outcome, SweepResult

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from masklib import recording
+from masklib.claims import recording
 from masklib.errors import ArgumentError, ClaimError
 
 PARAMETERS = {"seed": 3, "profile": "smoke"}
@@ -109,7 +109,7 @@ def test_a_table_can_be_read_back_and_its_name_is_its_own(run: recording.Run, tm
 def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_shown(
     run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    figures = pytest.importorskip("masklib.figures")
+    figures = pytest.importorskip("masklib.figures.plots")
     from matplotlib import image
 
     shown: list[Any] = []
@@ -125,7 +125,7 @@ def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_show
 
 
 def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    figures, drawing = pytest.importorskip("masklib.figures"), pytest.importorskip("masklib.drawing")
+    figures, drawing = pytest.importorskip("masklib.figures.plots"), pytest.importorskip("masklib.figures.recipes")
     shown: list[Any] = []
     monkeypatch.setattr(recording, "_show", shown.append)
     texts = {"caption": "Two values.", "alt": "One row."}

@@ -18,8 +18,8 @@ WORD = "<script>alert(1)</script>"
 PARAMETERS = f'seed: int = 0  # seed\nprofile: str = "smoke"  # {{smoke, full}}\nword: str = "{WORD}"  # a word'
 TABLE = "import pandas as pd\nrun.table('t', pd.DataFrame({word: [word, '<img src=x onerror=alert(2)>']}))"
 FIGURE = (
-    "from masklib import figures\n"
-    "run.figure('f', figures.plot_rows, [[1.0]], [word], title=word, caption='Caption ' + word, alt='\" onerror=\"alert(3)')"
+    "from masklib.figures import plots\n"
+    "run.figure('f', plots.plot_rows, [[1.0]], [word], title=word, caption='Caption ' + word, alt='\" onerror=\"alert(3)')"
 )
 CLAIMS = "run.claim('rnn-1', 1, 1, part=word)\nrun.claim('emb-1', 1.0, 2.0, part=word)\nprint('said', word)"
 HARM = (

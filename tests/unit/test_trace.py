@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing import outcomes
-from masklib.auditing.attached import keras_mask
-from masklib.auditing.outcomes import (
+from masklib.auditing.tracing import outcomes
+from masklib.auditing.tracing.outcomes import (
     AGAIN,
     ALL_VALID,
     BAD,
@@ -30,7 +29,8 @@ from masklib.auditing.outcomes import (
     WARNED,
     WITHIN,
 )
-from masklib.auditing.trace import trace
+from masklib.auditing.tracing.trace import trace
+from masklib.compat.attached import keras_mask
 from masklib.engine.environments import find_environment
 from masklib.errors import ArgumentError
 from tests.unit.mask_models import (

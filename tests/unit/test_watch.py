@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.watch import record
+from masklib.auditing.tracing.watch import record
 from masklib.errors import ArgumentError
 from tests.unit.mask_models import IDS, F, Own, T, behind_embedding, embed, inputs
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.kernels import ServerError
 from masklib.engine.settings import PRIVATE_VARIABLE, PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
-from masklib.recording import FOLDER_VARIABLE
 
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
 PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.kernelapp")

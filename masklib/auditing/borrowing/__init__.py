@@ -1,0 +1,1 @@
+"""Running a user's model and leaving it as it was."""

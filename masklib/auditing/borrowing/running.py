@@ -1,0 +1,239 @@
+"""Calls a model as often as a test needs, always from the same state, and leaves it as it was."""
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib import compat
+from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.unchanged import layers_of, unchanged
+from masklib.compat.attached import keras_mask
+
+Array = NDArray[Any]
+SEED_STATE = "seed_generator_state"
+
+
+class CallError(Exception):
+    """The model does not take such inputs; the message is the first line of what was raised."""
+
+
+class Runner:
+    """A model that is called again and again, without training; use it within `borrowed`.
+
+    Args:
+        model: built, functional, sequential or subclassed.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.names: list[str] = []
+        self.masks: list[Array | None] = []
+        self.pack: Any = None  # builds what the model puts out from its flat outputs
+        self._is_jax = keras.backend.backend() == "jax"
+        self._compiled: dict[Any, Any] = {}  # functions of JAX, which compiles the loop of an RNN anew in each eager call
+        self._states = [(variable, to_array(variable.value)) for variable in states_of(model)]
+
+    def outputs(self, inputs: Any) -> list[Array]:
+        """Return the outputs for one batch as arrays, in the order of `names`; their masks are in `masks` then.
+
+        Raises:
+            CallError: the model does not take these inputs.
+        """
+        if not self._is_jax or any("call" in vars(layer) for layer in layers_of(self.model)):  # patched, not as compiled
+            structure = self.call(inputs)
+            masks = [keras_mask(tensor) for tensor in flatten(structure)[1]]
+        else:
+            structure, masks = self._call_compiled(inputs)
+        names, tensors, self.pack = flatten(structure, "output")
+        given = list(getattr(self.model, "output_names", None) or [])
+        self.names = _unique(given if len(given) == len(names) and not isinstance(structure, dict) else names)
+        self.masks = [None if mask is None else to_array(mask).astype(bool) for mask in masks]
+        return [np.asarray(to_array(tensor)) for tensor in tensors]
+
+    def call(self, inputs: Any, *, training: bool = False) -> Any:
+        """Return the outputs for one batch as tensors that carry their masks; states are put back.
+
+        Raises:
+            CallError: the model does not take these inputs.
+        """
+        self.put_back()
+        with explained(), quietly():
+            return self.model(as_tensors(inputs), training=training)
+
+    def put_back(self) -> None:
+        """Put the states back that a call changed, such as those of stateful layers."""
+        for variable, value in self._states:
+            assign_if_other(variable, value)
+
+    def _call_compiled(self, inputs: Any) -> Any:
+        """Return outputs and masks from a compiled call."""
+        model = self.model
+
+        def call(weights: Any, states: Any, x: Any) -> Any:
+            structure = model.stateless_call(weights, states, x, training=False)[0]
+            return structure, [keras_mask(tensor) for tensor in flatten(structure)[1]]
+
+        return self.compiled("outputs", lambda: call, inputs)
+
+    def states_after_training(self, inputs: Any) -> list[Array]:
+        """Return the variables that do not train as they are after one call in training; they are put back.
+
+        Raises:
+            CallError: the model does not take these inputs.
+        """
+        model = self.model
+
+        def call(weights: Any, states: Any, x: Any) -> Any:
+            return model.stateless_call(weights, states, x, training=True)[1]
+
+        if self._is_jax:
+            return [to_array(value) for value in self.compiled("training", lambda: call, inputs)]
+        self.call(inputs, training=True)
+        found = [to_array(variable.value) for variable in model.non_trainable_variables]
+        self.put_back()
+        return found
+
+    def compiled(self, key: Any, make: Any, inputs: Any) -> Any:
+        """Return what a function of JAX of weights, states and inputs returns; it is compiled once for each key and shape.
+
+        Raises:
+            CallError: the model does not take these inputs.
+        """
+        self.put_back()
+        if key not in self._compiled:
+            self._compiled[key] = sys.modules["jax"].jit(make())
+        weights = [variable.value for variable in self.model.trainable_variables]
+        states = [variable.value for variable in self.model.non_trainable_variables]
+        with explained(), quietly():
+            return self._compiled[key](weights, states, as_tensors(inputs))
+
+    @contextmanager
+    def other_seeds(self) -> Iterator[None]:
+        """Within this context random layers draw other numbers; behind it the same as before."""
+        seeds = [one for one in self.model.non_trainable_variables if SEED_STATE in one.path]
+        before = [to_array(variable.value) for variable in seeds]
+        try:
+            for variable, value in zip(seeds, before, strict=True):
+                variable.assign(value + 1)
+            yield
+        finally:
+            for variable, value in zip(seeds, before, strict=True):
+                variable.assign(value)
+
+
+@contextmanager
+def borrowed(model: Any) -> Iterator[Runner]:
+    """Within this context a model may be called, and given other weights; behind it it is as it was, also after an error.
+
+    A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
+    """
+    with unchanged(model), quietly(), with_values(model, {}):
+        for layer in layers_of(model):
+            if isinstance(getattr(type(layer), "input_spec", None), property):
+                layer.input_spec = None
+        with _from_the_beginning(model):
+            yield Runner(model)
+
+
+def states_of(model: Any) -> list[Any]:
+    """Return the variables that a call may change, those of seeds excepted: a stateful RNN does not count its own as weights."""
+    own = [one for layer in layers_of(model) if is_stateful(layer) for one in keras.tree.flatten(layer.states)]
+    found = {id(variable): variable for variable in (*model.non_trainable_variables, *own)}
+    return [variable for variable in found.values() if SEED_STATE not in variable.path]
+
+
+@contextmanager
+def _from_the_beginning(model: Any) -> Iterator[None]:
+    """Within this context layers that keep states begin with none, for those belong to the samples of another batch."""
+    before = [(variable, to_array(variable.value)) for variable in states_of(model)]
+    try:
+        for layer in layers_of(model):
+            if is_stateful(layer):
+                layer.reset_state()
+        yield
+    finally:
+        for variable, value in before:
+            assign_if_other(variable, value)
+
+
+def is_stateful(layer: Any) -> bool:
+    """Return whether a layer keeps states from one call to the next."""
+    return bool(getattr(layer, "stateful", False)) and hasattr(layer, "reset_state") and bool(getattr(layer, "states", None))
+
+
+@contextmanager
+def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
+    """Within this context weights have other values, by their index in `model.weights`; behind it all are as before."""
+    before = [(variable, to_array(variable.value)) for variable in model.trainable_variables]
+    before += [(model.weights[index], to_array(model.weights[index].value)) for index in values]
+    try:
+        for index, value in values.items():
+            model.weights[index].assign(value)
+        yield
+    finally:
+        for variable, value in before:
+            assign_if_other(variable, value)
+
+
+def assign_if_other(variable: Any, value: Array) -> None:
+    """Give a variable a value that it does not have."""
+    if not np.array_equal(to_array(variable.value), value, equal_nan=value.dtype.kind == "f"):
+        variable.assign(value)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Within this context nothing warns: what Keras says of masks, the trace tells."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn whatever a backend raises into a CallError."""
+    try:
+        yield
+    except Exception as error:  # whatever Keras or the backend raises for these inputs
+        raise CallError(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says first; Keras puts around it where it was raised, and makes it bold."""
+    text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} *| *\[Op:.*", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception encountered")]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+@contextmanager
+def patched(layers: Sequence[Any], wrap: Any) -> Iterator[None]:
+    """Within this context `layer.call` is `wrap(layer, layer.call)` for each of these layers."""
+    with ExitStack() as stack:
+        for layer in layers:
+            object.__setattr__(layer, "call", wrap(layer, layer.call))
+            stack.callback(object.__delattr__, layer, "call")
+        yield
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return names that differ: a second "a" is "a#2"."""
+    counts = [list(names[:index]).count(name) for index, name in enumerate(names)]
+    return [f"{name}#{count + 1}" if count else name for name, count in zip(names, counts, strict=True)]
+
+
+def as_tensors(structure: Any) -> Any:
+    """Return a structure of arrays as one of tensors."""
+    return compat.map_structure(compat.ops.convert_to_tensor, structure)
+
+
+def to_array(tensor: Any) -> Array:
+    """Return a tensor or variable as an array that numpy can compute with; bfloat16 becomes float32."""
+    array = np.array(compat.to_numpy(tensor))
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,0 +1,174 @@
+"""Whether padding changes what a model computes: its outputs at valid steps, its loss, metrics and gradients, its statistics.
+
+Nothing is read from Keras's masks for this: sequences are given with more padding, with other content at padded steps, with other
+samples beside them, and without padding, and what comes out is compared. What counts as equal is measured on the model itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
+from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.unchanged import layers_of
+from masklib.auditing.inputs import making
+from masklib.auditing.invariance.compiled_losses import Losses
+from masklib.auditing.invariance.gradients import Gradients, squares
+from masklib.auditing.invariance.outputs import Outputs, Verdict
+from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.statistics import Statistics
+from masklib.auditing.tracing.watch import check_model
+
+__all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
+
+
+LOSS_CHANGES = ("longer padding", "padded content")
+
+
+def check_padding(
+    model: Any,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    sample_weight: Any = None,
+    mask_value: float | None = None,
+    pad_id: int = 0,
+    padding_side: str | None = None,
+    target_pad: float | None = None,
+    causal: bool | None = None,
+    seed: int = 0,
+) -> PaddingCheck:
+    """Return what padding changes in a model, and what it does not.
+
+    The model is afterwards as it was. The same seed gives the same result.
+
+    Args:
+        model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.
+        inputs: padded, as the model takes them: an array, or a list or dict of arrays. None: made from the model's signature.
+        targets: as the model's loss takes them, (B, T, ...). None: made from the outputs' shapes and the loss.
+        sample_weight: as `fit` takes it. None: none.
+        mask_value: what padded steps of floats hold. None: that of the Masking layer that gets them, else 0.
+        pad_id: what padded ids hold.
+        padding_side: "post" or "pre". None: found in the inputs.
+        target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
+        causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
+        seed: of all draws.
+
+    Raises:
+        ArgumentError: this is no model, or inputs that it does not take, or inputs without padding, or nothing but padding.
+        UntestableError: the model's output is random, or no number.
+    """
+    check_model(model)
+    options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
+    if inputs is not None and not all(layer.built for layer in layers_of(model)):
+        making.watched(model, inputs)  # builds it
+    with borrowed(model) as runner:
+        batch, seen = making.prepare(model, inputs, seed=seed, **options)
+        outputs = Outputs(runner, batch, seen, seed)
+        given = _chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen)
+        if any(is_stateful(layer) for layer in layers_of(model)):
+            outputs.notes.append("each call begins with the states with which stateful layers begin")
+        rest = _Rest(outputs, outputs.verdicts(causal), *given, target_pad)
+        empty = outputs.of_empty()
+        noise = {name: max(one.relative for one in found) for name, found in outputs.sources.items()}
+    return PaddingCheck(
+        leaks=tuple(one for one in rest.verdicts if isinstance(one, Leak)),
+        passed=tuple(one for one in rest.verdicts if isinstance(one, Passed)),
+        untested=tuple(one for one in rest.verdicts if isinstance(one, Untested)),
+        noise=noise,
+        denominators=rest.denominators,
+        notes=(*batch.notes, *outputs.notes, *rest.notes),
+        batch_size=rest.batch_size,
+        empty=empty,
+        inputs=batch.inputs,
+        valid=_distinct([group.valid for group in (*batch.groups, *outputs.batch.groups)]),
+    )
+
+
+def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]:
+    """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
+
+    Args:
+        model: a Keras 3 model.
+        seed: of all draws.
+        **options: `pad_id` and `mask_value`, as those of `check_padding`.
+
+    Raises:
+        ArgumentError, UntestableError: as `check_padding`.
+    """
+    with borrowed(model) as runner:
+        settings = {"pad_id": 0, "mask_value": None, **options, "padding_side": "pre"}
+        batch, seen = making.prepare(model, None, seed=seed, **settings)
+        verdicts = Outputs(runner, batch, seen, seed).verdicts(causal=False)
+    return [one for one in verdicts if isinstance(one, Leak)]
+
+
+class _Rest:
+    """What is tested behind the outputs: loss and metrics, gradients, statistics.
+
+    Args:
+        outputs: of the model.
+        verdicts: on them; what is found is added.
+        targets: for the samples tested.
+        sample_weight: likewise.
+        target_pad: what padded steps of the targets hold.
+    """
+
+    def __init__(
+        self, outputs: Outputs, verdicts: list[Verdict], targets: Any, sample_weight: Any, target_pad: float | None
+    ) -> None:
+        self.verdicts = verdicts
+        self.denominators: dict[str, str] = {}
+        self.batch_size: dict[str, tuple[float, float]] = {}
+        self.notes: list[str] = []
+        self._outputs = outputs
+        if not compiled.has_loss(outputs.runner.model):
+            self._cannot("the model has no loss: compile it")
+            self._differentiate(None)
+        else:
+            with compiled.compiled_as_before(outputs.runner.model):
+                self._differentiate(self._try_losses(targets, sample_weight, target_pad))
+        statistics = Statistics(outputs)
+        self.verdicts += statistics.verdicts()
+        if statistics.layers:
+            self.notes.append("statistics are those of one call in training, with dropout off")
+
+    def _try_losses(self, targets: Any, sample_weight: Any, target_pad: float | None) -> Losses | None:
+        """Test the loss and the metrics; return them, None if they cannot be computed."""
+        try:
+            losses = Losses(self._outputs, targets, sample_weight, target_pad)
+            found = losses.verdicts(self.verdicts)
+            self.denominators, self.batch_size = losses.denominators(), losses.by_batch_size()
+        except CallError as error:
+            self._cannot(f"the loss cannot be computed with {'these' if targets is not None else 'made'} targets: {error}")
+            return None
+        self.verdicts += found
+        return losses
+
+    def _cannot(self, why: str) -> None:
+        """Say that the loss cannot be tested."""
+        self.verdicts += [Untested(change, "loss", "loss", why) for change in LOSS_CHANGES]
+
+    def _differentiate(self, losses: Losses | None) -> None:
+        """Test the gradients: of the loss, where padding does not count in it by itself."""
+        outputs = self._outputs
+        if losses is not None and losses.is_silent:
+            self.verdicts += Gradients(outputs, losses.objective).verdicts()
+            return
+        self.notes.append("the gradients are those of the mean square of the outputs at valid steps")
+        self.verdicts += Gradients(outputs, lambda one: squares(outputs, outputs.batch if one is None else one.batch)).verdicts()
+
+
+def _distinct(masks: Sequence[Any]) -> tuple[Any, ...]:
+    """Return masks without those that are there already."""
+    return tuple(one for i, one in enumerate(masks) if not any(np.array_equal(one, other) for other in masks[:i]))
+
+
+def _chosen(structure: Any, chosen: Any) -> Any:
+    """Return the chosen samples of targets or weights; all where `chosen` is None."""
+    if structure is None or chosen is None:
+        return structure
+    _, arrays, pack = flatten(structure)
+    return pack([np.asarray(array)[chosen] for array in arrays])

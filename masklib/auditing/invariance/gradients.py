@@ -1,0 +1,193 @@
+"""Whether padding reaches the gradients by which a model is trained.
+
+What is differentiated is the compiled loss where padding does not count in it, else the mean square of the outputs at valid
+steps: so that it is the model that is tested, and not its loss once more. Dropout is off.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly, to_array
+from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.comparing import Distance, crop, distance, valid_elements
+from masklib.auditing.invariance.noise import Noise, noise_of, rounded_otherwise
+from masklib.auditing.invariance.outputs import Outputs, Verdict
+from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.situations import Situation
+
+Array = NDArray[Any]
+Objective = Callable[[Any], Any]  # of what the model puts out, to one number
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradients of a model in every situation.
+
+    Attributes:
+        outputs: of the model.
+        objective: for a situation, or None for the batch as given, what is differentiated.
+    """
+
+    outputs: Outputs
+    objective: Callable[[Situation | None], Objective]
+
+    def verdicts(self) -> list[Verdict]:
+        """Return what was found for each trainable weight that has a gradient."""
+        weights = self.outputs.runner.model.trainable_variables
+        if not weights:
+            return []
+        try:
+            base = self._of(None)
+        except CallError as error:
+            return [Untested("longer padding", "gradient", "all weights", f"no gradient can be computed: {error}")]
+        if not all(np.isfinite(one).all() for one in base if one is not None):
+            return self._not_finite(base)
+        noise = self._measure_noise(base)
+        return [verdict for situation in self.outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+
+    def _of(self, situation: Situation | None) -> list[Array | None]:
+        """Return the gradient of each trainable weight; None where the objective does not depend on it."""
+        batch = self.outputs.batch if situation is None else situation.batch
+        return gradients_of(self.outputs.runner, batch.inputs, self.objective(situation))
+
+    def _measure_noise(self, base: Sequence[Array | None]) -> list[Noise]:
+        """Return the noise of each gradient: at least some of what the largest one has, for sums cancel, and some to 0."""
+        with rounded_otherwise(self.outputs.runner.model, self.outputs.unit, self.outputs.seed):
+            rounded = self._of(None)
+        found = [noise_of(_apart(first, other), self.outputs.unit) for first, other in zip(base, rounded, strict=True)]
+        largest = max(one.scale for one in found)
+        return [Noise(max(one.size, one.unit * largest), max(one.scale, 1e-3 * largest), one.unit) for one in found]
+
+    def _of_situation(self, situation: Situation, base: Sequence[Array | None], noise: Sequence[Noise]) -> list[Verdict]:
+        """Return the verdicts on all weights in one situation."""
+        try:
+            with situation.changed():
+                others = self._of(situation)
+        except CallError as error:
+            return [Untested(situation.change, "gradient", "all weights", str(error))]
+        weights = self.outputs.runner.model.trainable_variables
+        rows = zip(weights, base, others, noise, strict=True)
+        return [_judge(situation, str(weight.path), _apart(a, b), one) for weight, a, b, one in rows if a is not None]
+
+    def _not_finite(self, base: Sequence[Array | None]) -> list[Verdict]:
+        """Return that gradients are no numbers: a leak if they are numbers without padding."""
+        weights = self.outputs.runner.model.trainable_variables
+        bad = [str(w.path) for w, one in zip(weights, base, strict=True) if one is not None and not np.isfinite(one).all()]
+        plain = self._without_padding()
+        if plain is None or not all(np.isfinite(one).all() for one in plain if one is not None):
+            why = "it is not finite, with padding or without"
+            return [Untested("no padding", "gradient", path, why) for path in bad]
+        unit = self.outputs.unit
+        told = "nan or inf as given, a finite number without padding"
+        return [Leak("no padding", "gradient", path, float("inf"), float("inf"), unit, None, told) for path in bad]
+
+    def _without_padding(self) -> list[Array | None] | None:
+        """Return the gradients of the squared outputs for samples without padding; None if the model takes no such."""
+        for situation in reversed(self.outputs.unpadded):
+            try:
+                return gradients_of(self.outputs.runner, situation.batch.inputs, squares(self.outputs, situation.batch))
+            except CallError:
+                continue
+        return None
+
+
+def squares(outputs: Outputs, batch: Batch) -> Objective:
+    """Return the mean square of outputs at valid steps, as a function of what the model puts out for a batch."""
+    lengths = tuple(group.steps for group in batch.groups)
+    kept: Objective = outputs.objectives.setdefault(("squares", batch.samples, lengths), _squares(outputs, batch))
+    return kept
+
+
+def _squares(outputs: Outputs, batch: Batch) -> Objective:
+    """Return the mean square of outputs at valid steps, as a new function."""
+
+    def mean(structure: Any) -> Any:
+        total = 0.0
+        for tensor, axes in zip(flatten(structure)[1], outputs.axes, strict=True):
+            if not str(keras.backend.standardize_dtype(tensor.dtype)).startswith(("float", "bfloat")):
+                continue
+            shape = tuple(int(size) for size in tensor.shape)
+            valid = np.broadcast_to(valid_elements(shape, axes, batch), shape)
+            kept = keras.ops.where(valid, keras.ops.cast(tensor, "float32"), 0.0)
+            total = total + keras.ops.sum(kept * kept) / max(int(valid.sum()), 1)
+        return total
+
+    return mean
+
+
+def gradients_of(runner: Any, inputs: Any, objective: Objective) -> list[Array | None]:
+    """Return the gradient of an objective with respect to each trainable weight, as arrays; None where there is none.
+
+    Args:
+        runner: of the model.
+        inputs: of one batch, as the model takes them.
+        objective: of what the model puts out, to one number.
+
+    Raises:
+        CallError: the backend cannot differentiate it.
+    """
+    runner.put_back()
+    backend = keras.backend.backend()
+    compute = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}.get(backend)
+    if compute is None:
+        msg = f"the backend {backend} has no gradients"
+        raise CallError(msg)
+    with explained(), quietly():
+        found = compute(runner, inputs, objective)
+        return [None if one is None else to_array(one) for one in found]
+
+
+def _by_tensorflow(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
+    """Return the gradients by a tape."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = objective(runner.model(as_tensors(inputs), training=False))
+    found = tape.gradient(value, [variable.value for variable in runner.model.trainable_variables])
+    return [None if one is None else tf.convert_to_tensor(one) for one in found]
+
+
+def _by_torch(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
+    """Return the gradients by autograd; those that weights had stay as they are."""
+    torch = sys.modules["torch"]
+    values = [variable.value for variable in runner.model.trainable_variables]
+    outputs = runner.model(as_tensors(inputs), training=False)
+    found = torch.autograd.grad(objective(outputs), values, allow_unused=True)
+    return [None if one is None else one.detach() for one in found]
+
+
+def _by_jax(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
+    """Return the gradients of a compiled function of the weights."""
+
+    def value(weights: Any, states: Any, x: Any) -> Any:
+        return objective(runner.model.stateless_call(weights, states, x, training=False)[0])
+
+    return list(runner.compiled(objective, lambda: sys.modules["jax"].grad(value), inputs))
+
+
+def _apart(first: Array | None, second: Array | None) -> list[Distance]:
+    """Return how far two gradients are apart; one that is not there is 0."""
+    if first is None:
+        return []
+    return [distance(first, np.zeros_like(first) if second is None else crop(second, first.shape, {}, _NO_BATCH))]
+
+
+_NO_BATCH: Any = None  # no axis of a weight is time
+
+
+def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: Noise) -> Verdict:
+    """Return the verdict on the gradient of one weight."""
+    (one,) = apart
+    relative = one.size / (noise.scale or 1.0)
+    if relative <= noise.tolerance:
+        return Passed(situation.change, "gradient", path, relative, noise.tolerance)
+    at = ", ".join(map(str, one.at))
+    example = f"element ({at}): {one.first:.4g} {situation.labels[0]}, {one.second:.4g} {situation.labels[1]}"
+    return Leak(situation.change, "gradient", path, one.size, relative, noise.tolerance, None, example)

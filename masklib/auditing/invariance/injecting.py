@@ -1,0 +1,90 @@
+"""Other content at masked steps, put where a layer makes a mask or loses it, to see whether somebody uses it.
+
+This is done where sequences cannot be given otherwise: to layers that make a mask and are no Embedding, and, in a model whose
+length is fixed, to layers behind which the mask is gone. Content that is zero is left as it is: who relies on it has a right to;
+but not what a layer without a mask makes of it, such as its bias.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib.auditing.borrowing.running import patched
+from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.inputs.making import is_embedding
+from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.tracing.watch import CallRecord
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+def masked_content(batch: Batch, seen: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[Situation]:
+    """Yield the batch with other content at masked steps, at one layer after another.
+
+    Args:
+        batch: as given.
+        seen: its record, with inputs and outputs.
+        seed: of the draw.
+        is_fixed: whether the model's length is: then layers that lose a mask are tried, too.
+    """
+    for call in seen:
+        if isinstance(call.operation, str) or sum(other.operation is call.operation for other in seen) > 1:
+            continue
+        if _makes(call):
+            yield _situation(batch, call, call.outputs[0], call.masks_out[0], seed, at_inputs=False)
+        elif is_fixed and _loses(call):
+            at_inputs = _is_content(call.inputs[0], call.masks_in[0])
+            if at_inputs or _is_content(call.outputs[0], call.masks_in[0]):
+                array = call.inputs[0] if at_inputs else call.outputs[0]
+                yield _situation(batch, call, array, call.masks_in[0], seed, at_inputs=at_inputs)
+
+
+def _makes(call: CallRecord) -> bool:
+    """Return whether a layer makes a mask for content that is not zero."""
+    if is_embedding(call) or isinstance(call.operation, keras.layers.Masking) or any(mask is not None for mask in call.masks_in):
+        return False
+    return len(call.outputs) == 1 and _is_content(call.outputs[0], call.masks_out[0]) and not call.holds
+
+
+def _loses(call: CallRecord) -> bool:
+    """Return whether a layer that looks at no mask gets one and gives none."""
+    is_one = len(call.inputs) == len(call.outputs) == 1 and not call.holds
+    return is_one and not any(mask is not None for mask in (*call.masks_got, *call.masks_out))
+
+
+def _is_content(array: Array, mask: Mask | None) -> bool:
+    """Return whether floats stand at masked steps that are not all zero."""
+    if mask is None or mask.all() or array.shape[: mask.ndim] != mask.shape or array.ndim <= mask.ndim:
+        return False
+    return array.dtype.kind == "f" and bool(array[~mask].any())
+
+
+def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: int, *, at_inputs: bool) -> Situation:
+    """Return the batch with garbage at masked steps of one tensor."""
+    rng = np.random.default_rng([seed, 9])
+    garbage = rng.normal(0.0, 3.0 * (float(array[mask].std()) or 1.0), array.shape).astype(array.dtype)
+    samples = tuple(range(batch.samples))
+    where = "into" if at_inputs else "out of"
+    labels = ("as given", f"with other content at masked steps {where} {call.path!r}")
+    valid = mask.reshape(*mask.shape, *[1] * (array.ndim - mask.ndim))
+    return Situation("masked content", batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
+
+
+def _replaced(operation: Any, valid: Mask, garbage: Array, at_inputs: bool) -> Callable[[], AbstractContextManager[Any]]:
+    """Return what replaces a layer's input, or its output, for a while."""
+
+    def mixed(tensor: Any) -> Any:
+        return keras.ops.where(valid, tensor, keras.ops.cast(garbage, tensor.dtype))
+
+    def wrap(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(first: Any, *args: Any, **kwargs: Any) -> Any:
+            return call(mixed(first), *args, **kwargs) if at_inputs else mixed(call(first, *args, **kwargs))
+
+        return changed
+
+    return lambda: patched([operation], wrap)

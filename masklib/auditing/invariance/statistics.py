@@ -1,0 +1,101 @@
+"""Whether padding reaches the statistics that BatchNormalization keeps from training.
+
+A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is as before.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib.auditing.borrowing.running import CallError
+from masklib.auditing.borrowing.unchanged import layers_of
+from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.comparing import Distance, distance
+from masklib.auditing.invariance.noise import noise_of, rounded_otherwise
+from masklib.auditing.invariance.outputs import Outputs, Verdict
+from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.situations import Situation
+
+Array = NDArray[Any]
+RATES = ("rate", "dropout", "recurrent_dropout", "_dropout", "stddev")  # of layers that are random in training
+
+
+class Statistics:
+    """What the BatchNormalization layers of a model keep of a batch.
+
+    Args:
+        outputs: of the model.
+    """
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._runner = outputs.runner
+        kinds = keras.layers.BatchNormalization
+        self.layers = [layer for layer in layers_of(outputs.runner.model) if isinstance(layer, kinds) and layer.trainable]
+
+    def verdicts(self) -> list[Verdict]:
+        """Return what was found for each layer and change; nothing if there is no such layer."""
+        if not self.layers:
+            return []
+        with without_randomness(self._runner.model):
+            try:
+                base = self._of(self._outputs.batch)
+                with self._runner.other_seeds():
+                    again = self._of(self._outputs.batch)
+                if any(distance(a, b).relative > self._outputs.much for a, b in zip(base, again, strict=True)):
+                    msg = "the model is random in training, also with its dropout switched off"
+                    raise CallError(msg)
+                with rounded_otherwise(self._runner.model, self._outputs.unit, self._outputs.seed):
+                    rounded = self._of(self._outputs.batch)
+            except CallError as error:
+                return [Untested("longer padding", "statistics", self._path(layer), str(error)) for layer in self.layers]
+            noise = [[distance(a, b), distance(a, c)] for a, b, c in zip(base, again, rounded, strict=True)]
+            return [verdict for situation in self._outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+
+    def _path(self, layer: Any) -> str:
+        """Return the path of a layer as the record has it."""
+        return next((call.path for call in self._outputs.seen if call.operation is layer), str(layer.name))
+
+    def _of(self, batch: Batch) -> list[Array]:
+        """Return moving mean and variance of each layer, in one row, after one call in training."""
+        after = self._runner.states_after_training(batch.inputs)
+        at = {id(variable): value for variable, value in zip(self._runner.model.non_trainable_variables, after, strict=True)}
+        return [np.concatenate([at[id(one)] for one in (layer.moving_mean, layer.moving_variance)]) for layer in self.layers]
+
+    def _of_situation(self, situation: Situation, base: Sequence[Array], noise: Sequence[Sequence[Distance]]) -> list[Verdict]:
+        """Return the verdicts on all layers in one situation."""
+        try:
+            with situation.changed():
+                others = self._of(situation.batch)
+        except CallError as error:
+            return [Untested(situation.change, "statistics", self._path(layer), str(error)) for layer in self.layers]
+        rows = zip(self.layers, base, others, noise, strict=True)
+        return [self._judge(situation, layer, distance(a, b), known) for layer, a, b, known in rows]
+
+    def _judge(self, situation: Situation, layer: Any, apart: Distance, known: Sequence[Distance]) -> Verdict:
+        """Return the verdict on one layer."""
+        noise = noise_of(known, self._outputs.unit)
+        name = (situation.change, "statistics", self._path(layer))
+        if apart.relative <= noise.tolerance:
+            return Passed(*name, apart.relative, noise.tolerance)
+        half = int(layer.moving_mean.shape[0])
+        kept = f"mean of feature {apart.at[0]}" if apart.at[0] < half else f"variance of feature {apart.at[0] - half}"
+        example = f"{kept}: {apart.first:.4g} {situation.labels[0]}, {apart.second:.4g} {situation.labels[1]}"
+        return Leak(*name, apart.size, apart.relative, noise.tolerance, self._path(layer), example)
+
+
+@contextmanager
+def without_randomness(model: Any) -> Iterator[None]:
+    """Within this context layers that are random in training, such as Dropout, are not."""
+    with ExitStack() as stack:
+        for layer in layers_of(model):
+            for name in RATES:
+                value = vars(layer).get(name)
+                if isinstance(value, float | int) and not isinstance(value, bool) and value:
+                    object.__setattr__(layer, name, 0.0)
+                    stack.callback(object.__setattr__, layer, name, value)
+        yield

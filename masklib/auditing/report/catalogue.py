@@ -1,0 +1,223 @@
+"""Every kind of finding: its code, what it means, why it happens and what to write instead.
+
+Each has a model that shows it and the same model put right, in `masklib.auditing.report.examples`; a test audits both.
+"""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LEAK, RISK, NOTE = "leak", "risk", "note"
+SEVERITIES = (LEAK, RISK, NOTE)  # from the worst on
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kind of finding.
+
+    Attributes:
+        code: stable name, such as "MSK101".
+        title: what was found; "{where}" stands for the place.
+        severity: "leak", a number that padding changes; "risk", what would change it; "note", good to know.
+        why: how it comes.
+        remedy: what to write instead.
+    """
+
+    code: str
+    title: str
+    severity: str
+    why: str
+    remedy: str
+
+    @property
+    def general(self) -> str:
+        """The title, of no place in particular."""
+        return self.title.format(where=_PLACES.get(self.code[:4], _PLACES.get(self.code, "a layer")))
+
+
+_PLACES = {"MSK2": "the loss", "MSK3": "a metric", "MSK140": "an output", "MSK401": "BatchNormalization"}
+_ALL = (
+    Code(
+        "MSK101",
+        "the mask is lost at {where}",
+        LEAK,
+        "The layer does not hand masks on. Keras warns once, where the model is built, and every layer and loss behind it "
+        "counts padding as if it were data.",
+        "Compute the mask once (`mask = ids != 0`), set masked steps to 0 before the layer (`x * ops.cast(mask[..., "
+        "None], x.dtype)`), and hand it to the next layer that uses one: `GlobalAveragePooling1D()(x, mask=mask)`, "
+        "`LSTM(8)(x, mask=mask)`.",
+    ),
+    Code(
+        "MSK102",
+        "the mask is lost without a word at {where}",
+        LEAK,
+        "Operators and `keras.ops` functions make a new tensor, and the mask stays with the old one. Keras does not warn.",
+        "Use the layer in place of the operator, such as `layers.Add()([x, y])` for `x + y`, or hand the mask to the "
+        "layers behind by `mask=`.",
+    ),
+    Code(
+        "MSK103",
+        "{where} does not get the mask",
+        LEAK,
+        "Keras hands a mask to `call` by itself only where the layer has one tensor as its argument, or an argument for "
+        "the mask of each. A recurrent layer that is given `initial_state` has two tensors: its mask is left out, without "
+        "a warning, while its output still carries one.",
+        "Hand it over: `mask = ids != 0`, then `LSTM(8)(x, initial_state=states, mask=mask)`. In a layer of your own name "
+        "the arguments after the tensors: `call(self, x, y, x_mask=None, y_mask=None)`.",
+    ),
+    Code(
+        "MSK104",
+        "behind {where} every step counts as valid",
+        LEAK,
+        "Keras 3.4 and newer combine the masks of merged inputs by OR, and an input without a mask counts as valid "
+        "everywhere. So a masked and an unmasked input together have a mask that masks nothing.",
+        "Hand the mask of the sequence to the layer behind: `LSTM(8)(merged, mask=ids != 0)`; or mask every input that is "
+        "merged.",
+    ),
+    Code(
+        "MSK105",
+        "merging at {where} drops the mask",
+        LEAK,
+        "`Add`, `Multiply`, `Average` and their like drop the mask where one of their inputs has none, such as an "
+        "embedding of positions. Keras does not warn.",
+        "Hand the mask of the sequence to the layers behind, `mask=ids != 0`, or give every input that is merged the same mask.",
+    ),
+    Code(
+        "MSK106",
+        "no mask tells {where} about padding",
+        LEAK,
+        "Nothing in the model makes a mask, so padded steps are data.",
+        "`Embedding(..., mask_zero=True)` for ids whose padding is 0, `Masking(mask_value)` for numbers; or leave padding "
+        "out by computations of your own.",
+    ),
+    Code(
+        "MSK107",
+        "{where} lets padding through although it has the mask",
+        LEAK,
+        "The layer gets the mask and does not use it, or not for all that it computes.",
+        "In `call(self, inputs, mask=None)` leave masked steps out of every sum *and* of every count: `sum(x * m) / "
+        "maximum(sum(m), 1)`; in a softmax give them a logit of -1e9, along the axis of time.",
+    ),
+    Code(
+        "MSK108",
+        "the mask made at {where} does not mark the padding",
+        LEAK,
+        "A mask is made by comparing with one value, 0 for `mask_zero`. Padding that holds another one, such as a pad id "
+        "of 1, or zeros that were scaled before `Masking`, is not found.",
+        "Mask before anything changes the padding: `Masking` in front of scaling; or pad with the value that is compared "
+        "with; or make the mask from the lengths and hand it over.",
+    ),
+    Code(
+        "MSK109",
+        "{where} takes the mask off its own input, and a merge behind it loses it",
+        LEAK,
+        "`MultiHeadAttention` removes the mask from the very tensor it is called with. In `Add()([x, attention(x, x)])`, "
+        "the residual connection of every textbook, `Add` then finds x without a mask and hands none on: from the second "
+        "block on padding is attended to. Keras does not warn.",
+        "Normalize before attention: with `y = LayerNormalization()(x)` and `attention(y, y)`, x keeps its mask. Or hand "
+        "the mask to every attention, `query_mask=mask, value_mask=mask`, and to what comes behind by `mask=mask`.",
+    ),
+    Code(
+        "MSK120",
+        "the output depends on the other samples of the batch, from {where} on",
+        LEAK,
+        "Something is computed over the axis of the batch, so a sample has another result in other company.",
+        "Compute over time or features: axis 0 is the batch. `LayerNormalization` in place of statistics of the batch.",
+    ),
+    Code(
+        "MSK130",
+        "the output depends on later steps, from {where} on",
+        RISK,
+        "The model has causal parts, so that a step's output should depend on earlier steps only, and another part that "
+        "looks ahead.",
+        '`use_causal_mask=True` in every attention, `padding="causal"` in every convolution, and no pooling or '
+        "`Bidirectional` between them.",
+    ),
+    Code(
+        "MSK140",
+        "a sample of nothing but padding gives NaN at {where}",
+        NOTE,
+        "A mean over no valid step is 0 / 0. One such sample turns the loss of its batch, and then all weights, to NaN.",
+        "Drop empty samples, or divide by `maximum(count, 1)` in place of `GlobalAveragePooling1D`.",
+    ),
+    Code(
+        "MSK201",
+        "{where} counts padded steps",
+        LEAK,
+        "Keras's losses leave out the steps that the mask of the predictions masks. Where the predictions carry none, "
+        "what stands at padded steps is part of the loss, and more padding changes it.",
+        "`masklib.losses`, such as `MaskedMeanSquaredError(mask_value=0.0)`, which find padding in the targets; or give "
+        "`fit` and `evaluate` sample weights of 0 at padded steps; or a mask that reaches the output.",
+    ),
+    Code(
+        "MSK202",
+        "{where} divides by padded steps",
+        LEAK,
+        "Padded steps add nothing to the sum but count in the mean: `mean(loss * mask)`. The loss shrinks with every step "
+        "of padding.",
+        "Divide by the number of valid steps: `sum(loss * mask) / maximum(sum(mask), 1)`, or take a loss of `masklib.losses`.",
+    ),
+    Code(
+        "MSK203",
+        "the gradient of {where} comes from padding",
+        LEAK,
+        "Outputs and loss leave padding out, the gradient does not: `where(mask, f(x), 0)` computes f at masked steps "
+        "too, and a gradient of infinity times 0 is NaN.",
+        "Select before f as well: `where(mask, f(where(mask, x, 1.0)), 0)`.",
+    ),
+    Code(
+        "MSK204",
+        "{where} depends on the batch size",
+        NOTE,
+        "`evaluate` and `fit` report the mean of the batches' means, weighted by samples and not by valid steps.",
+        'Compare models by a metric that adds up steps: `weighted_metrics=[masklib.metrics.MaskedMean("mse")]`.',
+    ),
+    Code(
+        "MSK301",
+        "{where} counts padded steps",
+        LEAK,
+        "In Keras 3 only the metrics that average a function use the mask; `Precision`, `Recall`, `AUC`, `F1Score`, "
+        "`MeanIoU` and their like do not.",
+        "Give them in `weighted_metrics`, and sample weights of 0 at padded steps; or `masklib.metrics.MaskedMean`.",
+    ),
+    Code(
+        "MSK302",
+        "{where} depends on the batch size",
+        NOTE,
+        "A function as a metric gives one number a batch, and the batches' numbers are averaged by samples.",
+        "A metric that keeps sums and counts: `masklib.metrics.MaskedMean(function)`.",
+    ),
+    Code(
+        "MSK401",
+        "{where} counts padding in training",
+        LEAK,
+        "`BatchNormalization` takes its mean and variance over all steps where no mask reaches it. They are part of the "
+        "trained model.",
+        "Let the mask reach it: `BatchNormalization()(x, mask=mask)`; or `LayerNormalization`, which looks at one step.",
+    ),
+)
+
+CODES: dict[str, Code] = {code.code: code for code in _ALL}
+
+
+def source_of(code: str) -> tuple[str, str]:
+    """Return the source of the model that shows a finding, and of the one put right, without importing Keras.
+
+    Raises:
+        KeyError: there is no such code.
+    """
+    text = (Path(__file__).parent / "examples.py").read_text(encoding="utf-8")
+    nodes = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return _with_what_it_uses(f"{code.lower()}_failing", nodes, text), _with_what_it_uses(f"{code.lower()}_remedied", nodes, text)
+
+
+def _with_what_it_uses(name: str, nodes: Mapping[str, ast.AST], text: str) -> str:
+    """Return the source of a function, behind that of the functions and classes beside it that it uses."""
+    needed: list[str] = []
+    open_ = [name]
+    while open_:
+        needed.insert(0, open_.pop())
+        used = {node.id for node in ast.walk(nodes[needed[0]]) if isinstance(node, ast.Name)}
+        open_ += sorted(used.intersection(nodes).difference(needed, open_))
+    return "\n\n\n".join(ast.get_source_segment(text, nodes[one]) or "" for one in needed)

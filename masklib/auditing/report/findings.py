@@ -1,0 +1,198 @@
+"""Turns what was measured, and what the trace saw, into findings: a code, a place, the evidence, why, and what to write instead.
+
+What is accused was measured first: a finding about an output, a loss or a metric stands on a number that padding changed. The
+trace only says where and why. A mask that is lost where it does no harm is no finding.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from masklib import compat
+from masklib.auditing.invariance.results import Leak, PaddingCheck
+from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
+from masklib.auditing.tracing.calls import Call
+from masklib.auditing.tracing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, WARNED
+from masklib.auditing.tracing.trace import Trace
+
+MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
+WEAK = "masked content"  # evidence from a model whose length is fixed: what a masked step would do if it held something else
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or good to know.
+
+    Attributes:
+        code: of the catalogue, such as "MSK101".
+        severity: "leak", "risk" or "note".
+        where: the layer, loss or metric.
+        evidence: what was measured, a sentence each, the largest first.
+        relative: the largest change, relative to the scale of what changed; 0 for a note without one.
+    """
+
+    code: str
+    severity: str
+    where: str
+    evidence: tuple[str, ...] = field(default=())
+    relative: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """What was found, in a line."""
+        return CODES[self.code].title.format(where=self.where)
+
+    @property
+    def why(self) -> str:
+        """How it comes."""
+        return CODES[self.code].why
+
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return CODES[self.code].remedy
+
+
+def find(check: PaddingCheck, trace: Trace) -> list[Finding]:
+    """Return the findings, the worst first.
+
+    Args:
+        check: what padding changes.
+        trace: of the same model and inputs.
+    """
+    causes: dict[tuple[str, str], list[Leak]] = {}
+    for leak in _causing(check.leaks):
+        causes.setdefault(_cause(leak, check, trace), []).append(leak)
+    found = [_accuse(code, where, leaks) for (code, where), leaks in causes.items()]
+    found += _notes(check)
+    return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
+
+
+def describe(leak: Leak) -> str:
+    """Return a measured difference as a sentence."""
+    name = leak.kind if leak.of == leak.kind else f"{leak.kind} {leak.of!r}"
+    if not np.isfinite(leak.size):
+        return f"{leak.change}: {name} is no longer a number ({leak.example})"
+    share = f"{leak.relative:.1%}" if leak.relative >= 0.001 else f"{leak.relative:.1e}"
+    return f"{leak.change}: {name} is off by {leak.size:.3g}, {share} of its scale ({leak.example})"
+
+
+def _causing(leaks: Iterable[Leak]) -> list[Leak]:
+    """Return the leaks that do not merely follow from another one.
+
+    Where an output leaks, the loss, the metrics and the gradients of it change too; where a loss does, its gradients.
+    """
+    leaks = list(leaks)
+    outputs = [leak for leak in leaks if leak.kind == "output"]
+    losses = [leak for leak in leaks if leak.kind == "loss"]
+    kept = outputs + [leak for leak in leaks if leak.kind == "statistics"]
+    kept += [leak for leak in (*losses, *_of_kind(leaks, "metric")) if not outputs or leak.alone]
+    if not outputs and not losses:
+        kept += _of_kind(leaks, "gradient")
+    return kept
+
+
+def _of_kind(leaks: Iterable[Leak], kind: str) -> list[Leak]:
+    """Return the leaks of one kind."""
+    return [leak for leak in leaks if leak.kind == kind]
+
+
+def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
+    """Return the code of what lets a leak in, and where that is."""
+    where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
+    if leak.kind == "loss":
+        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == "loss" else f"the loss of {leak.of!r}"
+    if leak.kind == "metric":
+        return "MSK301", f"metric {leak.of!r}"
+    if leak.kind == "gradient":
+        return "MSK203", repr(leak.of)
+    if leak.kind == "statistics":
+        return "MSK401", repr(leak.of)
+    if leak.change in ("batch mates", "later steps"):
+        return ("MSK120" if leak.change == "batch mates" else "MSK130"), where
+    return _route(leak, check.valid, trace) or ("MSK106", where)
+
+
+def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | None:
+    """Return what became of the mask on its way to where an output's leak enters."""
+    entry = next((call for call in trace.calls if call.path == leak.layer), None)
+    if entry is None:
+        return None
+    before = _before(entry, trace)
+    if any(mask is not None and _marks(mask, valid) for mask in entry.masks_got):
+        return "MSK107", repr(entry.path)
+    for call in [entry, *reversed(before)]:
+        code = _code_of(call)
+        taker = _taker(call, trace) if code == "MSK105" else None
+        if code:
+            return ("MSK109", repr(taker.path)) if taker else (code, repr(call.path))
+    return _of_makers(before, entry, valid)
+
+
+def _taker(merge: Call, trace: Trace) -> Call | None:
+    """Return the call that took the mask off a tensor which is merged later, if there is one."""
+    merged = {source for source in merge.sources if isinstance(source, int)}
+    return next((call for call in trace.calls if call.unmasks and merged.intersection(call.sources)), None)
+
+
+def _before(entry: Call, trace: Trace) -> list[Call]:
+    """Return the calls whose outputs a call is computed from, in their order."""
+    found: set[int] = set()
+    open_ = [source for source in entry.sources if isinstance(source, int)]
+    while open_:
+        index = open_.pop()
+        if index not in found:
+            found.add(index)
+            open_ += [source for source in trace.calls[index].sources if isinstance(source, int)]
+    return [trace.calls[index] for index in sorted(found)]
+
+
+def _of_makers(before: Sequence[Call], entry: Call, valid: Sequence[Any]) -> tuple[str, str] | None:
+    """Return whether masks were made that mark something else than the padding, or were used up before the leak."""
+    makers = [call for call in before if call.outcome == MADE]
+    wrong = [call for call in makers if not any(_marks(mask, valid) for mask in call.masks_out if mask is not None)]
+    if wrong:
+        return "MSK108", repr(wrong[-1].path)
+    return ("MSK107", repr(entry.path)) if makers else None
+
+
+def _code_of(call: Call) -> str:
+    """Return the code of what a call did to its mask; "" if nothing bad."""
+    is_merge = call.kind in MERGING
+    return {
+        WARNED: "MSK101",
+        SILENT: "MSK105" if is_merge else "MSK102",
+        IGNORED: "MSK103",
+        ALL_VALID: "MSK104",
+    }.get(call.outcome, "")
+
+
+def _marks(mask: Any, valid: Sequence[Any]) -> bool:
+    """Return whether a mask is that of one of the inputs' paddings."""
+    mask = np.asarray(mask)
+    return any(mask.shape == one.shape and bool((mask == one).all()) for one in valid)
+
+
+def _accuse(code: str, where: str, leaks: Sequence[Leak]) -> Finding:
+    """Return the finding that some leaks prove; where only weak evidence could be had, a risk."""
+    ordered = sorted(leaks, key=lambda leak: -leak.relative)
+    severity = CODES[code].severity
+    if severity == LEAK and all(leak.change == WEAK for leak in leaks):
+        severity = RISK
+    return Finding(code, severity, where, tuple(describe(leak) for leak in ordered), ordered[0].relative)
+
+
+def _notes(check: PaddingCheck) -> list[Finding]:
+    """Return what is good to know and no leak."""
+    found = [
+        Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of nothing but padding",))
+        for name, value in check.empty.items()
+    ]
+    for name, (whole, parts) in check.batch_size.items():
+        told = f"evaluate reports {whole:.6g} of one batch; of the same samples in two batches it differs by {parts - whole:+.2g}"
+        is_loss = name == "loss"
+        code, where = ("MSK204", "the loss") if is_loss else ("MSK302", f"metric {name!r}")
+        found.append(Finding(code, NOTE, where, (told,), abs(parts - whole) / (abs(whole) or 1.0)))
+    return found

@@ -1,0 +1,107 @@
+"""The report of an audit as HTML: a fragment, for a notebook or for a page around it. Names and messages are text, not markup."""
+
+import io
+from html import escape
+from typing import Any
+
+from masklib.auditing.report import matrix
+
+STYLE = """
+.masklib-audit {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; color: inherit}
+.masklib-audit h3.headline {font-size: 1.25rem; margin: 1.2rem 0 .4rem}
+.masklib-audit h4 {font-size: 1rem; margin: 0 0 .3rem; display: flex; gap: .6rem; align-items: baseline; flex-wrap: wrap}
+.masklib-audit .finding {border: 1px solid #8886; border-left: 5px solid #888; border-radius: 4px}
+.masklib-audit .finding {padding: .7rem .9rem; margin: .7rem 0}
+.masklib-audit .leak {border-left-color: #d55e00}
+.masklib-audit .risk {border-left-color: #e69f00}
+.masklib-audit .note {border-left-color: #56b4e9}
+.masklib-audit .badge {font-size: .8rem; font-weight: 600; text-transform: uppercase; letter-spacing: .04em}
+.masklib-audit code {font-family: ui-monospace, monospace; font-size: .92em; overflow-wrap: anywhere}
+.masklib-audit p, .masklib-audit ul {margin: .3rem 0}
+.masklib-audit .scroll {overflow-x: auto}
+.masklib-audit table {border-collapse: collapse; font-size: .85rem}
+.masklib-audit th, .masklib-audit td {text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; white-space: nowrap}
+.masklib-audit td.leaks {font-weight: 700}
+.masklib-audit td.same, .masklib-audit td.not {opacity: .75}
+.masklib-audit summary {cursor: pointer; margin: .6rem 0}
+.masklib-audit svg {max-width: 100%; height: auto}
+.masklib-audit .scroll.dark {display: none}
+@media (prefers-color-scheme: dark) {
+  .masklib-audit .scroll.dark {display: block}
+  .masklib-audit .scroll.light {display: none}
+}
+"""
+
+
+def fragment(report: Any, *, graph: bool = False) -> str:
+    """Return the report as a fragment of HTML with a style of its own.
+
+    Args:
+        report: a `masklib.auditing.report.report.Report`.
+        graph: whether to draw the model's graph, too.
+    """
+    headline = f'<h3 class="headline">{escape(report.headline)}</h3>'
+    parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', headline]
+    parts += [_card(finding) for finding in report.findings]
+    told = [*matrix.reasons(report.check), *matrix.divisors(report.check), *report.check.notes]
+    parts += ['<h3 class="headline">What was tested</h3>', _matrix(report.check), _notes(told)]
+    parts += [_folded("Every number", _table(report.check.to_frame()))]
+    parts += [_folded("The way of the mask", _table(report.trace.to_frame()))]
+    if graph:
+        drawn = "".join(f'<div class="scroll {theme}">{_drawn(report.trace, theme)}</div>' for theme in ("light", "dark"))
+        parts += [_folded("The way of the mask, drawn", drawn, is_open=True)]
+    return "\n".join([*parts, "</div>"])
+
+
+def _card(finding: Any) -> str:
+    """Return a finding."""
+    evidence = "".join(f"<li>{escape(sentence)}</li>" for sentence in finding.evidence)
+    return (
+        f'<div class="finding {finding.severity}"><h4><span class="badge">{finding.severity}</span> '
+        f"<code>{finding.code}</code> <span>{escape(finding.title)}</span></h4>"
+        f"<ul>{evidence}</ul><p><b>Why.</b> {_prose(finding.why)}</p><p><b>Do.</b> {_prose(finding.remedy)}</p></div>"
+    )
+
+
+def _prose(text: str) -> str:
+    """Return a text of the catalogue with what stands between backticks as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
+def _matrix(check: Any) -> str:
+    """Return what was tested, at a glance."""
+    changes, rows = matrix.matrix(check)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *changes))
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f'<td class="{cell.partition(" ")[0]}">{cell}</td>' for cell in cells)
+        for name, cells in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _notes(notes: Any) -> str:
+    """Return what else is to be said."""
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+
+
+def _table(frame: Any) -> str:
+    """Return a table."""
+    html = frame.to_html(index=False, na_rep="", escape=True, border=0, float_format="{:.3g}".format)
+    return f'<div class="scroll">{html}</div>'
+
+
+def _folded(title: str, body: str, *, is_open: bool = False) -> str:
+    """Return what is shown when it is asked for."""
+    return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>{body}</details>"
+
+
+def _drawn(trace: Any, theme: str) -> str:
+    """Return the graph as SVG."""
+    from masklib.figures.style import style
+
+    text = io.StringIO()
+    with style(theme):
+        trace.plot().figure.savefig(text, format="svg", metadata={"Date": None})
+    return "".join(text.getvalue().partition("<svg")[1:])

@@ -1,0 +1,214 @@
+"""What becomes of a mask in a call, decided from what was seen of all calls."""
+
+from collections.abc import Sequence
+
+import keras
+
+from masklib.auditing.tracing.calls import CallRecord, Mask
+from masklib.auditing.tracing.signature import is_of_keras
+from masklib.auditing.tracing.steps import keeps_steps
+
+NONE, MADE, KEPT, CHANGED, MERGED, CONSUMED = "no mask", "made", "kept", "changed", "merged", "consumed"
+VALID_STEPS, AGAIN, WITHIN = "lost, but nothing masked passes", "lost, and given again", "lost with the layer it is in"
+ALL_VALID, IGNORED = "all valid although masked", "ignored"
+WARNED, SILENT = "lost, with a warning", "lost without a word"
+BAD = (ALL_VALID, IGNORED, WARNED, SILENT)
+LOST = (WARNED, SILENT)
+# operations of Keras, not layers, that compute each number from those at the same place
+ELEMENTWISE = {
+    *(
+        "Absolute",
+        "Add",
+        "Cast",
+        "Divide",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "LeakyRelu",
+        "Log",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Negative",
+    ),
+    *("Power", "Relu", "Rsqrt", "Sigmoid", "Silu", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide"),
+}
+OUTCOMES = {
+    NONE: "no mask comes and none goes",
+    MADE: "a mask begins here",
+    KEPT: "the mask goes on as it came",
+    CHANGED: "another mask goes on",
+    MERGED: "one mask is made of those of several inputs",
+    CONSUMED: "the call got the mask, and what it returns needs none",
+    VALID_STEPS: "no mask goes on, and nothing that masked steps hold does either",
+    AGAIN: "no mask goes on, but whatever needs it is given it in another way",
+    WITHIN: "no mask goes on, and none would need to, if the layer that the call is in handed its own on",
+    ALL_VALID: "the mask behind says that every step is valid, though an input had masked steps",
+    IGNORED: "the call takes a mask and an input has one, but it was not given",
+    WARNED: "no mask goes on, as Keras warned",
+    SILENT: "no mask goes on, and nothing said so",
+}
+
+
+def decide(seen: Sequence[CallRecord]) -> list[str]:
+    """Return the outcome of each call of a record.
+
+    Args:
+        seen: what `masklib.auditing.tracing.watch.record` returned.
+    """
+    outcomes = [_outcome(call) for call in seen]
+    _decide_those_that_hold(seen, outcomes)
+    ways = _Ways(seen, outcomes)
+    for i, outcome in enumerate(outcomes):
+        if outcome in LOST and not seen[i].holds and ways.is_given_again(i):
+            outcomes[i] = WITHIN if ways.is_of_holder(i) else AGAIN
+    _decide_those_that_hold(seen, outcomes)
+    return outcomes
+
+
+def _decide_those_that_hold(seen: Sequence[CallRecord], outcomes: list[str]) -> None:
+    """Make the outcome of a model or layer that hands no mask on that of what is inside: it was lost there, or consumed."""
+    for i in reversed(range(len(seen))):
+        if not seen[i].holds or outcomes[i] not in (*LOST, CONSUMED):
+            continue
+        inside = [outcomes[j] for j in range(i + 1, len(seen)) if seen[j].path.startswith(f"{seen[i].path}/")]
+        if any(outcome in BAD for outcome in inside):
+            outcomes[i] = WARNED if seen[i].warned else SILENT
+        elif not _keeps_steps(seen[i]):
+            outcomes[i] = next((one for one in (CONSUMED, VALID_STEPS, AGAIN) if one in inside), outcomes[i])
+
+
+def _outcome(call: CallRecord) -> str:
+    """Return the outcome of a call by itself."""
+    got = [mask for mask in call.masks_got if mask is not None]
+    before = [mask for mask in call.masks_in if mask is not None] + got
+    after = [mask for mask in call.masks_out if mask is not None]
+    if not before:
+        return MADE if after else NONE
+    if after:
+        return IGNORED if call.ignores else _handed_on(call, before, after)
+    if got and not (call.warned and _keeps_steps(call)):
+        return CONSUMED
+    if call.ignores and not call.warned:
+        return IGNORED
+    if call.passing is not None and not call.passing.masked and not (call.passing.any and _keeps_steps(call)):
+        return VALID_STEPS
+    return WARNED if call.warned else SILENT
+
+
+def _keeps_steps(call: CallRecord) -> bool:
+    """Return whether an output of a call has the steps of a mask before it."""
+    masks = [mask for mask in (*call.masks_in, *call.masks_got) if mask is not None]
+    passes = call.passing is None or call.passing.masked
+    return keeps_steps(call.shapes_in, call.shapes_out, masks, passes=passes)
+
+
+def _handed_on(call: CallRecord, before: Sequence[Mask], after: Sequence[Mask]) -> str:
+    """Return how the masks behind a call follow from those before it."""
+    if all(mask.all() for mask in after) and not all(mask.all() for mask in before):
+        return ALL_VALID
+    is_first = all(_same(mask, before[0]) for mask in after)
+    takes_one = len(call.masks_in) == 1 or any(mask is not None for mask in call.masks_got)
+    if takes_one or all(_same(mask, before[0]) for mask in before):
+        return KEPT if is_first else CHANGED if takes_one else MERGED
+    return MERGED
+
+
+def _same(one: Mask, other: Mask) -> bool:
+    """Return whether two masks are equal."""
+    return one is other or (one.shape == other.shape and bool((one == other).all()))
+
+
+class _Ways:
+    """Where the output of a call goes, to find whether a mask that it lost comes back before anything needs it."""
+
+    def __init__(self, seen: Sequence[CallRecord], outcomes: Sequence[str]) -> None:
+        self._seen = seen
+        self._outcomes = outcomes
+        self._holders = {call.path: i for i, call in enumerate(seen) if call.holds}
+        self._users: dict[int, set[int]] = {}
+        for user, call in enumerate(seen):
+            for source in call.sources:
+                if isinstance(source, int):
+                    self._note_user(source, user)
+        self._given_again: dict[int, bool] = {}
+        self._of_holder: set[int] = set()
+        for i in self._from_the_end():
+            self._given_again[i] = self._find(i)
+
+    def is_given_again(self, i: int) -> bool:
+        """Return whether on every way from a call that lost a mask it is given again."""
+        return self._given_again[i]
+
+    def _from_the_end(self) -> list[int]:
+        """Return the calls so that each comes behind those that its output goes to, and behind what it is in."""
+        ends = list(range(len(self._seen)))
+        for i in range(len(self._seen)):
+            holder = self._holder(i)
+            while holder is not None:
+                ends[holder] = i
+                holder = self._holder(holder)
+        return sorted(range(len(ends)), key=lambda i: (-ends[i], self._seen[i].depth))
+
+    def _note_user(self, source: int, user: int) -> None:
+        """Take note of who uses what a call returns; behind a layer of one's own it is what that layer returns."""
+        holder = self._holder(source)
+        is_inside = holder is None or self._seen[user].path.startswith(f"{self._seen[holder].path}/")
+        if is_inside or not self._is_of_own(holder):
+            self._users.setdefault(source, set()).add(user)
+        if holder is not None and not is_inside:
+            self._note_user(holder, user)
+
+    def _holder(self, i: int) -> int | None:
+        """Return the model or layer that a call is right in; None: it is in the traced model."""
+        return self._holders.get(self._seen[i].path.rpartition("/")[0])
+
+    def _is_of_own(self, i: int | None) -> bool:
+        """Return whether a model or layer is of one's own: its code may do more with tensors than is seen."""
+        return i is not None and not is_of_keras(self._seen[i].operation)
+
+    def _find(self, i: int) -> bool:
+        """Return whether on every way from a call the mask is given again; the calls behind it are known."""
+        holder = self._holder(i)
+        ways = [self._is_good(user, i) for user in self._users.get(i, ())]
+        if holder is not None and self._is_of_own(holder):
+            is_of_holder = self._seen[holder].warned and not self._is_masked_behind(holder)
+            ways.append(self._is_masked_behind(holder) or is_of_holder or self._given_again[holder])
+            self._of_holder |= {i} if is_of_holder else set()
+        elif self._seen[i].ends:
+            return self._is_masked_behind(i)
+        elif holder is not None and not ways:  # nothing else in there uses it: it is what comes out
+            ways.append(self._given_again[holder])
+        return bool(ways) and all(ways)
+
+    def is_of_holder(self, i: int) -> bool:
+        """Return whether a call lost a mask that the layer it is in does not hand on either, as Keras warns there."""
+        return i in self._of_holder
+
+    def _is_good(self, user: int, source: int) -> bool:
+        """Return whether a call that gets an unmasked tensor has its mask in another way, or needs none and has it behind it."""
+        call = self._seen[user]
+        if call.holds and is_of_keras(call.operation):
+            return True  # the calls in it are asked
+        gets_one = any(mask is not None for mask in call.masks_got)
+        if not gets_one and not call.holds and not (_keeps_to_steps(call) and _as_long(call, self._seen[source])):
+            return False
+        if self._is_masked_behind(user):
+            return self._outcomes[user] not in BAD
+        return (gets_one and self._outcomes[user] == CONSUMED) or self._given_again[user]
+
+    def _is_masked_behind(self, i: int) -> bool:
+        """Return whether the output of a call has a mask."""
+        return any(mask is not None for mask in self._seen[i].masks_out)
+
+
+def _keeps_to_steps(call: CallRecord) -> bool:
+    """Return whether what a call puts out at a step comes from this step alone, so that it needs no mask."""
+    if isinstance(call.operation, keras.layers.Layer):
+        return bool(call.operation.supports_masking) and not call.takes_mask
+    return call.layer in ELEMENTWISE
+
+
+def _as_long(call: CallRecord, before: CallRecord) -> bool:
+    """Return whether the output of a call has the samples and steps of that of another."""
+    return bool(call.shapes_out and before.shapes_out) and call.shapes_out[0][:2] == before.shapes_out[0][:2]

@@ -1,0 +1,154 @@
+"""The records of the calls that were watched, without Keras's own work on masks and without repetitions."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from numpy.typing import NDArray
+
+from masklib import compat
+from masklib.auditing.borrowing.tensors import tensors_of, to_array
+from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, OpenCall, Passing
+from masklib.auditing.tracing.replay import children_of, differing, lets_through
+from masklib.auditing.tracing.signature import is_of_keras, takes_mask
+from masklib.auditing.tracing.steps import keeps_steps
+
+Array = NDArray[Any]
+
+
+def build_records(calls: Sequence[OpenCall], model: Any, *, keep: bool) -> list[CallRecord]:
+    """Return a record of each call that was watched, in the order in which they began.
+
+    Args:
+        calls: as they were noted; that of the model itself among them, of which there is no record.
+        model: that was called.
+        keep: whether to keep the inputs and outputs of each call as arrays.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said once already
+        passes = _passes(calls)
+    left_out = _repetitions(calls) | _masks_of_graphs(calls) | {i for i, found in passes.items() if found is None}
+    kept = [call for call in calls if call.of is not model and call.index not in left_out]
+    places = {call.index: place for place, call in enumerate(kept)}
+    paths = _paths(kept, model)
+    ends = {id(tensor) for call in calls if call.of is model for tensor in call.outputs}
+    arrays = _Arrays() if keep else None
+    return [_record(call, paths[call.index], places, passes, ends, arrays) for call in kept]
+
+
+class _Arrays:
+    """Tensors as arrays, the same array for the same tensor."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Array] = {}
+
+    def of(self, tensors: Sequence[Any]) -> tuple[Array, ...]:
+        """Return tensors as arrays."""
+        for tensor in tensors:
+            if id(tensor) not in self._made:
+                self._made[id(tensor)] = to_array(tensor)
+        return tuple(self._made[id(tensor)] for tensor in tensors)
+
+
+def _paths(calls: Sequence[OpenCall], model: Any) -> dict[int, str]:
+    """Return the path of each call; where one comes again, it is numbered."""
+    paths: dict[int, str] = {}
+    counts: dict[str, int] = {}
+    for call in calls:
+        name = call.of if isinstance(call.of, str) else call.of.name
+        parent = call.parent
+        path = name if parent is None or parent.of is model else f"{paths[parent.index]}/{name}"
+        counts[path] = counts.get(path, 0) + 1
+        paths[call.index] = f"{path}#{counts[path]}" if counts[path] > 1 else path
+    return paths
+
+
+def _record(
+    call: OpenCall, path: str, places: dict[int, int], passes: dict[int, Passing | None], ends: set[int], arrays: _Arrays | None
+) -> CallRecord:
+    """Return the record of a call."""
+    is_call = not isinstance(call.of, str)
+    return CallRecord(
+        path=path,
+        layer=type(call.of).__name__ if is_call else call.of,
+        depth=path.count("/"),
+        operation=call.of,
+        masks_in=call.masks_in,
+        masks_got=call.masks_got,
+        masks_out=call.masks_out,
+        shapes_in=tuple(compat.static_shape(tensor) for tensor in call.tensors),  # type: ignore[misc] # they have values
+        shapes_out=tuple(compat.static_shape(tensor) for tensor in call.outputs),  # type: ignore[misc]
+        takes_mask=is_call and takes_mask(call.of),
+        warned=call.warned,
+        ignores=call.ignores,
+        unmasks=call.unmasks,
+        passing=passes.get(call.index),
+        holds=call.holds,
+        sources=tuple(places.get(source) if isinstance(source, int) else source for source in call.sources),
+        ends=any(id(tensor) in ends for tensor in call.outputs),
+        inputs=arrays.of(call.tensors) if arrays else (),
+        outputs=arrays.of(call.outputs) if arrays else (),
+    )
+
+
+def _repetitions(calls: Sequence[OpenCall]) -> set[int]:
+    """Return what `TimeDistributed` called at later steps than the first."""
+    later: set[int] = set()
+    for parent, children in children_of(calls):
+        if isinstance(parent.of, keras.layers.TimeDistributed):
+            steps = compat.static_shape(parent.tensors[0])[1] or 1
+            later |= {call.index for call in children[len(children) // steps :]} if len(children) % steps == 0 else set()
+    for call in calls:  # those inside come behind
+        if call.parent is not None and call.parent.index in later:
+            later.add(call.index)
+    return later
+
+
+def _masks_of_graphs(calls: Sequence[OpenCall]) -> set[int]:
+    """Return the operations with which a functional model computes its masks: nothing else uses what they return."""
+    used = {id(tensor) for call in calls if call.holds for tensor in call.outputs}
+    of_masks: set[int] = set()
+    for call in reversed(calls):
+        made = {id(tensor) for tensor in call.outputs}
+        is_operation = not isinstance(call.of, (str, keras.layers.Layer)) and call.parent is not None
+        if is_operation and is_of_keras(call.of) and made.isdisjoint(used):
+            of_masks.add(call.index)
+        else:
+            used |= {id(tensor) for tensor in call.tensors}
+    return of_masks
+
+
+def _passes(calls: Sequence[OpenCall]) -> dict[int, Passing | None]:
+    """Return what passes each call that lost a mask; None for a computation that has to do with no mask."""
+    found: dict[int, Passing | None] = {}
+    for parent, children in children_of(calls):
+        between = [call for call in children if call.of == COMPUTATION]
+        if between:
+            found |= _passes_between(parent, [call for call in children if call.of != COMPUTATION], between)
+    for call in calls:
+        lost = any(mask is not None for mask in call.masks_in) and all(mask is None for mask in call.masks_out)
+        got = any(mask is not None for mask in call.masks_got)
+        if lost and call.of != COMPUTATION and not call.holds and call.outputs and (call.warned or not got):
+            masked = lets_through(call, everywhere=False)
+            found[call.index] = Passing(masked, masked or lets_through(call, everywhere=True))
+    return found
+
+
+def _passes_between(parent: OpenCall, children: Sequence[OpenCall], between: Sequence[OpenCall]) -> dict[int, Passing | None]:
+    """Return the same of computations in one call. One that keeps the steps loses the mask even if no masked content passes."""
+    tensors = [tensor for call in between for tensor in tensors_of(call.returned)]
+    passing = differing(parent, children, tensors, everywhere=False)
+    made_from = passing if passing is None or all(passing) else differing(parent, children, tensors, everywhere=True)
+    if passing is None or made_from is None:
+        return {call.index: Passing(True, True) if _keeps_steps(call, passes=True) else None for call in between}
+    return {
+        call.index: Passing(passes, uses) if passes or (uses and _keeps_steps(call, passes=False)) else None
+        for call, passes, uses in zip(between, passing, made_from, strict=True)
+    }
+
+
+def _keeps_steps(call: OpenCall, *, passes: bool) -> bool:
+    """Return whether an output of a call has the steps of a mask before it."""
+    before, after = ([tuple(tensor.shape) for tensor in tensors] for tensors in (call.tensors, call.outputs))
+    return keeps_steps(before, after, [mask for mask in call.masks_in if mask is not None], passes=passes)

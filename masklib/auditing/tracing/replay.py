@@ -1,0 +1,150 @@
+"""Does what masked steps hold reach a result? Computed anew, with other contents there and all else as it was.
+
+Keras does not see what Python operators and functions do with tensors. So the `call` that they are in is computed once more: what
+the layers in it returned is returned again, with other numbers at masked steps. What then differs was computed from them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from masklib.auditing.borrowing.tensors import is_concrete, is_tensor, map_tensors, tensors_of, to_array
+from masklib.auditing.tracing.calls import Mask, OpenCall
+from masklib.auditing.tracing.hooks import hooked
+from masklib.auditing.tracing.signature import without_masks
+from masklib.compat.attached import with_mask
+
+
+class _Differs(Exception):  # noqa: N818 -- not an error of anyone's
+    """The second time it came otherwise."""
+
+
+class Contents:
+    """Gives tensors other contents, the same ones each time.
+
+    Args:
+        known: by id: tensors and their masks.
+        everywhere: whether valid steps too are given others; else masked ones, or all if none is masked.
+    """
+
+    def __init__(self, known: dict[int, tuple[Any, Mask | None]], *, everywhere: bool) -> None:
+        self._known = known
+        self._all = everywhere or all(mask is None or mask.all() for _, mask in known.values())
+        self._new: dict[int, Any] = {}
+        self._rng = np.random.default_rng(0)
+
+    def of(self, tensor: Any) -> Any:
+        """Return a tensor with other contents; itself if it has no mask."""
+        mask = self._known.get(id(tensor), (None, None))[1]
+        if mask is None or "float" not in keras.backend.standardize_dtype(tensor.dtype):
+            return tensor
+        if id(tensor) not in self._new:
+            self._new[id(tensor)] = self._make(tensor, mask)
+        return self._new[id(tensor)]
+
+    def _make(self, tensor: Any, mask: Mask) -> Any:
+        """Return a tensor with other contents and the same mask."""
+        array = to_array(tensor)
+        noise = (1 + np.abs(array)) * self._rng.uniform(0.5, 1.5, array.shape)
+        if not self._all and mask.shape == array.shape[: mask.ndim]:
+            noise = np.where(mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim)), 0, noise)
+        new = keras.ops.convert_to_tensor((array + noise).astype(array.dtype))
+        return with_mask(new, keras.ops.convert_to_tensor(mask))
+
+
+class _Again:
+    """Answers the calls in a call as they were answered before; a `Hook`."""
+
+    def __init__(self, parent: Any, children: Sequence[OpenCall], contents: Contents) -> None:
+        self.arrived: dict[int, Any] = {}  # by the id of what arrived before
+        self._parent = parent
+        self._to_begin = 2  # how often the parent is told of: as a layer, and as what computes it
+        self._children = iter(children)
+        self._contents = contents
+
+    def of_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
+        """Return what the layer returned before."""
+        if layer is self._parent and self._to_begin == 2:
+            self._to_begin = 1
+            return original(layer, *args, **kwargs)
+        return self._answer(original, layer, args, kwargs, tensors_of((args, without_masks(kwargs))))
+
+    def of_operation(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
+        """Return what the operation returned before."""
+        if operation is self._parent and self._to_begin == 1:
+            self._to_begin = 0
+            return original(operation, *args, **kwargs)
+        return self._answer(original, operation, args, kwargs, tensors_of((args, kwargs)))
+
+    def _answer(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
+        """Return what a call returned before, if it is the one that came then."""
+        if not all(map(is_concrete, tensors)):
+            return original(operation, *args, **kwargs)
+        call = next(self._children, None)
+        if call is None or call.of is not operation or len(call.tensors) != len(tensors):
+            raise _Differs
+        self.note(call.tensors, tensors)
+        return map_tensors(self._contents.of, call.returned)
+
+    def note(self, before: Sequence[Any], now: Sequence[Any]) -> None:
+        """Take note of what arrives where something else arrived before."""
+        self.arrived |= {id(one): other for one, other in zip(before, now, strict=True)}
+
+
+def differing(parent: OpenCall, children: Sequence[OpenCall], tensors: Sequence[Any], *, everywhere: bool) -> list[bool] | None:
+    """Return which of some tensors in a call are computed from masked ones.
+
+    Args:
+        parent: a layer or model of one's own, whose `call` computes something.
+        children: the calls in it.
+        tensors: that arrived at a call in it, or that it returned.
+        everywhere: whether from anything in masked tensors; else from what masked steps hold.
+
+    Returns:
+        One bool a tensor; None if the call went another way, so that it cannot be told.
+    """
+    contents = Contents(parent.known, everywhere=everywhere)
+    again = _Again(parent.of, children, contents)
+    args, kwargs = map_tensors(contents.of, parent.arguments)
+    try:
+        with hooked(again):
+            returned = parent.of(*args, **kwargs)
+        again.note(tensors_of(parent.returned), tensors_of(returned))
+    except Exception:  # it is the model's own code, which may not stand other numbers
+        return None
+    return [_is_other(tensor, again.arrived.get(id(tensor))) for tensor in tensors]
+
+
+def lets_through(call: OpenCall, *, everywhere: bool) -> bool:
+    """Return whether what masked steps hold, or masked tensors `everywhere`, reaches the output of a call.
+
+    True where it could not be told.
+    """
+    known = {id(tensor): (tensor, mask) for tensor, mask in zip(call.tensors, call.masks_in, strict=True)}
+    known |= {id(tensor): (tensor, mask) for tensor, mask in zip(call.given, call.masks_in, strict=False)}
+    args, kwargs = map_tensors(Contents(known, everywhere=everywhere).of, call.arguments)
+    try:
+        outputs = tensors_of(call.of(*args, **kwargs))
+    except Exception:  # as above
+        return True
+    return any(_is_other(before, now) for before, now in zip(call.outputs, outputs, strict=True))
+
+
+def _is_other(before: Any, now: Any) -> bool:
+    """Return whether two tensors differ; NaN, from which nothing can be told, differs from everything."""
+    if now is None or not is_tensor(now):
+        return True
+    one, other = to_array(before), to_array(now)
+    return one.shape != other.shape or not bool(np.array_equal(one, other))
+
+
+def children_of(calls: Sequence[OpenCall]) -> Iterator[tuple[OpenCall, list[OpenCall]]]:
+    """Yield each call that holds others, with those right in it."""
+    inside: dict[int, list[OpenCall]] = {}
+    for call in calls:
+        if call.parent is not None:
+            inside.setdefault(call.parent.index, []).append(call)
+    for index, children in inside.items():
+        yield calls[index], children

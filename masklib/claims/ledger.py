@@ -1,0 +1,177 @@
+"""The ledger of claims, and the one rule by which a measurement becomes a verdict.
+
+No verdict is typed in anywhere. A notebook records what it observed and what an independent source (NumPy, or the number
+that a document prints) expects if the claim is true; `judge` compares the two.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from masklib.errors import ClaimError
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[import-not-found,no-redef] # where this is checked it is not installed
+
+HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"
+
+LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable statement of a document.
+
+    Attributes:
+        id: such as "rnn-1".
+        document: the first three digits of the documents that say it.
+        statement: what they say.
+        decides: the quantity that decides.
+        notebook: the notebook that measures it; "" while none does.
+    """
+
+    id: str
+    document: str
+    statement: str
+    decides: str
+    notebook: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with the largest deviation (same unit as the claim; inf where the two cannot be subtracted, NaN untested)."""
+
+    verdict: str
+    deviation: float
+
+
+NOT_TESTED = Judgement(UNTESTED, math.nan)
+
+
+@cache
+def load_claims() -> dict[str, Claim]:
+    """Return every claim by its id, in the order of the ledger."""
+    rows = tomllib.loads(files("masklib.claims").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
+    return {row["id"]: Claim(**row) for row in rows}
+
+
+def find_claim(claim_id: str) -> Claim:
+    """Return the claim with this id.
+
+    Raises:
+        ClaimError: the ledger has no such claim; the message names the nearest.
+    """
+    claims = load_claims()
+    if claim_id in claims:
+        return claims[claim_id]
+    near = get_close_matches(claim_id, claims, n=3) or list(claims)[:3]
+    msg = f"A claim must be in masklib/claims/claims.toml, got {claim_id!r}. Did you mean {', '.join(near)}?"
+    raise ClaimError(msg)
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as what JSON can hold: numbers, strings, None, and nested lists of these.
+
+    Arrays of any library become lists; a float keeps every bit.
+
+    Raises:
+        ClaimError: `value` is of another kind, or an array of more than `LARGEST_ARRAY` values.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufU":
+        msg = f"A claim compares numbers, strings, None or lists of them, got {type(value).__name__}. Convert it first."
+        raise ClaimError(msg)
+    if array.size > LARGEST_ARRAY:
+        msg = f"A claim compares at most {LARGEST_ARRAY} values, got shape {array.shape}. Reduce it, e.g. to its largest error."
+        raise ClaimError(msg)
+    return array.tolist()
+
+
+def judge(observed: Any, expected: Any, atol: float = 0.0) -> Judgement:
+    """Return whether `observed` is what the claim says: equal to `expected` within `atol`, everywhere.
+
+    Numbers and arrays of numbers of one shape are compared by `|observed - expected| <= atol`; a NaN that was observed
+    never agrees. Anything else must be equal.
+
+    Args:
+        observed: what was measured.
+        expected: what an independent source says it is if the claim is true; finite.
+        atol: absolute tolerance, in the unit of the two; 0.0 asks for equality.
+
+    Raises:
+        ClaimError: `expected` is not finite, or `atol` is negative or not finite.
+    """
+    observed, expected = plain(observed), plain(expected)
+    if not 0 <= atol < math.inf:
+        msg = f"atol must be finite and not negative, got {atol!r}."
+        raise ClaimError(msg)
+    left, right = _as_numbers(observed), _as_numbers(expected)
+    if right is not None and not np.isfinite(right).all():
+        msg = f"expected must be finite, got {expected!r}. Claim a boolean instead, such as np.isfinite(observed).all()."
+        raise ClaimError(msg)
+    if left is None or right is None or left.shape != right.shape:
+        return Judgement(HOLDS, 0.0) if observed == expected else Judgement(REFUTED, math.inf)
+    deviation = np.abs(left - right).max(initial=0.0)
+    if np.isnan(deviation):
+        return Judgement(REFUTED, math.inf)
+    return Judgement(HOLDS if deviation <= atol else REFUTED, float(deviation))
+
+
+def decide(parts: Sequence[Judgement]) -> tuple[str, int]:
+    """Return the verdict of a claim from those of its parts, and the index of the part that decides.
+
+    A claim holds if every part that was tested holds; it is untested if none was. The first refuted part decides, else the
+    one that deviates most.
+    """
+    refuted = [index for index, part in enumerate(parts) if part.verdict == REFUTED]
+    if refuted:
+        return REFUTED, refuted[0]
+    held = [index for index, part in enumerate(parts) if part.verdict == HOLDS]
+    if not held:
+        return UNTESTED, 0
+    return HOLDS, max(held, key=lambda index: parts[index].deviation)
+
+
+def count_parts(parts: Sequence[Judgement]) -> str:
+    """Return how many parts of a claim did what, such as "3 of 4 hold, 1 untested"."""
+    counts = Counter(part.verdict for part in parts)
+    found = f"{counts[REFUTED]} of {len(parts)} refuted" if counts[REFUTED] else f"{counts[HOLDS]} of {len(parts)} hold"
+    if counts[UNTESTED] == len(parts):
+        return f"{len(parts)} of {len(parts)} untested"
+    return found + (f", {counts[UNTESTED]} untested" if counts[UNTESTED] else "")
+
+
+def shorten(value: Any, limit: int = 36) -> str:
+    """Return a plain value in at most `limit` characters: floats with six digits, a long list by its beginning."""
+    text = value if isinstance(value, str) else json.dumps(_rounded(value))
+    return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _rounded(value: Any) -> Any:
+    """Return nested lists with their floats rounded to six digits."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _as_numbers(value: Any) -> "np.ndarray[Any, np.dtype[np.float64]] | None":
+    """Return a float64 array, or None where `value` is not a number or a regular nested list of numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "biuf" else None

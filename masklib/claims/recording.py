@@ -1,0 +1,264 @@
+"""What a notebook calls: start a run, record a number, a table, a figure, a claim.
+
+Under the engine, each call appends one line to `records.jsonl` in the run's folder as it happens, so that what was recorded
+outlives a kernel that dies. Opened by hand in JupyterLab, the same calls only display.
+"""
+
+import json
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from masklib.checks import check_one_of
+from masklib.claims.ledger import NOT_TESTED, find_claim, judge, plain
+from masklib.claims.view import ClaimView, Part
+from masklib.errors import ArgumentError, ClaimError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
+RECORDS = "records.jsonl"
+PROFILES = ("smoke", "full")
+CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
+
+
+def start(namespace: Mapping[str, Any]) -> "Run":
+    """Start the run of a notebook: `run = recording.start(globals())`, after its parameters.
+
+    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`; Keras is seeded by the notebook.
+
+    Args:
+        namespace: the notebook's globals; must hold `seed` (int) and `profile` ("smoke" or "full").
+
+    Raises:
+        ArgumentError: `seed` or `profile` is missing or not allowed.
+    """
+    missing = [name for name in ("seed", "profile") if name not in namespace]
+    if missing:
+        msg = f"A notebook must set seed and profile before it starts a run, {' and '.join(missing)} missing."
+        raise ArgumentError(msg)
+    check_one_of("profile", namespace["profile"], PROFILES)
+    seed = int(namespace["seed"])
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Run(Path(folder) if folder else None)
+
+
+class Run:
+    """The records of one execution of a notebook.
+
+    Args:
+        folder: the folder of the run, made by the engine; None displays only.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+        self._view = ClaimView()
+        records = read(folder) if folder else []
+        self._claimed = {(r["claim"], r["part"]) for r in records if r["kind"] in CLAIM_KINDS}
+
+    def metric(self, name: str, value: float, *, unit: str = "") -> None:
+        """Record one number.
+
+        Args:
+            name: unique in the run.
+            value: a number or a boolean.
+            unit: such as "s"; "" for a number without one.
+
+        Raises:
+            ArgumentError: `value` is not one number.
+        """
+        if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
+            msg = f"A metric is one number, {name!r} is {value!r}. Record a table for more."
+            raise ArgumentError(msg)
+        value = float(value)
+        self._append({"kind": "metric", "name": name, "value": value, "unit": unit})
+        _show(f"{name} = {value:g} {unit}".rstrip())
+
+    def table(self, name: str, frame: "pd.DataFrame", *, page: str = "") -> "pd.DataFrame":
+        """Record a tidy table as `tables/<name>.parquet`, and return it so that the cell shows it.
+
+        Args:
+            name: unique in the run.
+            frame: the table.
+            page: the title of a page of its own in the report, where the rows of the newest run on each Keras and backend
+                stand together; "" for none.
+
+        Raises:
+            ArgumentError: the name is taken, or holds a "/".
+        """
+        if self.folder is not None:
+            path = _new_file(self.folder, f"tables/{name}.parquet")
+            frame.to_parquet(path, index=False)
+            told = {"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))}
+            self._append(told | ({"page": page} if page else {}))
+        return frame
+
+    def figure(
+        self,
+        name: str,
+        plot: "Callable[..., Any] | Figure | Axes",
+        *values: Any,
+        caption: str = "",
+        alt: str = "",
+        **options: Any,
+    ) -> None:
+        """Draw a figure from data, record it, and show it.
+
+        `run.figure("rows", figures.plot_rows, rows, labels, title="Rows", caption="...", alt="...")` records
+        `figures/<name>.json`, from which `masklib figures` draws it again in any theme, width and format, and
+        `figures/<name>.svg` and `.png`, the same bytes for the same data.
+
+        Args:
+            name: unique in the run.
+            plot: a function of `masklib.figures.plots`; or a figure of Matplotlib, recorded as it is, which cannot be
+                drawn again.
+            *values: arguments of the function: numbers, words, arrays, series, mappings.
+            caption: what stands below the figure.
+            alt: what is to be seen, for those who do not see it.
+            **options: arguments of the function by name.
+
+        Raises:
+            ArgumentError: the function is another one, its arguments do not fit, a text is missing, or the name is taken.
+        """
+        from masklib.figures import recipes
+
+        if not callable(plot):
+            self._keep_figure(name, plot)
+            return
+        recipe = recipes.make_recipe(name, plot, values, options, caption=caption, alt=alt)
+        files = recipes.render_all(recipe, ["svg", "png"])
+        if self.folder is not None:
+            files["json"] = json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()
+            self._write_figure(name, files)
+        self._show_png(files["png"])
+
+    def _keep_figure(self, name: str, figure: "Figure | Axes") -> None:
+        """Record a figure that a notebook has drawn by itself."""
+        from matplotlib import pyplot as plt
+
+        from masklib.figures import recipes
+
+        drawn: Any = figure.get_figure() or figure
+        recipes.lay_out(drawn)
+        recipe = recipes.Recipe(name, "", {}, name, name)
+        files = {suffix: recipes.save(drawn, suffix, recipe) for suffix in ("svg", "png")}
+        if self.folder is not None:
+            self._write_figure(name, files)
+        self._show_png(files["png"])
+        plt.close(drawn)
+
+    def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Write the files of a figure and record it."""
+        folder = cast("Path", self.folder)
+        for path, content in [(_new_file(folder, f"figures/{name}.{suffix}"), content) for suffix, content in files.items()]:
+            path.write_bytes(content)
+        self._append({"kind": "figure", "name": name})
+
+    def _show_png(self, content: bytes) -> None:
+        """Show a figure: what was recorded, in the size at which it is printed."""
+        from IPython.display import Image
+
+        from masklib.figures.style import DPI
+
+        width = int.from_bytes(content[16:20], "big")  # of the header of a PNG
+        _show(Image(content, format="png", width=width * 100 // DPI))
+
+    def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
+        """Record what was observed for a claim, and what is expected if it is true.
+
+        A claim about several cases is recorded part by part; it holds if every part holds. The verdict is not recorded:
+        it follows, by `masklib.claims.ledger.judge`, whenever the records are read.
+
+        Args:
+            claim: the claim's id in the ledger.
+            observed: number, string, None, list or array: what was measured.
+            expected: the same, from a source independent of what is measured.
+            atol: absolute tolerance; 0.0 asks for equality.
+            part: names the case; unique for the claim in the run.
+
+        Raises:
+            ClaimError: the ledger has no such claim, the part is recorded already, or the two cannot be compared.
+        """
+        find_claim(claim)
+        judgement = judge(observed, expected, atol)
+        row = {
+            "claim": claim,
+            "part": part,
+            "observed": plain(observed),
+            "expected": plain(expected),
+            "atol": float(atol),
+        }
+        self._append_part({"kind": "claim", **row})
+        self._view.add(Part(claim, part, judgement, row["observed"], row["expected"], row["atol"]))
+
+    def untested(self, claim: str, reason: str, *, part: str = "") -> None:
+        """Record that a claim, or a part of it, cannot be measured here: it neither holds nor is refuted by this run.
+
+        Args:
+            claim: the claim's id in the ledger.
+            reason: why, as a sentence, such as that of `masklib.compat.lacks`.
+            part: names the case; unique for the claim in the run.
+
+        Raises:
+            ClaimError: the ledger has no such claim, the part is recorded already, or no reason is given.
+        """
+        find_claim(claim)
+        if not reason.strip():
+            msg = f"What is not tested needs a reason, {claim} {part!r} has none. Say what is missing."
+            raise ClaimError(msg)
+        self._append_part({"kind": "untested", "claim": claim, "part": part, "reason": reason})
+        self._view.add(Part(claim, part, NOT_TESTED, reason, None, 0.0))
+
+    def _append_part(self, record: dict[str, Any]) -> None:
+        """Append the record of a part of a claim, which may be there once."""
+        claim, part = record["claim"], record["part"]
+        if (claim, part) in self._claimed:
+            msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
+            raise ClaimError(msg)
+        self._append(record)
+        if self.folder is not None:  # by hand a cell may be run again
+            self._claimed.add((claim, part))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """Append one line to the records; it is on its way to the disk when this returns."""
+        if self.folder is None:
+            return
+        with (self.folder / RECORDS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of the run in `folder`, in the order in which they were made; [] if there are none."""
+    path = folder / RECORDS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _new_file(folder: Path, name: str) -> Path:
+    """Return the path of a new file of the run; a name that is taken or leaves the folder is refused."""
+    path = folder / name
+    if path.exists() or path.parent.parent != folder:
+        msg = f"A table or figure needs a name of its own without '/', got {Path(name).stem!r}."
+        raise ArgumentError(msg)
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
+def _show(value: Any) -> None:
+    """Display `value` in a notebook, print it elsewhere."""
+    from IPython.display import display
+
+    if isinstance(value, str):
+        print(value)  # noqa: T201 (this is the notebook's output)
+    else:
+        display(value)

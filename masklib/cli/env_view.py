@@ -1,0 +1,94 @@
+"""What `masklib env` shows: the environments, their creation, and whether they can be used."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from masklib.cli.console import Tracker, log
+from masklib.engine import environments
+from masklib.engine.environments import Environment
+from masklib.engine.progress import terminate_as_interrupt
+
+DETAILS = ("Downloading ", "Downloaded ", "Building ", "+ ", "- ", "Using ", "Creating ", "Activate ")  # of uv, for a moving line
+
+
+def list_rows() -> list[dict[str, Any]]:
+    """Return a row for each environment: what it is, and whether it is there."""
+    return [environments.row(environment) for environment in environments.load_environments().values()]
+
+
+def shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with their sizes in words."""
+    return [{**{k: v for k, v in row.items() if k != "bytes"}, "size": _size(row["bytes"])} for row in rows]
+
+
+def create(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Make environments one after another, with what it will cost told before, and return their rows with `folder`.
+
+    Raises:
+        ArgumentError: there is no environment of a name; nothing is made then.
+        UnavailableError: one cannot be made.
+    """
+    wanted = [environments.find_environment(name) for name in names]
+    with terminate_as_interrupt():
+        return [_create(environment, f"{i}/{len(wanted)}") for i, environment in enumerate(wanted, start=1)]
+
+
+def _create(environment: Environment, position: str) -> dict[str, Any]:
+    """Make one environment and return its row."""
+    if environment.exists:
+        _say(f"[{position}] {environment.name}: already there")
+    else:
+        _say(f"[{position}] {expected(environment)}")
+        tracker = Tracker(environment.name, position)
+        tracker.state = "starting"
+
+        def on_progress(line: str) -> None:
+            tracker.state = line
+            if not line.startswith(DETAILS):
+                _say(f"[{position}] {environment.name}: {line}")
+
+        with tracker.shown():
+            environments.create(environment, on_progress)
+        _say(f"[{position}] {environment.name}: made in {tracker.elapsed_s:.0f} s")
+    return {**environments.row(environment), "folder": str(environment.folder)}
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr."""
+    log.print(line, markup=False, soft_wrap=True)
+
+
+def expected(environment: Environment) -> str:
+    """Return what the creation of an environment will cost, as a sentence."""
+    return (
+        f"{environment.title} needs about {environment.download_mb} MB to download, less what uv has in its cache, "
+        f"{environment.disk_mb} MB on disk in {environment.folder}, and about {environment.seconds} s on two cores."
+    )
+
+
+def remove(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Remove environments, and return for each whether there was one."""
+    wanted = [environments.find_environment(name) for name in names]
+    return [{"name": environment.name, "removed": environments.remove(environment)} for environment in wanted]
+
+
+def check(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return for each environment whether it imports and in which versions; by default for all that are there."""
+    known = [environments.find_environment(name) for name in names] or list(environments.load_environments().values())
+    found = [environments.check(environment) for environment in known if names or environment.exists]
+    return [{"name": one.name, "status": one.status, "versions": one.versions, "reason": one.reason} for one in found]
+
+
+def shown_checks(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of `check` with the versions, or the reason, in one column."""
+    return [{"name": r["name"], "status": r["status"], "what": r["reason"] or _versions(r["versions"])} for r in rows]
+
+
+def _versions(versions: dict[str, str]) -> str:
+    """Return versions in a line."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _size(size: int | None) -> str:
+    """Return a size in MB; "" for none."""
+    return "" if size is None else f"{size / 1e6:.0f} MB"

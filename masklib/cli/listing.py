@@ -1,0 +1,64 @@
+"""The rows of `masklib list`: notebooks with their parameters, and claims with their verdicts."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED, load_claims
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def notebook_rows() -> list[dict[str, Any]]:
+    """Return a row for each parameter of each notebook of the suite."""
+    from masklib.engine.notebooks import read_notebook, suite
+    from masklib.engine.parameters import read_parameters
+
+    rows = []
+    for path in suite():
+        notebook = read_notebook(path)
+        for p in read_parameters(notebook.parameters_source, f"the parameters cell of {path}"):
+            default = "(required)" if p.required else repr(p.default)
+            row = {
+                "notebook": notebook.name,
+                "parameter": p.name,
+                "type": p.type.__name__,
+                "default": default,
+                "help": p.help,
+            }
+            rows.append(row)
+    return rows
+
+
+def claim_rows(root: str | Path) -> list[dict[str, Any]]:
+    """Return a row for each claim of the ledger and each Keras and backend that measured it; `open` where none did.
+
+    The verdict is that of the last run; `runs` counts the verdicts of all its runs.
+    """
+    from masklib.engine.collect import collect
+    from masklib.engine.store import Store
+
+    measured = collect(Store(root)).claims.sort_values("started", kind="stable")
+    rows = []
+    for claim in load_claims().values():
+        found = measured[measured["claim"] == claim.id]
+        cells = [frame for _, frame in found.groupby(["keras", "backend"], sort=True)]
+        rows += [_claim_row(claim, frame) for frame in cells] or [_claim_row(claim, found)]
+    return rows
+
+
+def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
+    """Return one row: a claim with its runs on one Keras and backend, oldest first."""
+    last = runs.iloc[-1] if len(runs) else {"verdict": OPEN, "keras": "", "backend": ""}
+    counts = Counter(runs["verdict"])
+    return {
+        "claim": claim.id,
+        "document": claim.document,
+        "verdict": last["verdict"],
+        "keras": last["keras"],
+        "backend": last["backend"],
+        "runs": ", ".join(f"{counts[v]} {v}" for v in (HOLDS, REFUTED, UNTESTED) if v in counts),
+        "notebook": claim.notebook,
+        "statement": claim.statement,
+    }

@@ -1,0 +1,341 @@
+"""The command line: light over the library, with the same verbs and defaults.
+
+Results go to stdout, progress to stderr. Exit status: 0 fine, 1 a run or a check failed, 2 the command could not be used so.
+Nothing heavy is imported before a command needs it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masklib.cli.audit import audit
+from masklib.cli.env import env
+from masklib.cli.options import exit_unless, json_option, runs_option, show
+from masklib.cli.publish import figures, tables
+from masklib.cli.report import make_site, report
+from masklib.engine.startup import leave_out_grammars
+from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
+
+USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError, UntestableError)
+
+
+class _Group(click.Group):
+    """Commands in the order of use; masklib's errors become one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were defined."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; `--debug` lets the traceback of an error through."""
+        try:
+            return super().invoke(ctx)
+        except MasklibError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"masklib: {error}", err=True)
+            ctx.exit(2 if isinstance(error, USAGE_ERRORS) else 1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="masklib")
+def main(debug: bool) -> None:
+    """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
+    del debug  # read by _Group
+    leave_out_grammars()
+
+
+def _split_grid(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the name and the values of each -g."""
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            msg = f"must be NAME=VALUES, such as seed=0:20, got {text!r}."
+            raise click.BadParameter(msg)
+    return [(name, values) for name, _, values in (text.partition("=") for text in given)]
+
+
+def _read_bytes(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """Return a size in bytes."""
+    from masklib.cli.sweep_view import parse_bytes
+
+    return None if text is None else parse_bytes(text)
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the time limits of a run."""
+    for name, default, what in (("--cell-timeout", 600.0, "one cell"), ("--timeout", 3600.0, "a whole notebook")):
+        option = click.option(name, default=default, show_default=True, type=click.FloatRange(min=1), help=f"Seconds for {what}.")
+        command = option(command)
+    return command
+
+
+@main.command("list", short_help="Notebooks and parameters, or claims and verdicts.")
+@click.option("--claims", is_flag=True, help="Every claim of the ledger, with the verdict of its last run.")
+@runs_option
+@json_option
+def list_(claims: bool, root: str, as_json: bool) -> None:
+    """Show the notebooks with their parameters, or the claims with their verdicts.
+
+    Example: masklib list --claims
+    """
+    from masklib.claims.verdicts import count_verdicts
+    from masklib.cli import listing
+
+    rows = listing.claim_rows(root) if claims else listing.notebook_rows()
+    show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
+    if claims and not as_json:
+        click.echo(count_verdicts(rows))
+
+
+@main.command(short_help="Execute one notebook.")
+@click.argument("notebook")
+@click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@limit_options
+@runs_option
+@json_option
+@click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
+def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
+    """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
+
+    A run that is there already is not executed again.
+
+    Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
+    """
+    from masklib.engine.notebooks import read_notebook
+    from masklib.engine.parameters import declared_parameters, from_text
+    from masklib.engine.run import plan_run
+    from masklib.engine.stores import open_store
+
+    source = read_notebook(notebook)
+    declared = declared_parameters(source)
+    repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
+    if repeated:
+        msg = f"A parameter is given once, {', '.join(repeated)} given more often."
+        raise ParameterError(msg)
+    plan = plan_run(source, from_text(declared, dict(pairs)))
+    result = _execute(plan, open_store(root), "1/1", timeout=timeout, cell_timeout=cell_timeout)
+    if as_json:
+        _print_run(result)
+    else:
+        if profiled:
+            show(_steps(result.record), as_json=False, title="Where the time went")
+        click.echo(result.folder)
+    exit_unless(result.record.status == "ok")
+
+
+@main.command(short_help="Execute a notebook for every combination of parameters.")
+@click.argument("source", metavar="NOTEBOOK|SPEC")
+@click.option(
+    "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
+)
+@click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
+@click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
+@click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@click.option("--fail-fast", is_flag=True, help="Start no run any more once one failed.")
+@click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and what is there of it; execute nothing.")
+@limit_options
+@runs_option
+@json_option
+def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **options: Any) -> None:
+    """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
+
+    The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
+    --retry failed. Ctrl-C lets the running ones end; twice interrupts them. Exit status 1 if a point has no run that ended well.
+
+    On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
+    --dask also takes a scheduler file.
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
+    """
+    from masklib.cli import sweep_view
+
+    exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, **options))
+
+
+@main.command(short_help="Execute the suite and compare its verdicts.")
+@click.option("--profile", default="smoke", show_default=True, type=click.Choice(["smoke", "full"]), help="How much is measured.")
+@limit_options
+@runs_option
+@json_option
+@click.option("--environment", help="Execute it with another Keras; see masklib env list.")
+@click.option("--backend", help="Execute it on another backend of the Keras that is installed, such as jax.")
+@click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
+@click.option("--site/--no-site", "with_site", default=True, show_default=True, help="Make the report site of the runs.")
+def reproduce(
+    profile: str,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    update_reference: bool,
+    with_site: bool,
+    **chosen: str | None,
+) -> None:
+    """Execute the whole suite, collect tables and figures, compare the verdicts with the committed ones, and make the site.
+
+    Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
+
+    Example: masklib reproduce
+
+    Example: masklib reproduce --environment keras-2.2.4
+    """
+    from masklib.engine import reproduce as suite
+    from masklib.engine.store import is_local
+    from masklib.engine.stores import open_store
+
+    store = open_store(root)
+    plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
+    recovered = store.recover()
+    if recovered:
+        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    options = {"timeout": timeout, "cell_timeout": cell_timeout, "warm": _several_are_missing(plans, store)}
+    results = []
+    for index, plan in enumerate(plans, start=1):
+        results.append(_execute(plan, store, f"{index}/{len(plans)}", **options))
+        if results[-1].record.status == "interrupted":
+            break
+    reference = suite.reference_folder()
+    if update_reference:
+        suite.update_reference(suite.summarize(results, plans, store, reference), reference)
+    found = suite.summarize(results, plans, store, reference)
+    _report(found, store.root, as_json)
+    if with_site and is_local(store.root):
+        click.echo(f"The site: {make_site(store)}", err=as_json)
+    exit_unless(found.ok)
+
+
+@main.command(short_help="Write the tables of all runs.")
+@runs_option
+@json_option
+def collect(root: str, as_json: bool) -> None:
+    """Write the tables runs/tables/{runs,claims,measurements}.{parquet,csv} from the folders of the runs.
+
+    Example: masklib collect
+    """
+    from masklib.engine.collect import collect as collect_tables
+    from masklib.engine.stores import open_store
+
+    store = open_store(root)
+    tables = collect_tables(store)
+    tables.write(store.root / "tables")
+    counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
+    show(
+        [{"table": name, "rows": rows, "file": store.root / "tables" / f"{name}.parquet"} for name, rows in counts.items()],
+        as_json,
+        "Tables",
+    )
+    for note in tables.unreadable:
+        click.echo(f"set aside: {note}", err=True)
+    exit_unless(not tables.unreadable)
+
+
+main.add_command(audit)
+main.add_command(report)
+main.add_command(figures)
+main.add_command(tables)
+main.add_command(env)
+
+
+@main.group(short_help="Warm kernels for JupyterLab, nbclient and papermill.")
+def kernels() -> None:
+    """Kernels that are forked from a process that has imported the libraries: ready in a fraction of a second.
+
+    Example: masklib kernels install
+    """
+
+
+@kernels.command()
+@click.option("--user", is_flag=True, help="For this user instead of this environment.")
+def install(user: bool) -> None:
+    """Install the kernel `masklib` for JupyterLab, nbclient and papermill.
+
+    Example: papermill --kernel masklib in.ipynb out.ipynb
+    """
+    from masklib.engine.kernels import spec
+
+    click.echo(spec.install(user=user))
+
+
+def _several_are_missing(plans: list[Any], store: Any) -> bool:
+    """Return whether more than one run is to be executed: only then is a fork server worth its start."""
+    return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
+
+
+def _execute(plan: Any, store: Any, position: str, **options: Any) -> Any:
+    """Execute a plan with its progress on stderr, and say what became of it."""
+    from masklib.cli.console import Tracker
+    from masklib.engine.run import execute_plan
+
+    tracker = Tracker(plan.notebook.name, position)
+    if store.find(plan.notebook.name, plan.key):
+        result = execute_plan(plan, store)
+    else:
+        from masklib.engine.progress import Progress, terminate_as_interrupt
+
+        with terminate_as_interrupt(), tracker.shown():
+            result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **options)
+    _say(result, position)
+    return result
+
+
+def _say(result: Any, position: str) -> None:
+    """Print on stderr what became of a run."""
+    record = result.record
+    state = "already there" if result.cached else f"{record.status} in {record.duration_s:.1f} s"
+    click.echo(f"[{position}] {record.notebook}: {state}", err=True)
+    if record.error:
+        where = "" if record.error["cell"] is None else f" in cell {record.error['cell']}"
+        click.echo(f"  {record.error['ename']}{where}: {record.error['evalue']}\n  evidence: {result.folder}", err=True)
+
+
+def _print_run(result: Any) -> None:
+    """Print a run as JSON, with the claims it measured."""
+    from masklib.claims import recording
+    from masklib.cli.console import print_json
+    from masklib.engine.collect import claim_rows
+
+    record = result.record
+    claims = claim_rows(record, recording.read(result.folder)) if record.status == "ok" else []
+    fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend", "error")
+    print_json(
+        {
+            **{name: getattr(record, name) for name in fields},
+            "folder": result.folder,
+            "cached": result.cached,
+            "claims": claims,
+        }
+    )
+
+
+def _steps(record: Any) -> list[dict[str, Any]]:
+    """Return the steps of a run with the time that each took; the rest is reading, checking and writing."""
+    rest = record.duration_s - sum(record.steps.values())
+    steps = {**record.steps, "all else": rest, "the run": record.duration_s}
+    return [{"step": name, "seconds": f"{took:.3f}", "share": f"{took / record.duration_s:.0%}"} for name, took in steps.items()]
+
+
+def _report(found: Any, root: Path, as_json: bool) -> None:
+    """Print the claims and verdicts of the suite, and what is not as it should be."""
+    from masklib.claims.verdicts import count_verdicts, verdict_rows
+
+    rows = verdict_rows(found.claims)
+    show(rows, as_json, "Claims and verdicts")
+    if not as_json:
+        click.echo(count_verdicts(rows, whole_ledger=True))
+        click.echo(f"Tables in {root / 'tables'}, figures in {root / 'figures'}.")
+        if all(result.cached for result in found.results):
+            click.echo("Every run was already there; nothing was executed.")
+    for note in [*found.differences, *(f"set aside: {note}" for note in found.unreadable)]:
+        click.echo(note, err=True)
+    if found.unreferenced:
+        click.echo(f"No committed verdict for this Keras and backend: {', '.join(found.unreferenced)}.", err=True)
+    for result in found.results:
+        if result.record.status != "ok":
+            click.echo(f"{result.record.notebook} {result.record.status}: {result.folder}", err=True)

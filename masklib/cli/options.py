@@ -1,0 +1,48 @@
+"""What several commands share: options, and how they print and end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+runs_option = click.option(
+    "--runs",
+    "root",
+    default="runs",
+    envvar="MASKLIB_RUNS",
+    show_default=True,
+    help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
+    type=click.Path(),
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def several(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return a callback that splits what was given at its commas, each part one of `allowed`."""
+
+    def split(context: click.Context, option: click.Parameter, text: str) -> list[str]:
+        parts: list[Any] = [part.strip() for part in text.split(",")]
+        unknown = [part for part in parts if part not in allowed]
+        if unknown:
+            msg = f"must be of {', '.join(allowed)}, separated by commas, got {', '.join(map(repr, unknown))}."
+            raise click.BadParameter(msg)
+        return list(dict.fromkeys(parts))
+
+    return split
+
+
+def show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
+    """Print rows as a table, or as JSON."""
+    from masklib.cli.console import print_json, print_table
+
+    if as_json:
+        print_json(rows)
+    else:
+        columns = list(rows[0]) if rows else ["nothing"]
+        print_table(title, columns, [list(row.values()) for row in rows])
+
+
+def exit_unless(ok: bool) -> None:
+    """End with status 1 unless `ok`."""
+    if not ok:
+        raise SystemExit(1)

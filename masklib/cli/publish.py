@@ -1,0 +1,105 @@
+"""The commands that give results to documents: figures and tables."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masklib.cli.options import runs_option, several
+
+FORMATS, THEMES, WIDTHS = ("svg", "png", "pdf"), ("light", "dark"), ("page", "column")
+TABLE_FORMATS = ("markdown", "latex", "csv", "html")
+
+
+@click.command(short_help="Draw the suite's figures for documents.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--format", "formats", default="svg", show_default=True, callback=several(FORMATS), help="Of svg, png, pdf.")
+@click.option("--theme", "themes", default="light", show_default=True, callback=several(THEMES), help="Of light, dark.")
+@click.option("--width", "widths", default="page", show_default=True, callback=several(WIDTHS), help="Of page, column.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; by default figures beside the runs.")
+@click.option(
+    "--check", "checked", type=click.Path(path_type=Path), help="Draw nothing: tell which figures below this folder are old."
+)
+@click.option("--list", "listed", is_flag=True, help="Draw nothing: print names and captions.")
+@runs_option
+def figures(
+    names: tuple[str, ...],
+    formats: list[str],
+    themes: list[str],
+    widths: list[str],
+    out: Path | None,
+    checked: Path | None,
+    listed: bool,
+    root: str,
+) -> None:
+    """Draw figures of the suite by NAME, by default all, from stored results alone; print the paths of the files.
+
+    The same results give the same bytes. Beside the pictures stands NAME.json with caption, alternative text and run.
+
+    With --check, pictures below a folder that have the name of a figure are compared with what would be drawn now; exit status 1
+    if one differs. Other files are left alone.
+
+    Example: masklib figures loss_denominators --format svg,pdf --theme light,dark
+
+    Example: masklib figures --check docs
+    """
+    from masklib.engine.stores import open_store
+    from masklib.site import figure_files as drawn
+
+    chosen = drawn.choose(drawn.stored_figures(open_store(root)), names)
+    if checked:
+        _check(drawn.check(chosen, checked))
+    elif listed:
+        for name, figure in chosen.items():
+            click.echo(f"{name}: {figure.recipe.caption}")
+    else:
+        looks = drawn.looks_of(themes, widths)
+        target = out or Path("runs" if "://" in root else root) / "figures"
+        for name, figure in chosen.items():
+            possible = [look for look in looks if names or drawn.fits(figure, look)]
+            if len(possible) < len(looks):
+                click.echo(f"{name} needs the width of a page.", err=True)
+            for path in drawn.write({name: figure}, target, formats, possible) if possible else ():
+                click.echo(path)
+
+
+def _check(found: list[Any]) -> None:
+    """Print which pictures are out of date, and end with status 1 if one is."""
+    old = [item for item in found if item.reason]
+    for item in old:
+        click.echo(f"{item.path}: {item.reason}")
+    click.echo(f"{len(found)} files of the suite's figures, {len(old)} of them out of date.", err=True)
+    if old:
+        raise SystemExit(1)
+
+
+@click.command(short_help="Print the results as tables to paste.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--format", "formats", default="markdown", show_default=True, callback=several(TABLE_FORMATS), help="One or more.")
+@click.option("--columns", help="Columns to show, separated by commas; by default all.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a file for each into this folder instead of printing.")
+@click.option("--list", "listed", is_flag=True, help="Print the names of the tables.")
+@runs_option
+def tables(names: tuple[str, ...], formats: list[str], columns: str | None, out: Path | None, listed: bool, root: str) -> None:
+    """Print tables by NAME, by default the verdicts, as Markdown, LaTeX (with booktabs), CSV or HTML.
+
+    NAME is verdicts, runs, claims, measurements, or a table of a notebook such as 02_rnn_carry_over/carry_over. What a cell
+    holds is text: it is escaped for each format. --format takes several of markdown, latex, csv and html, with commas.
+
+    Example: masklib tables verdicts --format latex --columns claim,verdict
+
+    Example: masklib tables 02_rnn_carry_over/carry_over --format csv
+    """
+    from masklib.engine.stores import open_store
+    from masklib.site import table_files as results
+
+    found = results.load(open_store(root))
+    if listed:
+        click.echo("\n".join(found.names))
+        return
+    wanted = [column.strip() for column in columns.split(",")] if columns else []
+    for name in names or (results.VERDICTS,):
+        frame = results.select(found.frame(name), wanted)
+        for kind in formats:
+            text = results.to_text(frame, kind)
+            click.echo(text if out is None else results.write(text, out, name, kind), nl=out is not None)

@@ -1,0 +1,46 @@
+"""The command that makes the report: a site of all runs, or one page of one run."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masklib.cli.options import runs_option
+
+
+@click.command(short_help="Make the site of all runs, or the page of one run.")
+@click.argument("run", required=False)
+@runs_option
+@click.option("--out", type=click.Path(), help="Folder of the site, by default `site` beside the runs; with RUN, the file.")
+@click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
+def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
+    """Make a site of every run in the store; of one RUN, a single HTML file that needs nothing else.
+
+    The site is static: it works from its folder or any web server, and without a network. What is there already is made anew only
+    where something changed. Prints the path of the front page. Runs may be remote: then --out names a folder of this machine.
+
+    Example: masklib report --open
+
+    Example: masklib report 3f9a02c1 --out lstm.html
+    """
+    from masklib.engine.stores import open_store
+
+    if run is None:
+        path = make_site(open_store(root), out)
+    else:
+        from masklib.site import single
+
+        path = single.write(run, root, out)
+    click.echo(path)
+    if opened:
+        click.launch(str(path))
+
+
+def make_site(store: Any, out: str | None = None) -> Path:
+    """Make the site of a store, say on stderr what there is to say, and return the path of its front page."""
+    from masklib.site.build import build
+
+    site = build(store, out, on_start=lambda: click.echo("Making the site ...", err=True))
+    for note in [*site.warnings, *(f"set aside: {note}" for note in site.unreadable)]:
+        click.echo(note, err=True)
+    return site.index

@@ -1,0 +1,131 @@
+"""What `masklib sweep` does besides the sweep itself: its plan, its progress and its end, as text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from masklib.cli.console import SweepTracker, print_json, print_table
+from masklib.engine.collect import collect
+from masklib.engine.grid import Sweep, describe, plan_sweep, varying
+from masklib.engine.pool import Executor
+from masklib.engine.store import OK
+from masklib.engine.stores import open_store
+from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
+from masklib.errors import ArgumentError
+
+Pairs = Sequence[tuple[str, str]]
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_SHOWN = 12  # digits of a key
+
+
+def execute(
+    source: str, grid: Pairs, fixed: Pairs, root: str, *, dry_run: bool, as_json: bool, dask: str | None, **options: Any
+) -> bool:
+    """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
+    if dask and options["jobs"]:
+        msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
+        raise ArgumentError(msg)
+    plan = plan_sweep(source, grid, fixed)
+    if plan.duplicates:
+        click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
+    store = open_store(root)
+    if dry_run:
+        _show_plan(plan, look_up(plan.plans, store), as_json)
+        return True
+    names = varying(plan.plans)
+    executor = _connect(dask) if dask else None
+    with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
+        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **options)
+    tables = collect(store)
+    _show_result(plan, result, store.root / "tables", as_json)
+    tables.write(store.root / "tables")
+    for note in tables.unreadable:
+        click.echo(f"set aside: {note}", err=True)
+    return result.ok and not tables.unreadable
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes that a text such as `500MB` or `2GiB` names.
+
+    Raises:
+        ArgumentError: it names none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
+    if not found or not float(found[1]):
+        msg = f"--memory must be a size such as 500MB or 2GB, got {text!r}."
+        raise ArgumentError(msg)
+    return round(float(found[1]) * _UNITS[found[2]])
+
+
+def _connect(address: str) -> Executor:
+    """Return the cluster at an address, and say how many workers it has."""
+    from masklib.engine.cluster import DaskCluster
+
+    cluster = DaskCluster(address)
+    n_workers = cluster.n_workers
+    click.echo(f"Dask workers at {address}: {n_workers}{'' if n_workers else ', the sweep waits for the first'}.", err=True)
+    return cluster
+
+
+def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None:
+    """Print the points of a sweep with what the store has of them."""
+    names = varying(plan.plans)
+    rows = [
+        {
+            "notebook": p.notebook.name,
+            "parameters": p.parameters if as_json else describe(p, names[p.notebook.name]),
+            "key": p.key if as_json else p.key[:_SHOWN],
+            "state": _state(known.get(p.key)),
+        }
+        for p in plan.plans
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(plan.title, list(rows[0]), [list(row.values()) for row in rows])
+    click.echo(f"{len(rows)} points, {len(rows) - len(known)} to run.")
+
+
+def _state(outcome: Outcome | None) -> str:
+    """Return what the store has of a point, in words."""
+    if outcome is None:
+        return "to run"
+    return outcome.state if outcome.status == OK else f"{outcome.state}: {outcome.reason}"
+
+
+def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) -> None:
+    """Print what became of a sweep: how many points of each state, and every failure with its evidence."""
+    if as_json:
+        print_json({"title": plan.title, "states": result.counts, "points": _points(result), "tables": tables})
+        return
+    print_table(plan.title, ["state", "points"], [[state, count] for state, count in result.counts.items()])
+    names = varying(plan.plans)
+    for outcome in result.failures:
+        click.echo(f"{_label(outcome.plan, names)} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
+    if any(outcome.cached for outcome in result.failures):
+        click.echo("What failed before is executed again with --retry failed.")
+    click.echo(f"Tables in {tables}.")
+
+
+def _points(result: SweepResult) -> list[dict[str, Any]]:
+    """Return the points of a sweep as plain values."""
+    return [
+        {
+            "notebook": outcome.plan.notebook.name,
+            "parameters": outcome.plan.parameters,
+            "key": outcome.plan.key,
+            "status": outcome.status,
+            "cached": outcome.cached,
+            "reason": outcome.reason,
+            "folder": outcome.folder,
+        }
+        for outcome in result.outcomes
+    ]
+
+
+def _label(plan: Any, names: Mapping[str, list[str]]) -> str:
+    """Return the notebook of a plan and the parameters that tell it from its neighbours."""
+    return f"{plan.notebook.name} {describe(plan, names[plan.notebook.name])}".strip()

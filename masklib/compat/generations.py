@@ -1,0 +1,219 @@
+"""What differs between the generations of Keras, named in one place; no other module asks for a version.
+
+*Keras 3*, with three backends. *Keras 2* from 2.4 to 2.15, which is TensorFlow's: no `keras.ops`, losses and metrics with other
+arguments. *The original Keras* up to 2.3, in which documents 000, 001 and 004 were written: graphs and sessions, and losses are
+functions.
+
+What a generation lacks is told by `lacks`, in words that `recording.Run.untested` takes: a claim about it neither holds nor is
+refuted there.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from masklib.errors import ArgumentError
+
+VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
+IS_KERAS_3 = VERSION >= (3, 0)
+IS_ORIGINAL = VERSION < (2, 4)
+
+ELEMENTWISE_MERGING = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract")  # layers of every generation
+
+ops: Any
+if IS_KERAS_3:
+    ops = keras.ops
+else:
+    from masklib.compat.tensorflow_ops import ops
+
+# feature: what keras before 2.4 says instead; every newer one has it
+_SINCE_2_4 = {
+    "zero_output_for_mask": "its recurrent layers have no option zero_output_for_mask",
+    "operators on tensors": "an operator on its tensors is no layer, so no model can hold it",
+    "mask dropped by a layer": "it refuses to build a layer without support for masks behind a mask",
+    "the guide": "the guide (003) is of newer ones, whose layers may hold layers and which pads with keras.utils.pad_sequences",
+    "loss objects": "its losses are functions, and divide by what Keras chooses",
+    "metric objects": "its metrics are functions of one batch, without Precision and Recall",
+    "one weight a sample, (B, 1)": "it takes one weight a sample as (B,) only, and refuses (B, 1)",
+}
+
+
+def lacks(feature: str) -> str:
+    """Return why the installed Keras cannot show `feature`, as a sentence; "" if it can.
+
+    Raises:
+        ArgumentError: nobody has said of this feature which Keras has it.
+    """
+    if feature not in _SINCE_2_4:
+        msg = f"A feature must be one of {', '.join(map(repr, _SINCE_2_4))}, got {feature!r}."
+        raise ArgumentError(msg + " Choose one, or add it to masklib.compat.")
+    return f"Keras {keras.__version__}: {_SINCE_2_4[feature]}." if IS_ORIGINAL else ""
+
+
+def static_shape(tensor: Any) -> tuple[int | None, ...]:
+    """Return the sizes of a tensor or array that a graph knows, None for each that it does not."""
+    return tuple(getattr(size, "value", size) for size in tensor.shape)
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """Return `structure`, of nested dicts, lists and tuples, with `function` applied to what they hold."""
+    if isinstance(structure, Mapping):
+        return {name: map_structure(function, one) for name, one in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return type(structure)(map_structure(function, one) for one in structure)
+    return function(structure)
+
+
+def to_numpy(tensor: Any) -> Any:
+    """Return a tensor of any backend, or of a graph that needs no input, as an array; None stays None."""
+    if tensor is None or isinstance(tensor, np.ndarray):
+        return tensor
+    return keras.backend.eval(tensor) if IS_ORIGINAL else ops.convert_to_numpy(tensor)
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python, NumPy and the backend."""
+    if not IS_ORIGINAL:
+        keras.utils.set_random_seed(seed)
+        return
+    import tensorflow as tf
+
+    random.seed(seed)
+    np.random.seed(seed)
+    tf.compat.v1.set_random_seed(seed)
+
+
+def register_serializable(target: Any) -> Any:
+    """Register a class of masklib with Keras, where Keras has a register; a decorator."""
+    register = getattr(keras.utils, "register_keras_serializable", None)
+    return register(package="masklib")(target) if register else target
+
+
+def serialize(thing: Any) -> Any:
+    """Return a function of Keras as what a configuration holds."""
+    return (keras.saving if hasattr(keras.saving, "serialize_keras_object") else keras.utils).serialize_keras_object(thing)
+
+
+def deserialize(config: Any) -> Any:
+    """Return the function of Keras that a configuration holds."""
+    if hasattr(keras.saving, "deserialize_keras_object"):
+        return keras.saving.deserialize_keras_object(config)
+    return keras.metrics.get(config) if config in dir(keras.metrics) else keras.losses.get(config)
+
+
+def floatx(dtype: Any) -> str:
+    """Return the name of a dtype; None is Keras's own."""
+    if dtype is None:
+        return str(keras.backend.floatx())
+    return dtype_name(dtype)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype of any backend, such as "float32"."""
+    if IS_KERAS_3:
+        return str(keras.backend.standardize_dtype(dtype))
+    return str(getattr(dtype, "name", dtype)).replace("_ref", "")
+
+
+def is_float(dtype_name: str) -> bool:
+    """Return whether a dtype is floating."""
+    return "float" in dtype_name
+
+
+def model_of(inputs: Any, outputs: Mapping[str, Any]) -> Any:
+    """Return a functional model with named outputs; the layers that make them have the same names."""
+    if not IS_ORIGINAL:
+        return keras.Model(inputs, dict(outputs))
+    model = keras.Model(inputs, list(outputs.values()))
+    model.masklib_names = list(outputs)
+    return model
+
+
+def predict(model: Any, x: Any) -> Any:
+    """Return the outputs of a model for the whole of `x` as one batch, tensors or arrays, structured as the outputs are."""
+    if not IS_ORIGINAL:
+        return model(x, training=False)  # a call, since `predict` compiles each model anew
+    outputs = model.predict_on_batch(x)
+    names = getattr(model, "masklib_names", None)
+    return dict(zip(names, outputs, strict=True)) if names else outputs
+
+
+def compile_model(model: Any, loss: Any, optimizer: Any = "sgd", *, temporal_weights: bool = False, **options: Any) -> None:
+    """Compile a model.
+
+    Args:
+        model: any.
+        loss: as `compile` takes it.
+        optimizer: as `compile` takes it.
+        temporal_weights: whether its sample weights will be one a step, which the original Keras must know now.
+        **options: of `compile`; `run_eagerly` where there is a choice.
+    """
+    if IS_ORIGINAL:
+        options.pop("run_eagerly", None)
+        options["sample_weight_mode"] = "temporal" if temporal_weights else None
+    model.compile(loss=loss, optimizer=optimizer, **options)
+
+
+def evaluate(model: Any, x: Any, y: Any, **options: Any) -> dict[str, float]:
+    """Return what `evaluate` of a compiled model reports, by name; options are those of `evaluate`."""
+    if not IS_ORIGINAL:
+        return dict(model.evaluate(x, y, verbose=0, return_dict=True, **options))
+    reported = np.ravel(model.evaluate(x, y, verbose=0, **options))
+    return dict(zip(model.metrics_names, reported.tolist(), strict=True))
+
+
+def crossentropy(name: str) -> Callable[..., Any]:
+    """Return the function of `keras.losses` of this name, (B, T, C) twice -> (B, T), that takes `from_logits` everywhere."""
+    if not IS_ORIGINAL:
+        return getattr(keras.losses, name)  # type: ignore[no-any-return]
+    function = getattr(keras.backend, name)
+
+    def of_steps(y_true: Any, y_pred: Any, from_logits: bool = False) -> Any:
+        found = function(y_true, y_pred, from_logits=from_logits)
+        return ops.mean(found, axis=-1) if name == "binary_crossentropy" else found
+
+    return of_steps
+
+
+def gradient_descent(rate: float) -> Any:
+    """Return the optimizer of plain gradient descent."""
+    return keras.optimizers.SGD(lr=rate) if IS_ORIGINAL else keras.optimizers.SGD(learning_rate=rate)
+
+
+Loss: Any
+if IS_KERAS_3:
+    Loss = keras.losses.Loss
+else:
+
+    class Loss(getattr(keras.losses, "Loss", object)):  # type: ignore[no-redef,misc] # the same name in every generation
+        """`keras.losses.Loss` with the arguments and attributes of Keras 3."""
+
+        def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
+            if hasattr(keras.losses, "Loss"):
+                super().__init__(name=name)
+            self.name = name
+            self.reduction = reduction
+            self.dtype = floatx(dtype)
+
+        def get_config(self) -> dict[str, Any]:
+            """Return what `from_config` needs to build the same loss."""
+            return {"name": self.name, "reduction": self.reduction}
+
+        @classmethod
+        def from_config(cls, config: dict[str, Any]) -> Any:
+            """Return the loss that `get_config` describes."""
+            return cls(**config)
+
+
+class _NoMetric:
+    """Stands where the original Keras has no class of metrics."""
+
+    def __init__(self, **kwargs: Any):
+        raise ArgumentError(lacks("metric objects"))
+
+
+Metric: Any = getattr(keras.metrics, "Metric", _NoMetric)
+OBJECTS = (getattr(keras.losses, "Loss", Loss), Metric)  # of Keras, that are not functions

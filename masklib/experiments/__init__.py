@@ -1,0 +1,1 @@
+"""What the notebooks share: data, the documents' models and losses, and the measuring of Keras models."""
