@@ -12,6 +12,7 @@ import keras
 
 from masklib import _steps, compat
 from masklib.compat import ops
+from masklib.compat.attached import keep_masks_of_primals
 from masklib.errors import ArgumentError, MaskShapeError
 
 StepFunction = Callable[..., Any]
@@ -60,6 +61,7 @@ class MaskedMean(compat.Metric):  # type: ignore[misc] # Keras publishes no type
         self.is_sparse = fn_name.startswith("sparse")
         self.mask_value = _steps.check_mask_value(mask_value, is_sparse=self.is_sparse)
         self.fn_kwargs = kwargs
+        keep_masks_of_primals()  # for `fit` on JAX
         self.total, self.total_rest, self.count, self.count_rest = (
             self.add_weight(shape=(), initializer="zeros", dtype=self.dtype, name=part)
             for part in ("total", "total_rest", "count", "count_rest")

@@ -1,11 +1,15 @@
-"""What Keras attaches to tensors: the only module that reads Keras's private attributes.
+"""What Keras attaches to tensors: masks and logits, by private attributes that no other module touches.
 
 Checked on Keras 2.2.4, 2.10.0, 2.15.0, 3.3.3, 3.4.1, 3.10.0 and 3.15.1 with TensorFlow.
 """
 
+import functools
+import weakref
 from typing import Any
 
 import keras
+
+_masks_of_primals: dict[int, Any] = {}  # by the id of a tracer of JAX; see `keep_masks_of_primals`
 
 
 def keras_mask(tensor: Any) -> Any:
@@ -31,7 +35,34 @@ def keras_mask(tensor: Any) -> Any:
     # Newer Keras keeps the masks of tensors that take no attributes, such as JAX's tracers, in a table.
     source = getattr(keras, "src", None)  # of a Keras that has its source there
     look_up = getattr(getattr(source, "backend", None), "get_keras_mask", None)
-    return look_up(tensor) if look_up else _mask_of_node(tensor)
+    if look_up is None:
+        return _mask_of_node(tensor)
+    mask = look_up(tensor)
+    return _masks_of_primals.get(id(tensor)) if mask is None else mask
+
+
+def keep_masks_of_primals() -> None:
+    """From now on `keras_mask` knows the masks of predictions that left a gradient of JAX; on other backends nothing changes.
+
+    In `fit` on JAX the model is called within `jax.value_and_grad`. Keras attaches the mask to the tracer that the model puts
+    out; what metrics get is the primal of that tracer, to which nothing is attached, so Keras's own metrics count padding there.
+    The mask itself depends on no weight and is no tracer of the gradient: it may be used outside. Keras's own metrics are left as
+    they are. Checked on Keras 3.15.1 with JAX 0.10.2.
+    """
+    backend = getattr(getattr(keras, "src", None), "backend", None)
+    attach = getattr(backend, "set_keras_mask", None)
+    if keras.backend.backend() != "jax" or attach is None or hasattr(attach, "__wrapped__"):
+        return
+
+    @functools.wraps(attach)
+    def attach_and_keep(x: Any, mask: Any) -> None:
+        attach(x, mask)
+        primal = getattr(x, "primal", None)
+        if primal is not None and mask is not None and not hasattr(mask, "primal"):
+            _masks_of_primals[id(primal)] = mask
+            weakref.finalize(primal, _masks_of_primals.pop, id(primal), None)
+
+    backend.set_keras_mask = attach_and_keep
 
 
 def _mask_of_node(tensor: Any) -> Any:
