@@ -67,11 +67,24 @@ def find_valid_steps(y_true: Any, y_pred: Any, mask_value: Any, *, is_sparse: bo
     return is_valid if mask is None else ops.logical_and(mask, is_valid)
 
 
+def is_no_target(mask_value: Any, low: float, high: float) -> bool:
+    """Return whether `mask_value` is a number that no target from `low` to `high` can be: an entry that holds it is missing."""
+    return mask_value is not None and np.ndim(mask_value) == 0 and not low <= float(mask_value) <= high
+
+
+def find_known_entries(y_true: Any, mask: Any, mask_value: float) -> Any:
+    """Return which entries of `y_true` (B, T, F) are known: they do not hold `mask_value`, and their step is not masked."""
+    value = np.asarray(mask_value)
+    is_missing = ops.isnan(y_true) if np.isnan(value) else ops.equal(y_true, _as_dtype_of(value, y_true))
+    known = ops.logical_not(is_missing)
+    return known if mask is None else ops.logical_and(known, ops.expand_dims(mask, axis=-1))
+
+
 def replace_masked(tensor: Any, mask: Any, value: float) -> Any:
     """Return `tensor` (B, T) or (B, T, F) with `value` at masked steps, whatever they held."""
     if mask is None:
         return tensor
-    if len(tensor.shape) > len(mask.shape):
+    while len(tensor.shape) > len(mask.shape):
         mask = ops.expand_dims(mask, axis=-1)
     return ops.where(mask, tensor, ops.cast(value, tensor.dtype))
 
@@ -114,15 +127,35 @@ def fit_to_steps(name: str, tensor: Any, shape: Shape) -> Any:
     return tensor
 
 
+def check_weights_of_samples(given: Shape, shape: Shape) -> None:
+    """Refuse weights (B,) of steps (B, T): are they one a sample, or what Keras makes of `class_weight`?
+
+    Keras looks `class_weight` up by the *step* with the largest label (keras-team/keras#16311), and hands over (B,) all the same.
+    Its own losses refuse (B,) too, unless there are as many samples as steps.
+
+    Raises:
+        MaskShapeError: weights have one axis, and steps have more.
+    """
+    if len(given) == 1 < len(shape):
+        wanted = f"the shape of the steps {tuple(shape)}, or (B, 1) for one number a sample"
+        remedy = (
+            "Add an axis, sample_weight[:, None]; class_weight has no meaning where each step has a label: give the weight of "
+        )
+        remedy += "each step's class as sample_weight, np.vectorize(class_weight.get)(y)."
+        msg = f"sample_weight must have {wanted}, got {tuple(given)}. {remedy}"
+        raise MaskShapeError(msg)
+
+
 def weigh_steps(per_step: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
     """Return the weighted losses (B, T), 0 at masked steps, and the weights (B, T), 0 at masked steps, or None.
 
     Raises:
-        MaskShapeError: `sample_weight` is neither one per sample nor one per step.
+        MaskShapeError: `sample_weight` is neither one per step, (B, T), nor one per sample, (B, 1).
     """
     if sample_weight is None:
         return replace_masked(per_step, mask, 0), None
     weights = ops.convert_to_tensor(sample_weight, dtype=per_step.dtype)
+    check_weights_of_samples(compat.static_shape(weights), compat.static_shape(per_step))
     weights = fit_to_steps("sample_weight", weights, compat.static_shape(per_step))
     weights = replace_masked(ops.broadcast_to(weights, ops.shape(per_step)), mask, 0)
     return replace_masked(per_step, mask, 0) * weights, weights

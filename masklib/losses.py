@@ -17,7 +17,12 @@ own dtype, before any cast to float32. A `mask_value` of NaN is found as well.
 - "sum": `sum(w m l)`;
 - None or "none": `w m l` for each step, shape (B, T).
 
-`sample_weight` is one for each sample, (B,) or (B, 1), or one for each step, (B, T) or (B, T, 1).
+`sample_weight` is one for each step, (B, T) or (B, T, 1), or one for each sample, (B, 1). `class_weight` is refused where targets
+are (B, T): Keras looks it up by the step with the largest label. Give `sample_weight=np.vectorize(weights.get)(y)` instead.
+
+**Missing entries.** Where `mask_value` is a number that no target can be (NaN; for binary crossentropy anything outside 0 to 1),
+each entry of `y_true` (B, T, F) that holds it is left out by itself. With k = 1 at known entries the loss of a step is
+`sum_f k l / F`, and it counts `sum_f k / F`: the mean is over known entries.
 
 **Padding reaches nothing.** Masked steps are left out by selection, not by multiplication with 0, and before the loss is
 computed: NaN and inf in their targets, predictions or weights reach neither the value nor the gradient of the loss. If
@@ -26,6 +31,7 @@ no step is valid the loss is exactly 0, and so is its gradient.
 **One replica.** The mean is over the batch that the loss is given; `tf.distribute` with several replicas is not served.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -42,6 +48,7 @@ class _MaskedLoss(compat.Loss):  # type: ignore[misc] # Keras publishes no types
     """What the masked losses share; a subclass gives the losses of single steps in `call`."""
 
     is_sparse = False
+    targets = (-math.inf, math.inf)  # the least and the largest number that a target can be
 
     def __init__(
         self,
@@ -60,10 +67,25 @@ class _MaskedLoss(compat.Loss):  # type: ignore[misc] # Keras publishes no types
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         y_true = _steps.align_targets(y_true, y_pred, is_sparse=self.is_sparse)
         mask = _steps.find_valid_steps(y_true, y_pred, self.mask_value, is_sparse=self.is_sparse)
+        if self.misses_entries:
+            return self._of_entries(y_true, y_pred, mask, sample_weight)
         # Classes stay integers, and TensorFlow refuses one such as -1 even where it does not count.
         y_true = _steps.replace_masked(y_true, mask, 0) if self.is_sparse else ops.cast(y_true, self.dtype)
         per_step = self._losses_of_steps(y_true, y_pred, mask)
         return self._reduce(per_step, mask, sample_weight)
+
+    @property
+    def misses_entries(self) -> bool:
+        """Whether single entries of targets can be missing: `mask_value` is a number that no target can be."""
+        return not self.is_sparse and _steps.is_no_target(self.mask_value, *self.targets)
+
+    def _of_entries(self, y_true: Any, y_pred: Any, mask: Any, sample_weight: Any) -> Any:
+        """Return the reduced loss over known entries."""
+        known = _steps.find_known_entries(y_true, mask, self.mask_value)
+        y_true = _steps.replace_masked(ops.cast(y_true, self.dtype), known, 0)
+        each = self._losses_of_steps(ops.expand_dims(y_true, axis=-1), y_pred, known)  # (B, T, F)
+        per_step = ops.mean(_steps.replace_masked(each, known, 0), axis=-1)
+        return self._reduce(per_step, ops.any(known, axis=-1), sample_weight, ops.mean(ops.cast(known, self.dtype), axis=-1))
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to build the same loss."""
@@ -73,18 +95,23 @@ class _MaskedLoss(compat.Loss):  # type: ignore[misc] # Keras publishes no types
         """Return the loss of each step (B, T); anything at masked steps."""
         if mask is None:
             return self.call(y_true, ops.convert_to_tensor(y_pred, dtype=self.dtype))
-        return self.call(y_true, _steps.block_gradient(ops.cast(y_pred, self.dtype), mask))
+        return self.call(y_true, _with_axes_of(y_true, _steps.block_gradient(ops.cast(y_pred, self.dtype), mask)))
 
-    def _reduce(self, per_step: Any, mask: Any, sample_weight: Any) -> Any:
-        """Return the losses of steps (B, T) reduced as the module says."""
+    def _reduce(self, per_step: Any, mask: Any, sample_weight: Any, share: Any = None) -> Any:
+        """Return the losses of steps (B, T) reduced as the module says; `share` (B, T) is how much of each step is known."""
         per_step, weights = _steps.weigh_steps(per_step, mask, sample_weight)
         if self.reduction in ("none", None):
             return per_step
         if self.reduction == "sum":
             return ops.sum(per_step)
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            return ops.divide_no_nan(ops.sum(per_step), ops.sum(weights))
-        return ops.divide_no_nan(ops.sum(per_step), _steps.count_valid(per_step, mask))
+            return ops.divide_no_nan(ops.sum(per_step), ops.sum(weights if share is None else weights * share))
+        return ops.divide_no_nan(ops.sum(per_step), _steps.count_valid(per_step, mask) if share is None else ops.sum(share))
+
+
+def _with_axes_of(y_true: Any, y_pred: Any) -> Any:
+    """Return predictions (B, T, F) as (B, T, F, 1) where the targets are: then each entry has a loss of its own."""
+    return ops.expand_dims(y_pred, axis=-1) if len(y_true.shape) > len(y_pred.shape) else y_pred
 
 
 class _MaskedCrossentropy(_MaskedLoss):
@@ -108,7 +135,8 @@ class _MaskedCrossentropy(_MaskedLoss):
         logits = keras_logits(y_pred)
         if mask is None or logits is None:
             return super()._losses_of_steps(y_true, y_pred, mask)
-        return self.call(y_true, _steps.block_gradient(ops.cast(logits, self.dtype), mask), from_logits=True)
+        logits = _with_axes_of(y_true, _steps.block_gradient(ops.cast(logits, self.dtype), mask))
+        return self.call(y_true, logits, from_logits=True)
 
 
 @compat.register_serializable
@@ -221,8 +249,9 @@ class MaskedBinaryCrossentropy(_MaskedCrossentropy):
     """Binary crossentropy over valid steps; of a step it is `-mean_f (y_true log(p) + (1 - y_true) log(1 - p))`.
 
     Args:
-        mask_value: what padded steps of `y_true` (B, T, F) hold: a number such as -1, or one for each of F labels.
-            Default None: only the mask of the predictions counts.
+        mask_value: what padded steps of `y_true` (B, T, F) hold: a number such as -1, or one for each of F labels. A single
+            number outside 0 to 1 also marks missing labels, entry by entry. Default None: only the mask of the predictions
+            counts.
         from_logits: whether `y_pred` holds logits; default False, probabilities.
         **kwargs: `reduction`, `name` and `dtype` of `MaskedMeanSquaredError`.
 
@@ -239,4 +268,5 @@ class MaskedBinaryCrossentropy(_MaskedCrossentropy):
         0.6931
     """
 
+    targets = (0.0, 1.0)
     crossentropy = staticmethod(compat.crossentropy("binary_crossentropy"))

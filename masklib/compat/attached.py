@@ -62,7 +62,7 @@ def keep_masks_of_primals() -> None:
             _masks_of_primals[id(primal)] = mask
             weakref.finalize(primal, _masks_of_primals.pop, id(primal), None)
 
-    backend.set_keras_mask = attach_and_keep
+    backend.set_keras_mask = attach_and_keep  # type: ignore[union-attr] # there is one: it has `attach`
 
 
 def _mask_of_node(tensor: Any) -> Any:

@@ -30,7 +30,7 @@ from tests.losses.cases import (
 )
 
 SOURCES = ("targets", "predictions", "both", "neither")
-WEIGHTS = {"none": None, "sample": (B,), "sample column": (B, 1), "step": (B, T), "step column": (B, T, 1)}
+WEIGHTS = {"none": None, "sample": (B, 1), "step": (B, T), "step column": (B, T, 1)}
 
 every_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -181,7 +181,7 @@ def test_fractional_padding_is_found_in_the_dtype_of_the_targets(dtype):
 def test_padding_of_nan_is_found():
     y_true = np.array([[[2.0, 1.0], [np.nan, np.nan], [np.nan, 1.0]]])
     per_step = losses.MaskedMeanAbsoluteError(np.nan, reduction="none")(y_true, np.zeros((1, 3, 2)))
-    np.testing.assert_array_equal([[1.5, 0.0, np.nan]], per_step)
+    np.testing.assert_array_equal([[1.5, 0.0, 0.5]], per_step)  # of the third step one entry of two is known
 
 
 def test_samples_without_time_are_steps():
@@ -199,9 +199,9 @@ def test_last_axis_of_one_may_be_missing_in_the_targets():
 def test_further_axes_share_the_mask_of_their_step(rng):
     """Predictions (B, T, K, F) with a mask (B, T) and a weight for each sample."""
     y_true, y_pred = rng.normal(size=(2, B, T, 2, F)).astype("float32")
-    mask, weights = random_mask(rng, (B, T)), rng.uniform(size=B)
+    mask, weights = random_mask(rng, (B, T)), rng.uniform(size=(B, 1, 1))
     actual = losses.MaskedMeanSquaredError()(y_true, attach_mask(y_pred, mask), sample_weight=weights)
-    expected = (np.mean((y_true - y_pred) ** 2, axis=-1) * weights[:, None, None])[mask].mean()
+    expected = (np.mean((y_true - y_pred) ** 2, axis=-1) * weights)[mask].mean()
     assert_matches(actual, expected, **TOLERANCE)
 
 
@@ -209,7 +209,9 @@ def test_weight_of_a_sample_is_not_taken_for_one_of_a_step_where_sizes_agree():
     """Keras multiplies (B, T) by (B,) there, which weighs steps."""
     y_true, y_pred = np.zeros((3, 3, 1)), np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1) * np.ones((3, 3, 1))
     weights = np.array([1.0, 0.0, 0.0])
-    assert_matches(losses.MaskedMeanAbsoluteError()(y_true, y_pred, sample_weight=weights), 1 / 3, **TOLERANCE)
+    assert_matches(losses.MaskedMeanAbsoluteError()(y_true, y_pred, sample_weight=weights[:, None]), 1 / 3, **TOLERANCE)
+    with pytest.raises(MaskShapeError, match=r"\(3, 3\), or \(B, 1\) for one number a sample, got \(3,\)"):
+        losses.MaskedMeanAbsoluteError()(y_true, y_pred, sample_weight=weights)
     assert float(keras.losses.MeanAbsoluteError()(y_true, y_pred, sample_weight=weights)) == pytest.approx(2 / 3)
 
 
@@ -338,14 +340,15 @@ def test_evaluate_and_fit_are_the_oracles_in_every_mode(case, rng):
     assert_matches(trained["jit"], trained["graph"], **TOLERANCE)
 
 
-@pytest.mark.parametrize("shape", [(B,), (B, T)], ids=["sample", "step"])
+@pytest.mark.parametrize("shape", [(B, 1), (B, T)], ids=["sample", "step"])
 def test_evaluate_takes_sample_weights(shape, rng):
     case, mask = CASES["categorical"], random_mask(rng, (B, T))
     y_true, weights = draw_targets(case, rng), rng.uniform(0.5, 2, size=shape).astype("float32")
     model = build_tagger(case, mask_zero=True)
     model.compile(loss=case.loss())
     ids = draw_ids(rng, mask)
-    expected = mean_over_valid(case.per_step(y_true, model.predict(ids, verbose=0)), mask, weights)
+    every = weights * np.ones((B, T))
+    expected = mean_over_valid(case.per_step(y_true, model.predict(ids, verbose=0)), mask, every)
     assert_matches(model.evaluate(ids, y_true, sample_weight=weights, verbose=0), expected, **TOLERANCE)
 
 
@@ -425,7 +428,7 @@ def test_predictions_without_an_axis_for_features_are_refused():
         losses.MaskedMeanSquaredError()(np.zeros(B), np.zeros(B))
 
 
-@pytest.mark.parametrize("shape", [(T,), (B, T + 1), (B, T, F), (2, 1)])
+@pytest.mark.parametrize("shape", [(B, T + 1), (B, T, F), (2, 1)])
 def test_sample_weight_is_not_broadcast_from_another_shape(shape):
     with pytest.raises(MaskShapeError, match=r"sample_weight must have the shape of the steps \(5, 7\), or one entry"):
         losses.MaskedMeanSquaredError()(np.zeros((B, T, F)), np.zeros((B, T, F)), sample_weight=np.ones(shape))

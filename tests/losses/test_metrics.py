@@ -37,7 +37,7 @@ def draw_lengths(rng, n_samples):
 
 @every_function
 @pytest.mark.parametrize("source", ["targets", "predictions", "both", "neither"])
-@pytest.mark.parametrize("shape", [None, (N,), (N, 1), (N, T), (N, T, 1)], ids=str)
+@pytest.mark.parametrize("shape", [None, (N, 1), (N, T), (N, T, 1)], ids=str)
 def test_result_over_uneven_batches_is_the_global_mean(case, source, shape, rng):
     y_true, y_pred = draw_targets(case, rng, (N, T)), draw_predictions(case, rng, (N, T))
     per_step, mask = case.per_step(y_true, y_pred), np.ones((N, T), dtype=bool)
@@ -95,14 +95,14 @@ def test_evaluate_gives_the_global_mean_and_keras_loss_does_not(mode, rng):
 def test_weighted_metric_gets_the_sample_weights_and_metric_does_not(rng):
     case, mask = CASES["sparse"], random_mask(rng, (B, T))
     ids, y_true = draw_ids(rng, mask), draw_targets(case, rng)
-    weights = rng.uniform(0.1, 4, size=B).astype("float32")
+    weights = rng.uniform(0.1, 4, size=(B, 1)).astype("float32")
     model = build_tagger(case, mask_zero=True)
     per_step = case.per_step(y_true, model.predict(ids, verbose=0))
     plain, weighted = MaskedMean(case.name, name="plain"), MaskedMean(case.name, name="weighted")
     model.compile(loss=case.loss(), metrics=[plain], weighted_metrics=[weighted])
     results = model.evaluate(ids, y_true, sample_weight=weights, verbose=0, return_dict=True)
     assert_matches(results["plain"], mean_over_valid(per_step, mask), **TOLERANCE)
-    assert_matches(results["weighted"], mean_over_weights(per_step, mask, weights), **TOLERANCE)
+    assert_matches(results["weighted"], mean_over_weights(per_step, mask, weights * np.ones((B, T))), **TOLERANCE)
 
 
 def test_result_is_zero_before_and_without_valid_steps():
