@@ -1,0 +1,165 @@
+"""A model used as its user uses it: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user compiled it.
+
+The model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics` are what runs. What a call changes is restored
+by the context in which a model is borrowed; see `masklib.auditing.borrowing.running.borrowed`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib import compat
+from masklib.auditing.borrowing.running import Runner, explained, quietly, to_array
+from masklib.auditing.borrowing.structures import flatten
+
+Array = NDArray[Any]
+FUNCTIONS = ("predict_function", "test_function", "train_function")  # that Keras compiles once, and keeps
+
+
+class Data(NamedTuple):
+    """One batch, as `fit` and `evaluate` take it."""
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+class Step(NamedTuple):
+    """One step of `fit`.
+
+    Attributes:
+        reported: what `fit` shows, by name.
+        gradients: of the trainable weights, in their order; zeros where the step gave none.
+    """
+
+    reported: dict[str, float]
+    gradients: list[Array]
+
+
+class Doors:
+    """The doors of a borrowed model; to be had from `opened`.
+
+    Args:
+        runner: of the model.
+        recorder: the optimizer of the model while its doors are open.
+    """
+
+    def __init__(self, runner: Runner, recorder: "GradientRecorder") -> None:
+        self.model = runner.model
+        self._runner = runner
+        self._recorder = recorder
+
+    def predict(self, inputs: Any) -> list[Array]:
+        """Return the outputs of `predict` for one batch as arrays, in the order of the model's outputs.
+
+        Raises:
+            CallError: the model does not take these inputs.
+        """
+        self._runner.put_back()
+        with explained(), quietly():
+            outputs = self.model.predict_on_batch(as_given(inputs))
+        return [to_array(one) for one in flatten(outputs, "output")[1]]
+
+    def evaluate(self, *batches: Data) -> dict[str, float]:
+        """Return what `evaluate` reports of one batch or of several, by name.
+
+        Raises:
+            CallError: the model does not take these batches.
+        """
+        self._runner.put_back()
+        given = [Data(*map(as_given, one)) for one in batches]
+        with explained(), quietly():
+            if len(given) == 1:
+                return numbers_of(self.model.test_on_batch(*given[0], return_dict=True))
+            reported = self.model.evaluate(_generated(given), steps=len(given), verbose=0, return_dict=True)
+            return numbers_of(reported)
+
+    def fit(self, data: Data) -> Step:
+        """Return what one step of `fit` reports, and the gradients that it hands to the optimizer; no weight is changed.
+
+        Raises:
+            CallError: the model cannot be trained on this batch.
+        """
+        self._runner.put_back()
+        given = Data(*map(as_given, data))
+        with explained(), quietly():
+            self._recorder.forget(self.model.trainable_variables)
+            reported = self.model.train_on_batch(*given, return_dict=True)
+            return Step(numbers_of(reported), self._recorder.recorded(self.model.trainable_variables))
+
+
+class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Keras publishes no types
+    """An optimizer that leaves weights as they are, and keeps the gradients that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=1.0)
+        self._kept: list[Any] = []
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Make a place for the gradient of each variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self._kept = [self.add_variable_from_reference(one, name="gradient") for one in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keep the gradient of a variable."""
+        kept = self._kept[self._get_variable_index(variable)]
+        self.assign_add(kept, compat.ops.cast(gradient, kept.dtype) if not hasattr(gradient, "indices") else gradient)
+
+    def forget(self, variables: Sequence[Any]) -> None:
+        """Forget what was kept."""
+        self.build(variables)
+        for one in self._kept:
+            one.assign(np.zeros(one.shape, one.dtype))
+
+    def recorded(self, variables: Sequence[Any]) -> list[Array]:
+        """Return the gradients of variables, in their order."""
+        return [to_array(self._kept[self._get_variable_index(one)].value) for one in variables]
+
+
+@contextmanager
+def opened(runner: Runner) -> Iterator[Doors]:
+    """Within this context the doors of a model are open; afterwards it has its user's optimizer and compiled functions again.
+
+    Keras builds an optimizer even where it only evaluates, so the recorder takes the place of the user's for all doors.
+    """
+    model, recorder = runner.model, GradientRecorder()
+    attributes = vars(model)
+    names = [name for name in (*FUNCTIONS, "optimizer") if name in attributes]
+    before = {name: attributes[name] for name in names}
+    attributes.update({name: recorder if name == "optimizer" else None for name in names})
+    try:
+        yield Doors(runner, recorder)
+    finally:
+        attributes.update(before)
+
+
+def as_given(structure: Any) -> Any:
+    """Return arrays as `predict`, `evaluate` and `fit` hand them to the model: floats in Keras's own precision."""
+
+    def cast(array: Any) -> Any:
+        array = array if hasattr(array, "dtype") else np.asarray(array)
+        is_double = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+        return array.astype(keras.config.floatx()) if is_double and keras.config.floatx() != "bfloat16" else array
+
+    return None if structure is None else compat.map_structure(lambda one: None if one is None else cast(one), structure)
+
+
+def numbers_of(reported: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is reported as numbers by name; a metric of several numbers gives one name for each."""
+    found: dict[str, float] = {}
+    for name, value in reported.items():
+        flat = np.concatenate([np.ravel(to_array(one)).astype(float) for one in keras.tree.flatten(value)] or [np.zeros(0)])
+        found |= {name: float(flat[0])} if flat.size == 1 else {f"{name}[{i}]": float(one) for i, one in enumerate(flat)}
+    return found
+
+
+def _generated(batches: Sequence[Data]) -> Iterator[tuple[Any, ...]]:
+    """Yield batches as a generator of a user's does: x and y, and weights where there are some."""
+    for one in batches:
+        yield tuple(one) if one.sample_weight is not None else (one.x, one.y)
