@@ -21,16 +21,25 @@ def is_opaque(operation: Any) -> bool:
 
 def takes_mask(operation: Any) -> bool:
     """Return whether the `call` of an operation has an argument for a mask that Keras fills."""
-    return bool(_mask_arguments(type(operation).call))
+    return bool(mask_arguments(operation))
+
+
+def mask_arguments(operation: Any) -> tuple[str, ...]:
+    """Return the names of the arguments of an operation's `call` for masks that Keras fills."""
+    return _mask_arguments(type(operation).call)
+
+
+def bound_arguments(operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Return the arguments of a call by the names that the operation's `call` has for them."""
+    return dict(_signature(type(operation).call).bind_partial(operation, *args, **kwargs).arguments)
 
 
 def masks_given(layer: Any, args: Any, kwargs: Any) -> list[tuple[Any, list[Any]]]:
     """Return for each argument for a mask what the mask is of, all arguments or one, and what is given as the mask."""
-    call = type(layer).call
-    names = _mask_arguments(call)
+    names = mask_arguments(layer)
     if not names:
         return []
-    given = _signature(call).bind_partial(layer, *args, **kwargs).arguments
+    given = bound_arguments(layer, args, kwargs)
     of_all = (args, without_masks(kwargs))
     return [(of_all if name == "mask" else given.get(name.removesuffix("_mask")), _each(given.get(name))) for name in names]
 
