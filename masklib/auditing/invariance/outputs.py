@@ -17,7 +17,7 @@ from masklib.auditing.invariance import causality, injecting, situations
 from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, distance, grown_axes, valid_elements
 from masklib.auditing.invariance.locating import Follower, likely_axes
 from masklib.auditing.invariance.noise import RANDOM, Noise, noise_of, rounded_otherwise, unit_of
-from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.results import Leak, Passed, Place, Untested
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.tracing.watch import CallRecord
 from masklib.errors import UntestableError
@@ -326,7 +326,9 @@ class Outputs:
         if apart.relative <= tolerance:
             return Passed(change, "output", name, apart.relative, tolerance)
         layer = self._follower.enters(situation, apart.relative, tolerance)
-        return Leak(change, "output", name, apart.size, apart.relative, tolerance, layer, self._example(situation, apart, index))
+        example = self._example(situation, apart, index)
+        place = Place(index, situation, self.batch, self.axes[index], apart.scale)
+        return Leak(change, "output", name, apart.size, apart.relative, tolerance, layer, example, place=place)
 
     def _tried(self, index: int, found: Sequence[Situation]) -> tuple[list[tuple[Situation, Distance]], list[str]]:
         """Return how far each situation changes an output, relative to the whole output's scale; and why others do not tell."""

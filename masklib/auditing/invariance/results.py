@@ -13,6 +13,25 @@ COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", 
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an output leaks, so that it can be computed and compared again.
+
+    Attributes:
+        index: of the output.
+        situation: in which it leaks.
+        batch: as given.
+        axes: the time axes of the output.
+        scale: of the output.
+    """
+
+    index: int
+    situation: Any
+    batch: Any
+    axes: Mapping[int, int]
+    scale: float
+
+
+@dataclass(frozen=True)
 class Leak:
     """One measured difference beyond the noise.
 
@@ -27,6 +46,7 @@ class Leak:
         example: one number before and after.
         alone: of a loss or metric: whether it lets padding in by itself, and not only because an output does.
         divisor: of a loss: whether padded steps add nothing to it, and are counted in its mean.
+        place: of an output: what it takes to compute it again.
     """
 
     change: str
@@ -39,6 +59,7 @@ class Leak:
     example: str
     alone: bool = False
     divisor: bool = False
+    place: Place | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,59 @@ _ALL = (
         "the mask to every attention, `query_mask=mask, value_mask=mask`, and to what comes behind by `mask=mask`.",
     ),
     Code(
+        "MSK110",
+        "the mask made at {where} is inverted",
+        LEAK,
+        "The mask says True where padding is. Keras masks, and `attention_mask`, say True at steps that count.",
+        "Write it the other way round: `mask = ids != 0`.",
+    ),
+    Code(
+        "MSK112",
+        "positions at {where} count padding",
+        LEAK,
+        "Steps are numbered from the first column on, so that padding in front of a sequence shifts the positions of its steps.",
+        "Number valid steps only: `positions = ops.maximum(ops.cumsum(ops.cast(mask, 'int32'), axis=1) - 1, 0)`.",
+    ),
+    Code(
+        "MSK113",
+        "{where} takes the last step, which is padding in shorter sequences",
+        LEAK,
+        "Step -1 is the last valid step only of the longest sequence, or where padding stands in front.",
+        "Let the recurrent layer return its last state: `return_sequences=False`, also within `Bidirectional`. Elsewhere take "
+        "the last valid step: `n = ops.sum(ops.cast(mask, 'int32'), axis=1)`, then `ops.take_along_axis(x, n[:, None, None] - 1, "
+        "axis=1)[:, 0]`.",
+    ),
+    Code(
+        "MSK114",
+        "{where} turns the steps round, and not their mask",
+        LEAK,
+        "`go_backwards=True` with `return_sequences=True` puts the steps out in reverse, the mask stays as it came. What follows "
+        "takes padding for data and data for padding.",
+        "Use `Bidirectional(layer)`, which turns both back, or turn the output round: `ops.flip(x, axis=1)`, and hand the mask "
+        "to the next layer, `mask=ids != 0`.",
+    ),
+    Code(
+        "MSK115",
+        "{where} takes the largest value over padded steps too",
+        LEAK,
+        "A maximum over time takes no mask: a padded step wins where its value is the largest.",
+        "Give padded steps a value that never wins: `GlobalMaxPooling1D()(ops.where(mask[..., None], x, -1e9))`.",
+    ),
+    Code(
+        "MSK116",
+        "{where} mixes padded steps into valid ones",
+        LEAK,
+        "The layer takes no mask and computes a step from its neighbours, so that what stands at padded steps enters valid ones.",
+        "Set padded steps to 0 before it: `x = x * ops.cast(mask[..., None], x.dtype)`.",
+    ),
+    Code(
+        "MSK119",
+        "padding enters at {where}, and no mask explains it",
+        LEAK,
+        "No single mask, and no few of them, makes the leak vanish: the model has masks, and padding comes in another way.",
+        "Look at what {where} computes from the number of steps, such as a length, a position or a mean over all of them.",
+    ),
+    Code(
         "MSK120",
         "the output depends on the other samples of the batch, from {where} on",
         LEAK,

@@ -13,11 +13,13 @@ import numpy as np
 from masklib import compat
 from masklib.auditing.invariance.results import Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
+from masklib.auditing.report.causes import Cause, Causes
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, WARNED
 from masklib.auditing.tracing.trace import Trace
 
 MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
+OTHERS = ("batch mates", "later steps")  # changes that have nothing to do with masks
 WEAK = "masked content"  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 
@@ -55,19 +57,30 @@ class Finding:
         return CODES[self.code].remedy
 
 
-def find(check: PaddingCheck, trace: Trace) -> list[Finding]:
+def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> list[Finding]:
     """Return the findings, the worst first.
 
     Args:
         check: what padding changes.
         trace: of the same model and inputs.
+        causes: proves the causes of leaks on the model; None: they are what the trace suggests.
     """
-    causes: dict[tuple[str, str], list[Leak]] = {}
+    leaks_of: dict[tuple[str, str], list[Leak]] = {}
+    proofs: dict[tuple[str, str], tuple[str, ...]] = {}
     for leak in _causing(check.leaks):
-        causes.setdefault(_cause(leak, check, trace), []).append(leak)
-    found = [_accuse(code, where, leaks) for (code, where), leaks in causes.items()]
+        cause = causes.of(leak) if causes and leak.kind == "output" and leak.change not in OTHERS else None
+        name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
+        leaks_of.setdefault(name, []).append(leak)
+        proofs.setdefault(name, _proof(cause) if cause else ())
+    found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
+
+
+def _proof(cause: Cause) -> tuple[str, ...]:
+    """Return what proves a cause, a sentence each."""
+    others = ", then ".join(f"{where!r} ({code})" for code, where in cause.after)
+    return (*cause.tried, *([f"several causes: mend this one first, then {others}"] if others else []))
 
 
 def describe(leak: Leak) -> str:
@@ -175,13 +188,13 @@ def _marks(mask: Any, valid: Sequence[Any]) -> bool:
     return any(mask.shape == one.shape and bool((mask == one).all()) for one in valid)
 
 
-def _accuse(code: str, where: str, leaks: Sequence[Leak]) -> Finding:
+def _accuse(code: str, where: str, leaks: Sequence[Leak], proof: Sequence[str] = ()) -> Finding:
     """Return the finding that some leaks prove; where only weak evidence could be had, a risk."""
     ordered = sorted(leaks, key=lambda leak: -leak.relative)
     severity = CODES[code].severity
     if severity == LEAK and all(leak.change == WEAK for leak in leaks):
         severity = RISK
-    return Finding(code, severity, where, tuple(describe(leak) for leak in ordered), ordered[0].relative)
+    return Finding(code, severity, where, (*map(describe, ordered), *proof), ordered[0].relative)
 
 
 def _notes(check: PaddingCheck) -> list[Finding]:

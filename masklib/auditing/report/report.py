@@ -12,6 +12,7 @@ from masklib.auditing.invariance.check import check_other_side, check_padding
 from masklib.auditing.invariance.results import OF_PADDING, PaddingCheck, Passed, Untested
 from masklib.auditing.report import matrix, page
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
+from masklib.auditing.report.causes import Causes
 from masklib.auditing.report.findings import Finding, find
 from masklib.auditing.tracing.outcomes import IGNORED
 from masklib.auditing.tracing.trace import Trace, trace
@@ -142,7 +143,7 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
     """
     check = check_padding(model, inputs, targets, **options)
     seen = trace(model, check.inputs)
-    findings = find(check, seen)
+    findings = find(check, seen, Causes(model, check.inputs) if check.leaks else None)
     if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
         findings += _of_other_side(model, check, seen, options)
     return Report(str(model.name), findings, check, seen)

@@ -27,12 +27,15 @@ class Kind(Enum):
 
     HAND = "with the mask handed to {}"
     HAND_TURNED = "with the mask handed to {} turned round, as the steps that it gets are"
+    HAND_ATTENTION = "with the mask of the padding as the attention_mask of {}"
     REPLACE = "with the mask of the padding in place of what {} returns"
+    REPLACE_INVERTED = "with the padding itself in place of what {} returns"
     KEEP = "with the mask put back on what {} returns"
     TURN = "with the mask turned round, as its steps are, on what {} returns"
     CLEAR = "with 0 at masked steps of what {} returns"
     CLEAR_INPUTS = "with 0 at masked steps of what {} is given"
     LOWER_INPUTS = "with -1e9 at masked steps of what {} is given"
+    COUNT = "with positions that count valid steps only in place of what {} returns"
     LAST = "with the last valid step in place of what {} takes"
 
 
@@ -102,6 +105,8 @@ class Intervening:
     def _before(self, one: Intervention, operation: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return the arguments of a call as the intervention makes them."""
         mask = self._masks[one.group]
+        if one.kind is Kind.HAND_ATTENTION:
+            return args, {**kwargs, **self._handed_to_attention(one, operation, args, kwargs)}
         if one.kind in (Kind.HAND, Kind.HAND_TURNED):
             return args, {**kwargs, **self._handed(one, operation, args, kwargs)}
         if one.kind in (Kind.CLEAR_INPUTS, Kind.LOWER_INPUTS):
@@ -113,8 +118,11 @@ class Intervening:
     def _after(self, one: Intervention, outputs: Any, args: Any) -> Any:
         """Return the outputs of a call as the intervention makes them."""
         mask = self._masks[one.group]
-        if one.kind is Kind.REPLACE:
-            return map_tensors(lambda tensor: self._replaced(one, tensor, mask), outputs)
+        if one.kind in (Kind.REPLACE, Kind.REPLACE_INVERTED):
+            wanted = mask if one.kind is Kind.REPLACE else ~mask
+            return map_tensors(lambda tensor: self._replaced(one, tensor, wanted), outputs)
+        if one.kind is Kind.COUNT:
+            return map_tensors(lambda tensor: self._counted(one, tensor, mask), outputs)
         if one.kind is Kind.LAST:
             return self._last(one, outputs, args, mask)
         if one.kind is Kind.CLEAR:
@@ -134,14 +142,12 @@ class Intervening:
             if any(mask is not None for mask in masks):
                 self.done.add(one)
                 found[name] = masks if isinstance(of, (list, tuple)) and len(masks) > 1 else masks[0]
-        if ATTENTION_MASK in given and given[ATTENTION_MASK] is not None and one.kind is Kind.HAND:
-            found |= self._handed_to_attention(one, given[ATTENTION_MASK])
         return found
 
-    def _handed_to_attention(self, one: Intervention, own: Any) -> dict[str, Any]:
+    def _handed_to_attention(self, one: Intervention, operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         """Return the right mask in place of an `attention_mask` of the model's own, (B, T, S) or (B, 1, S)."""
-        mask = self._masks[one.group]
-        if len(own.shape) < 2 or int(own.shape[-1]) != mask.shape[1]:
+        own, mask = bound_arguments(operation, args, kwargs).get(ATTENTION_MASK), self._masks[one.group]
+        if own is None or int(own.shape[-1]) != mask.shape[1]:
             return {}
         self.done.add(one)
         return {ATTENTION_MASK: keras.ops.convert_to_tensor(mask[:, np.newaxis])}
@@ -162,6 +168,15 @@ class Intervening:
             return tensor
         self.done.add(one)
         return keras.ops.cast(keras.ops.convert_to_tensor(mask.reshape(shape)), tensor.dtype)
+
+    def _counted(self, one: Intervention, tensor: Any, mask: Mask) -> Any:
+        """Return positions (B, T) that count valid steps from the first position on; anything else as it is."""
+        if len(tensor.shape) not in (1, 2) or int(tensor.shape[-1]) != mask.shape[1]:
+            return tensor
+        self.done.add(one)
+        first = keras.ops.min(tensor)
+        positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
+        return keras.ops.cast(positions, tensor.dtype) + first
 
     def _filled(self, one: Intervention, tensor: Any, mask: Mask, value: float) -> Any:
         """Return floats (B, T, ...) with a value at masked steps, and the mask that they had; anything else as it is."""

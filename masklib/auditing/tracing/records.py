@@ -11,7 +11,7 @@ from masklib import compat
 from masklib.auditing.borrowing.tensors import tensors_of, to_array
 from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, OpenCall, Passing
 from masklib.auditing.tracing.replay import children_of, differing, lets_through
-from masklib.auditing.tracing.signature import is_of_keras, takes_mask
+from masklib.auditing.tracing.signature import is_of_keras, mask_arguments, takes_mask
 from masklib.auditing.tracing.steps import keeps_steps
 
 Array = NDArray[Any]
@@ -115,8 +115,16 @@ def _masks_of_graphs(calls: Sequence[OpenCall]) -> set[int]:
         if is_operation and is_of_keras(call.of) and made.isdisjoint(used):
             of_masks.add(call.index)
         else:
-            used |= {id(tensor) for tensor in call.tensors}
+            used |= {id(tensor) for tensor in (*call.tensors, *_own_masks(call))}
     return of_masks
+
+
+def _own_masks(call: OpenCall) -> list[Any]:
+    """Return the masks among the arguments of a layer that the model's author gave, such as `attention_mask`."""
+    if isinstance(call.of, str) or not isinstance(call.of, keras.layers.Layer):
+        return []
+    filled = mask_arguments(call.of)
+    return tensors_of({name: value for name, value in call.arguments[1].items() if name.endswith("_mask") and name not in filled})
 
 
 def _passes(calls: Sequence[OpenCall]) -> dict[int, Passing | None]:

@@ -105,9 +105,13 @@ def trace(model: Any, inputs: Any) -> Trace:
         >>> [(call.path, call.outcome) for call in trace(model, np.array([[3, 1, 0]])).lost]
         [('flat', 'lost, with a warning')]
     """
-    seen = record(model, inputs)
-    calls = [Call(**vars(one), outcome=outcome) for one, outcome in zip(seen, decide(seen), strict=True)]
-    return Trace(calls, str(model.name))
+    return Trace(trace_calls(model, inputs), str(model.name))
+
+
+def trace_calls(model: Any, inputs: Any, *, keep: bool = False) -> list[Call]:
+    """Return the calls of `trace`; with `keep` each has its inputs and outputs as arrays."""
+    records = record(model, inputs, keep=keep)
+    return [Call(**vars(one), outcome=outcome) for one, outcome in zip(records, decide(records), strict=True)]
 
 
 def _row(call: Call) -> dict[str, Any]:
