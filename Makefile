@@ -4,11 +4,12 @@ PYTHON ?= python3
 PROFILE ?= smoke
 OLD ?= keras-2.15
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check check-full torch lint types format bench zoo env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +19,16 @@ setup: .venv/.complete ## install what uv.lock names into .venv
 reproduce: setup ## run the suite: verdicts, tables, figures, and a site of it all (PROFILE=full measures more)
 	$(BIN)/masklib reproduce --profile $(PROFILE)
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest
+test: setup ## run the tests that take minutes together; the slow ones are run by make check
+	$(PYTEST)
 
-check: lint types torch test reproduce ## what CI runs
+tests: setup ## run all tests but those that take minutes each
+	$(PYTEST) -m "not full"
+
+check: lint types torch tests reproduce ## what CI runs: lint, types, all tests, the suite in smoke
 
 check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
-	$(BIN)/python -m pytest -m full
+	$(PYTEST) -m full
 	$(BIN)/masklib reproduce --profile full
 
 torch: setup ## create the environment of the tests on PyTorch; where it cannot be had, they are skipped

@@ -40,3 +40,12 @@ def keras() -> ModuleType:
     import keras
 
     return keras
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the tests are run that were left out here."""
+    left_out = [name for name in ("slow", "full") if f"not {name}" in config.option.markexpr]
+    where = {"slow": "make check", "full": "make check-full"}
+    if left_out:
+        said = "; ".join(f"those marked {name} are run by {where[name]}" for name in left_out)
+        terminalreporter.write_line(f"Not all tests were run: {said}.")

@@ -117,6 +117,7 @@ def test_given_inputs_are_the_ones_that_are_tested(models: Path, tmp_path: Path)
     assert told["verdict"] == "leak"
 
 
+@pytest.mark.slow
 def test_a_model_of_another_process_with_code_of_its_own_is_audited(tmp_path: Path):
     (tmp_path / "own.py").write_text(
         "import keras\n\nclass Mean(keras.layers.Layer):\n    def call(self, x):\n        return keras.ops.mean(x, axis=1)\n"

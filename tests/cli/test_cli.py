@@ -115,6 +115,7 @@ def test_run_prints_where_the_run_is_and_its_claims_as_json(checkout: Path):
     assert [(c["claim"], c["verdict"]) for c in again["claims"]] == [("emb-1", "holds")]
 
 
+@pytest.mark.slow
 def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     first = masklib(checkout, "reproduce")
     second = masklib(checkout, "reproduce")
@@ -136,6 +137,7 @@ def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     }
 
 
+@pytest.mark.slow
 def test_reproduce_ends_with_status_1_and_names_the_verdict_that_differs(checkout: Path):
     assert masklib(checkout, "reproduce", "--no-site", "--update-reference").returncode == 0
     path = checkout / "runs" / "reference" / "verdicts.csv"
@@ -148,6 +150,7 @@ def test_reproduce_ends_with_status_1_and_names_the_verdict_that_differs(checkou
     assert "emb-2: measured refuted, the reference says holds" in result.stderr
 
 
+@pytest.mark.slow
 def test_reproduce_ends_with_status_1_and_names_the_run_that_failed_and_runs_the_rest(checkout: Path):
     nbformat.write(notebook(START, "1 / 0"), checkout / "notebooks" / "01_first.ipynb")
     result = masklib(checkout, "reproduce", "--no-site")

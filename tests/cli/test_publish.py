@@ -103,6 +103,7 @@ def test_the_picture_of_a_run_is_the_one_that_is_drawn_again(checkout: Path):
         assert (checkout / "runs" / "figures" / name).read_bytes() == (run / "figures" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same_bytes(checkout: Path):
     command = [sys.executable, "-m", "masklib", "figures", "--format", "svg,png,pdf", "--theme", "light,dark", "--out"]
     for seed in ("1", "2"):

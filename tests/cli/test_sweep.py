@@ -94,6 +94,7 @@ def test_a_sweep_says_what_became_of_each_point_and_once_more_executes_nothing(h
     assert "0.0" in (house / "runs" / "tables" / "measurements.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_is_shown_with_its_evidence_and_executed_again_with_retry_only(house: Path):
     first = masklib("tiny", "-g", "seed=0:3", "-p", "width", 0)
     again = masklib("tiny", "-g", "seed=0:3", "-p", "width", 0)
@@ -168,6 +169,7 @@ def test_bad_input_is_told_and_ends_with_status_2(house: Path, arguments: list[s
     assert [folder.name for folder in (house / "runs").iterdir()] == ["specs"]
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_execute_every_point_once(house: Path):
     drivers = [start("fine", "-g", "seed=0:8", "-p", "width", 0.5, "--jobs", 2, "--json") for _ in range(2)]
     results = [finish(driver) for driver in drivers]
@@ -180,6 +182,7 @@ def test_two_sweeps_at_once_execute_every_point_once(house: Path):
     assert published(house) == list(range(8))
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_nothing_and_the_sweep_goes_on_where_it_was(house: Path):
     driver = start("fine", "-g", "seed=0:6", "-p", "width", 1, "--jobs", 2)
     assert until(lambda: len(notes(house, "begin")) >= 3)
@@ -196,6 +199,7 @@ def test_a_driver_that_is_killed_leaves_nothing_and_the_sweep_goes_on_where_it_w
     assert {read_record(folder).status for folder in Store(house / "runs").attempts()} == {"interrupted"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     driver = start("fine", "-g", "seed=0:20", "-p", "width", 2, "--jobs", 2)
     assert until(lambda: len(notes(house, "begin")) >= 2)
@@ -211,6 +215,7 @@ def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     assert until(lambda: left_running(house) == [], seconds=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_twice_interrupts_the_running_ones(house: Path, number: signal.Signals):
     driver = start("fine", "-g", "seed=0:20", "-p", "width", 100, "--jobs", 2)

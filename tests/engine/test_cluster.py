@@ -223,6 +223,7 @@ def test_a_worker_that_is_killed_costs_only_its_run(
     assert [read_record(attempt).status for attempt in store.attempts()] == ["interrupted"]
 
 
+@pytest.mark.slow
 def test_a_worker_executes_one_run_at_a_time_whatever_its_threads(write: Write, store: Store, kept: Any, tmp_path: Path):
     alone = f"import os, time\nplace = f'{tmp_path}/{{os.getppid()}}'\nos.mkdir(place)\ntime.sleep(0.3)\nos.rmdir(place)"
     assert statuses(sweep(write(START, alone), {"seed": "0:6"}, runs=store.root, executor=kept)) == ["ok"] * 6
@@ -246,6 +247,7 @@ def test_a_folder_that_a_worker_does_not_see_is_told_before_the_work(
     assert not store.root.exists()
 
 
+@pytest.mark.slow
 def test_a_notebook_of_the_suite_runs_on_a_cluster(store: Store, kept: Any):
     result = sweep("02_rnn_carry_over", fixed={"cell": "lstm"}, runs=store.root, executor=kept)
     assert statuses(result) == ["ok"]
@@ -304,6 +306,7 @@ def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
     assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
 
 
+@pytest.mark.slow
 def test_workers_with_another_masklib_or_none_are_refused(write: Write, store: Store, small: Dask, tmp_path: Path):
     other, none = tmp_path / "other", tmp_path / "none"
     shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
@@ -323,6 +326,7 @@ def test_workers_with_another_masklib_or_none_are_refused(write: Write, store: S
     assert store.entries() == []
 
 
+@pytest.mark.slow
 def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 2.0)  # so long it also tries to reconnect
     small.start_worker(threads=1)
@@ -342,6 +346,7 @@ def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, 
     executor.close()
 
 
+@pytest.mark.slow
 def test_the_command_waits_for_workers_and_goes_on_after_its_driver_was_killed(house: Path, small: Dask):
     file = small.folder / "scheduler.json"
     command = ("fine", "-g", "seed=0:3", "-p", "width", 0.5, "--json", "--dask")

@@ -147,6 +147,7 @@ def test_a_server_that_cannot_start_gives_way_to_an_ordinary_kernel(write: Write
     assert (result.record.status, result.record.launch) == ("ok", "spawn")
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_gives_way_to_an_ordinary_kernel(
     write: Write, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

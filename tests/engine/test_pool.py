@@ -133,6 +133,7 @@ def test_a_worker_that_dies_costs_one_try(write: Write, store: Store, worker: Wo
     assert read_record(attempt).status == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_again_is_told_with_what_killed_it(write: Write, store: Store, worker: Worker):
     plan = plan_run(write(START, KILL_WORKER))
     answer = worker.execute(job_of(plan, store))

@@ -245,6 +245,7 @@ def test_what_another_process_makes_of_a_busy_point_is_taken(write: Write, store
     assert statuses(run_sweep(plans, store, executor=Inline(publish_elsewhere))) == [state]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_only_its_run(write: Write, store: Store, pool: Kept, tmp_path: Path, count: str):
     plans = plan_sweep(write(START, count, f"if seed == 1:\n    exec({KILL_WORKER!r})"), {"seed": "0:4"}).plans
     result = run_sweep(plans, store, executor=pool)
@@ -256,6 +257,7 @@ def test_a_worker_that_is_killed_costs_only_its_run(write: Write, store: Store, 
     assert executions(tmp_path) == [0, 1, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_time_limits_are_passed_on(write: Write, store: Store, pool: Kept):
     plans = plan_sweep(write(START, "import time\ntime.sleep(seed)"), {"seed": "0,60"}).plans
     assert statuses(run_sweep(plans, store, cell_timeout=2, executor=pool)) == ["ok", "timeout"]

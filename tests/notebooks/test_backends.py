@@ -10,6 +10,8 @@ from masklib.engine.environments import find_environment
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 TORCH = "keras-3.15-torch"

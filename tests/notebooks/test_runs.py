@@ -14,7 +14,9 @@ from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 
 ROOT = Path(__file__).parents[2]
-NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+QUICK = {"02_rnn_carry_over", "04_concatenate_mask_merging"}  # the others take minutes together
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [pytest.param(path.stem, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in PATHS]
 
 
 @pytest.fixture(scope="session")

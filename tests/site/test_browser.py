@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.site.conftest import Visitor
 from tests.site.made import EVIL, FAILURES, LONG
 
+pytestmark = pytest.mark.slow
+
 FRONT, EXPERIMENT, SWEEP = "index.html", "experiments/01_first.html", "sweeps/02_swept.html"
 VALUES = "div.cell_output table.mk-table:not([data-rows])"  # the table of a notebook whose rows are all there
 SERIOUS = ("serious", "critical")

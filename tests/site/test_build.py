@@ -79,6 +79,7 @@ def test_an_experiment_shows_parameters_versions_key_and_its_files(root: Path):
     assert {Path(link).name for link in files} >= {"source.ipynb", "notebook.ipynb", "record.json", "atlas.csv", "atlas.parquet"}
 
 
+@pytest.mark.slow
 def test_a_site_is_left_alone_until_something_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     runs = few_pages(tmp_path, monkeypatch)
     first, again = build(Store(runs)), build(Store(runs))
@@ -95,6 +96,7 @@ def test_a_site_is_left_alone_until_something_changes(tmp_path: Path, monkeypatc
     assert other.stat().st_mtime_ns == before  # its source did not change
 
 
+@pytest.mark.slow
 def test_a_run_that_is_gone_takes_its_page_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     runs = few_pages(tmp_path, monkeypatch)
     build(Store(runs))
@@ -126,6 +128,7 @@ def test_a_remote_store_needs_a_folder_here():
         build(ObjectStore("memory://runs"))
 
 
+@pytest.mark.slow
 def test_the_site_of_a_remote_store_is_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     runs = few_pages(tmp_path, monkeypatch)
     fsspec.filesystem("memory").put(f"{runs}/", "/site-test/runs", recursive=True)

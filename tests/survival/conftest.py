@@ -177,3 +177,10 @@ def assert_nothing_is_left(house: House) -> None:
     assert {name: files for name, files in folders.items() if files - BEFORE_SERVER} == {}
     house.store.recover()
     assert list(house.store.root.glob("*/.*")) == []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of survival are slow: each executes sweeps, and disturbs them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)

@@ -391,10 +391,12 @@ def traced_here():
     return traced_everywhere()
 
 
+@pytest.mark.slow
 def test_jax_has_the_same_outcomes(traced_here):
     assert traced_on("jax") == traced_here
 
 
+@pytest.mark.slow
 def test_torch_has_the_same_outcomes(traced_here):
     environment = find_environment("keras-3.15-torch")
     if not environment.exists:

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from tests.zoo.animals import KINDS, Animal, all_animals, herd
+from tests.zoo.animals import KINDS, Animal, all_animals
 from tests.zoo.feeding import LENGTHS, LONGER, SAMPLES, TOTAL, Feed, Serving, serve, valid_steps
+from tests.zoo.marks import HERD, marks_of
 from tests.zoo.truth import Truth, difference, disagreements, flatten
 
 ANIMALS = {one.name: one for one in all_animals()}
-HERD = {one.name for one in herd()}
-EACH = [pytest.param(one, id=name, marks=[] if name in HERD else [pytest.mark.full]) for name, one in ANIMALS.items()]
+EACH = [pytest.param(one, id=name, marks=marks_of(name)) for name, one in ANIMALS.items()]
 
 
 def measured(animal: Animal) -> dict[str, float]:

@@ -4,15 +4,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.zoo.animals import Animal, all_animals, herd
+from tests.zoo.animals import Animal, all_animals
 from tests.zoo.keeping import Outcome, examine, watch_keras
-
-HERD = {one.name for one in herd()}
+from tests.zoo.marks import marks_of
 
 
 def each(animals: list[Animal]) -> list[Any]:
-    """Parameters of a test; those outside the herd take minutes together."""
-    return [pytest.param(one, id=one.name, marks=[] if one.name in HERD else [pytest.mark.full]) for one in animals]
+    """Parameters of a test; the herd takes a minute, and those outside it take minutes together."""
+    return [pytest.param(one, id=one.name, marks=marks_of(one.name)) for one in animals]
 
 
 # Nothing in them is a sequence, and the audit says so.
