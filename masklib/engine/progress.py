@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from masklib.engine.identity import source_hash_now
+from masklib.engine.identity import kernel_source_hash_now
 
 OnCell = Callable[[int, int], None]
 SERVER_GONE = "ServerGone"  # the name of the failure of a run whose fork server was killed
@@ -70,7 +70,7 @@ class Progress:
 
     def check_source(self, planned: str) -> None:
         """Make the execution a failure if masklib is not what it was planned with: the kernel may have run either."""
-        if self.failure is None and source_hash_now() != planned:
+        if self.failure is None and kernel_source_hash_now() != planned:
             told = "masklib's source changed since this run was planned; run it again"
             self.failure = Failure("failed", "SourceChanged", told)
 
