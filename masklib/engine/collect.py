@@ -21,7 +21,7 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
-from masklib.engine.record import OK, CorruptError, Record, parse_record
+from masklib.engine.record import OK, CorruptError, NewerError, Record, parse_record
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
 
@@ -143,6 +143,9 @@ def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
         return None
     try:
         return _extract(folder, content)
+    except NewerError as error:
+        unreadable.append(f"{folder}: left where it is: {error}")
+        return None
     except _CORRUPT as error:
         unreadable += _set_aside(store, folder, error)
         return None
@@ -226,7 +229,7 @@ def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[
 def _run_values(record: Record) -> list[Any]:
     """Return the values of `RUNS` for one run."""
     error = record.error
-    told = f"{error['ename']}: {error['evalue']}" if error else None
+    told = f"{error.ename}: {error.evalue}" if error else None
     computer = (record.keras, record.backend, record.inputs["python"], record.inputs["device"])
     return [record.key, record.notebook, record.status, record.launch, record.started, float(record.duration_s), *computer, told]
 

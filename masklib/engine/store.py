@@ -30,6 +30,7 @@ from masklib.engine.record import (
     RUNNING,
     TIMEOUT,
     CorruptError,
+    Failure,
     Record,
     parse_record,
     read_record,
@@ -278,7 +279,7 @@ class Store:
                 shutil.rmtree(work)
                 return None
             return self.set_aside(work)
-        error = {"ename": "DriverGone", "evalue": f"process {record.pid} ended before the run did", "cell": None}
+        error = Failure(INTERRUPTED, "DriverGone", f"process {record.pid} ended before the run did")
         write_record(work, replace(record, status=INTERRUPTED, error=error))
         return self._move(work, "failed", record.key)
 

@@ -88,7 +88,7 @@ def to_html(folder: Path) -> str:
     record = read_record(folder)
     node = _notebook(folder)
     title = _title(node, record.notebook)
-    failed = record.error["cell"] if record.error else None
+    failed = record.error.cell if record.error else None
     body = render(
         "single.html",
         title=title,
@@ -145,16 +145,13 @@ def _error(record: Record) -> dict[str, str] | None:
     """Return what went wrong, as text."""
     if not record.error:
         return None
-    known = record.error
-    traceback = known.get("traceback") or ""
-    lines = traceback if isinstance(traceback, str) else "\n".join(traceback)
-    signal = f"signal {known['signal']}" if known.get("signal") else ""
-    where = f"cell {known['cell']}" if known.get("cell") is not None else ""
+    signal = f"signal {record.error.signal}" if record.error.signal else ""
+    where = f"cell {record.error.cell}" if record.error.cell is not None else ""
     return {
-        "ename": str(known.get("ename", "Error")),
-        "evalue": plain_text(str(known.get("evalue", ""))),
+        "ename": record.error.ename,
+        "evalue": plain_text(record.error.evalue),
         "where": ", ".join(filter(None, [where, signal])),
-        "traceback": plain_text(lines),
+        "traceback": plain_text("\n".join(record.error.traceback)),
     }
 
 

@@ -14,6 +14,7 @@ import pytest
 from masklib.claims.verdicts import reason
 from masklib.engine import collect as module
 from masklib.engine.collect import Tables, collect
+from masklib.engine.record import Failure
 from masklib.engine.store import FAILED, OK, Content, Record, Store
 from masklib.errors import StoreError
 
@@ -108,7 +109,7 @@ def test_the_tables_have_the_promised_columns(store: Store):
 
 
 def test_a_failed_run_is_a_row_with_its_reason_and_no_result(store: Store):
-    failed = replace(RECORD, status=FAILED, error={"ename": "ValueError", "evalue": "too wide"})
+    failed = replace(RECORD, status=FAILED, error=Failure(FAILED, "ValueError", "too wide"))
     publish(store, LINES, failed)
     tables = collect(store)
 
@@ -171,7 +172,7 @@ def test_tables_made_step_by_step_equal_rebuilt_ones(store: Store):
     assert read_by(store)[1] == 3
 
     publish(store, LINES[:1], keyed("d", seed=1))
-    publish(store, LINES, replace(RECORD, status=FAILED, error={"ename": "E", "evalue": "x"}))
+    publish(store, LINES, replace(RECORD, status=FAILED, error=Failure(FAILED, "E", "x")))
     shutil.rmtree(folders[0])
     store.set_aside(folders[1])
     tables, n_read = read_by(store)

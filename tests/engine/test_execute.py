@@ -13,6 +13,8 @@ import papermill
 import pytest
 
 from masklib.claims import recording
+from masklib.engine.limits import Limits
+from masklib.engine.record import Failure
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import NotebookError, ParameterError, StoreError
@@ -31,7 +33,7 @@ def statuses(result: Result) -> list[str]:
     return [cell.metadata.papermill.status for cell in node.cells[3:]]
 
 
-def error_of(result: Result) -> dict[str, Any]:
+def error_of(result: Result) -> Failure:
     assert result.record.error is not None
     return result.record.error
 
@@ -66,8 +68,8 @@ def test_an_error_keeps_its_evidence_and_leaves_later_cells_pending(write: Write
     result = run(write(START, CLAIM, "1 / 0", "x = 1"), store)
     error = error_of(result)
 
-    assert (result.record.status, error["ename"], error["cell"]) == ("failed", "ZeroDivisionError", 5)
-    assert "1 / 0" in "".join(error["traceback"])
+    assert (result.record.status, error.ename, error.cell) == ("failed", "ZeroDivisionError", 5)
+    assert "1 / 0" in "".join(error.traceback)
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
     assert result.folder.parent.name == "failed"
@@ -78,14 +80,14 @@ def test_an_error_keeps_its_evidence_and_leaves_later_cells_pending(write: Write
 def test_sys_exit_is_a_failure_whatever_its_code(write: Write, store: Store, code: str):
     result = run(write(START, f"import sys\nsys.exit({code})", "x = 1"), store)
 
-    assert (result.record.status, error_of(result)["ename"]) == ("failed", "SystemExit")
+    assert (result.record.status, error_of(result).ename) == ("failed", "SystemExit")
     assert statuses(result) == ["completed", "failed", "pending"]
 
 
 def test_a_cell_that_hangs_is_ended_by_its_time_limit(write: Write, store: Store):
-    result = run(write(START, "import time\ntime.sleep(60)", "x = 1"), store, cell_timeout=2)
+    result = run(write(START, "import time\ntime.sleep(60)", "x = 1"), store, limits=Limits(cell_timeout=2))
 
-    assert (result.record.status, error_of(result)["ename"], error_of(result)["cell"]) == ("timeout", "CellTimeoutError", 4)
+    assert (result.record.status, error_of(result).ename, error_of(result).cell) == ("timeout", "CellTimeoutError", 4)
     assert statuses(result) == ["completed", "failed", "pending"]
     assert result.record.duration_s < 20
     assert processes_with(str(store.root)) == []
@@ -93,7 +95,7 @@ def test_a_cell_that_hangs_is_ended_by_its_time_limit(write: Write, store: Store
 
 def test_the_whole_notebook_has_a_time_limit(write: Write, store: Store):
     naps = ["import time\ntime.sleep(1.2)"] * 5
-    result = run(write(START, *naps), store, timeout=4)
+    result = run(write(START, *naps), store, limits=Limits(timeout=4))
 
     assert result.record.status == "timeout"
     assert statuses(result)[-1] == "pending"
@@ -104,14 +106,14 @@ def test_a_kernel_that_is_killed_is_died_with_its_signal(write: Write, store: St
     result = run(write(START, CLAIM, kill, "x = 1"), store)
     error = error_of(result)
 
-    assert (result.record.status, error["signal"], error["cell"]) == ("died", "SIGKILL", 5)
+    assert (result.record.status, error.signal, error.cell) == ("died", "SIGKILL", 5)
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
 
 
 def test_a_kernel_that_leaves_by_itself_is_died_with_its_exit_code(write: Write, store: Store):
     result = run(write(START, "import os\nos._exit(7)", "x = 1"), store)
-    assert (result.record.status, error_of(result)["exit_code"]) == ("died", 7)
+    assert (result.record.status, error_of(result).exit_code) == ("died", 7)
 
 
 def test_what_the_process_itself_writes_is_in_the_kernel_log(write: Write, store: Store):
@@ -132,7 +134,7 @@ def test_what_the_process_itself_writes_is_in_the_kernel_log(write: Write, store
 def test_a_record_that_cannot_be_fails_the_run_with_a_clear_error(write: Write, store: Store, call: str, fact: str):
     result = run(write(START, call), store)
     assert result.record.status == "failed"
-    assert fact in error_of(result)["evalue"]
+    assert fact in error_of(result).evalue
 
 
 def test_bad_parameters_start_no_kernel_and_leave_nothing(write: Write, store: Store):
@@ -208,7 +210,7 @@ def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store
     assert driver.returncode == 1
     (folder,) = store.attempts()
     record = read_record(folder)
-    assert (record.status, record.error and record.error["ename"]) == ("interrupted", "KeyboardInterrupt")
+    assert (record.status, record.error and record.error.ename) == ("interrupted", "KeyboardInterrupt")
     assert [r["claim"] for r in recording.read(folder)] == ["emb-1"]
     assert "evidence:" in stderr
     assert processes_with(str(store.root)) == []
@@ -242,6 +244,13 @@ def test_plain_papermill_is_refused_an_unknown_parameter(write: Write, tmp_path:
     with pytest.raises(ParameterError, match="widht is unknown, did you mean width"):
         papermill.execute_notebook(
             write(START), tmp_path / "out.ipynb", {"widht": 2.5}, engine_name="masklib", progress_bar=False
+        )
+
+
+def test_plain_papermill_is_refused_an_option_that_nobody_knows(write: Write, tmp_path: Path):
+    with pytest.raises(TypeError, match=r"unexpected option 'cell_timeouts'\. Did you mean 'cell_timeout'"):
+        papermill.execute_notebook(
+            write(START), tmp_path / "out.ipynb", engine_name="masklib", progress_bar=False, cell_timeouts=1.0
         )
 
 

@@ -19,6 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from masklib.engine import objects
 from masklib.engine.collect import collect
 from masklib.engine.objects import ObjectStore
+from masklib.engine.record import Failure
 from masklib.engine.reproduce import copy_figures
 from masklib.engine.run import Result
 from masklib.engine.store import FAILED, Store, read_record
@@ -180,7 +181,7 @@ def test_of_two_equal_runs_the_first_stays(store: Store, temporary: Path):
 
 def test_failed_attempts_are_kept_apart_and_the_newest_is_known(store: Store):
     times = ["2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"]
-    attempts = [replace(RECORD, status=FAILED, started=time, error={"ename": "E", "evalue": "x"}) for time in times]
+    attempts = [replace(RECORD, status=FAILED, started=time, error=Failure(FAILED, "E", "x")) for time in times]
     folders = [store.finish(store.begin(record), record) for record in attempts]
 
     assert store.find("nb", RECORD.key) is None
@@ -210,7 +211,7 @@ def test_the_tables_are_those_of_the_same_runs_in_a_folder(
     for each in (store, local):
         for letter in "edabc":
             publish(each, LINES, replace(RECORD, key=letter * 64))
-        publish(each, LINES, replace(RECORD, notebook="other", status=FAILED, error={"ename": "E", "evalue": "x"}))
+        publish(each, LINES, replace(RECORD, notebook="other", status=FAILED, error=Failure(FAILED, "E", "x")))
         (publish(each, LINES, replace(RECORD, key="f" * 64)) / "records.jsonl").write_bytes(b"{")
     remote, expected = collect(store), collect(local)
 

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from masklib.engine.record import FAILED, OK, Record, sizes_of, write_record
+from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of, write_record
 from masklib.figures import plots, recipes
 
 EVIL = "<script>alert(1)</script>"
@@ -138,6 +138,6 @@ def _point(runs: Path, seed: int, label: str) -> None:
 
 def _failure(runs: Path, index: int, message: str) -> None:
     """Publish a failed attempt."""
-    error = {"ename": "ValueError", "evalue": message, "cell": 3, "traceback": f"Traceback of {message}\n  line 1"}
+    error = Failure(FAILED, "ValueError", message, (f"Traceback of {message}", "  line 1"), cell=3)
     run = record(SWEPT, f"{index:f<64}", status=FAILED, error=error, parameters={"seed": 1000 + index})
     publish(runs, run, [], failed=True)
