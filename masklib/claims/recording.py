@@ -21,7 +21,6 @@ from masklib.errors import ArgumentError, ClaimError
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
@@ -105,7 +104,7 @@ class Run:
     def figure(
         self,
         name: str,
-        plot: "Callable[..., Any] | Figure | Axes",
+        plot: "Callable[..., Axes]",
         *values: Any,
         caption: str = "",
         alt: str = "",
@@ -119,8 +118,7 @@ class Run:
 
         Args:
             name: unique in the run.
-            plot: a function of `masklib.figures.plots`; or a figure of Matplotlib, recorded as it is, which cannot be
-                drawn again.
+            plot: a function of `masklib.figures.plots`.
             *values: arguments of the function: numbers, words, arrays, series, mappings.
             caption: what stands below the figure.
             alt: what is to be seen, for those who do not see it.
@@ -131,30 +129,12 @@ class Run:
         """
         from masklib.figures import recipes
 
-        if not callable(plot):
-            self._keep_figure(name, plot)
-            return
         recipe = recipes.make_recipe(name, plot, values, options, caption=caption, alt=alt)
         files = recipes.render_all(recipe, ["svg", "png"])
         if self.folder is not None:
             files["json"] = json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()
             self._write_figure(name, files)
         self._show_png(files["png"])
-
-    def _keep_figure(self, name: str, figure: "Figure | Axes") -> None:
-        """Record a figure that a notebook has drawn by itself."""
-        from matplotlib import pyplot as plt
-
-        from masklib.figures import recipes
-
-        drawn: Any = figure.get_figure() or figure
-        recipes.lay_out(drawn)
-        recipe = recipes.Recipe(name, "", {}, name, name)
-        files = {suffix: recipes.save(drawn, suffix, recipe) for suffix in ("svg", "png")}
-        if self.folder is not None:
-            self._write_figure(name, files)
-        self._show_png(files["png"])
-        plt.close(drawn)
 
     def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a figure and record it."""

@@ -7,7 +7,7 @@ That file is never needed: it is made anew if it is damaged, or was made by anot
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -103,32 +103,28 @@ class Row(NamedTuple):
     metrics: list[list[Any]]
 
 
-def collect(store: Store, *, rebuild: bool = False, on_read: Callable[[int, int], None] | None = None) -> Tables:
+def collect(store: Store) -> Tables:
     """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently.
 
     Args:
         store: of the runs; need not be writable.
-        rebuild: whether to read every folder anew, also those that were read before.
-        on_read: called with the number of folders read and of those to read, after each.
 
     Returns:
-        The same tables with and without `rebuild`, and in whichever order the runs were made.
+        The same tables whatever was read before, and in whichever order the runs were made.
 
     Raises:
         StoreError: the store cannot be listed.
     """
     cache = store.root / CACHE
     entries = store.entries()
-    known = {} if rebuild else _load(cache)
+    known = _load(cache)
     rows = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].stamp == e.stamp}
     new = [entry for entry in entries if entry.name not in rows]
     unreadable: list[str] = []
-    for done, content in enumerate(store.contents(new), start=1):
+    for content in store.contents(new):
         row = _read(store, content, unreadable)
         if row:
             rows[row.name] = row
-        if on_read:
-            on_read(done, len(new))
     found = [rows[entry.name] for entry in entries if entry.name in rows]
     if new or len(known) != len(found):
         _save(cache, found)

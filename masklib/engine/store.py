@@ -215,14 +215,6 @@ class Store:
         """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
         return (_content(self.root, entry) for entry in entries)
 
-    def runs(self) -> Iterator[Path]:
-        """Yield the folders of the published runs, in order of notebook and key."""
-        return (self.root / entry.name for entry in self.entries() if entry.published)
-
-    def attempts(self) -> Iterator[Path]:
-        """Yield the folders of the failed attempts, in order of notebook, key and number."""
-        return (self.root / entry.name for entry in self.entries() if not entry.published)
-
     def keys(self, notebook: str) -> set[str]:
         """Return the keys of a notebook's published runs, from one listing."""
         return {folder.name for folder in _published(self.root / notebook)}

@@ -55,14 +55,6 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
     return [found[0].page for found in survey.experiments.values()]
 
 
-def title_of(experiment: Experiment) -> str:
-    """Return the title of a notebook, as text."""
-    node = _read(experiment)
-    first = node.cells[0].source if node.cells and node.cells[0].cell_type == "markdown" else ""
-    found = _HEADING.match(first)
-    return found.group(1) if found else experiment.record.notebook
-
-
 def _read(experiment: Experiment) -> Any:
     """Return the executed notebook."""
     return nbformat.reads((experiment.folder / EXECUTED).read_text(encoding="utf-8"), as_version=4)

@@ -23,6 +23,7 @@ from tests.cli.test_cli import call
 from tests.engine.conftest import START, notebook
 from tests.engine.test_execute import processes_with
 from tests.engine.test_pool import until
+from tests.stores import attempts_in
 
 COUNT = """
 import os
@@ -207,7 +208,7 @@ def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     assert notes(house, "end") == notes(house, "begin") == published(house)
     assert len(published(house)) <= 3
     assert "not run" in result.out
-    assert list(Store(house / "runs").attempts()) == []
+    assert attempts_in(Store(house / "runs")) == []
     assert until(lambda: left_running(house) == [], seconds=5)
 
 
@@ -222,7 +223,7 @@ def test_ctrl_c_twice_interrupts_the_running_ones(house: Path, number: signal.Si
 
     assert result.code == 1
     assert "Stopping: the runs that are executed are interrupted." in result.err
-    attempts = list(Store(house / "runs").attempts())
+    attempts = attempts_in(Store(house / "runs"))
     assert [read_record(folder).status for folder in attempts] == ["interrupted"] * 2
     assert all(f"evidence: {folder}" in result.out for folder in attempts)
     assert "interrupted  2" in result.out

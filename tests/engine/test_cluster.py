@@ -37,6 +37,7 @@ from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import processes_with
 from tests.engine.test_pool import SLEEP, job_of, status_of, until
 from tests.engine.test_sweep import Diary, Kept, executions, statuses
+from tests.stores import attempts_in
 
 count, house = test_sweep.count, sweep_tests.house  # fixtures of theirs
 endpoint, log, s3 = test_objects.endpoint, test_objects.log, test_objects.s3
@@ -221,7 +222,7 @@ def test_a_worker_that_is_killed_costs_only_its_run(
     assert statuses(result) == ["ok"] * 6
     assert_same_tables(store, local)
     assert [worker.poll() for worker in two_workers.workers].count(-signal.SIGKILL) == 1
-    assert [read_record(attempt).status for attempt in store.attempts()] == ["interrupted"]
+    assert [read_record(attempt).status for attempt in attempts_in(store)] == ["interrupted"]
 
 
 def test_a_worker_executes_one_run_at_a_time_whatever_its_threads(write: Write, store: Store, kept: Any, tmp_path: Path):
@@ -292,7 +293,7 @@ def test_runs_are_interrupted_and_those_of_another_sweep_are_not(write: Write, s
     (work,) = store.root.glob("other/.work-*")
     (work / "go").touch()
     assert status_of(kept_one.result(timeout=60)) == "ok"
-    assert {read_record(attempt).status for attempt in store.attempts()} == {"interrupted"}
+    assert {read_record(attempt).status for attempt in attempts_in(store)} == {"interrupted"}
 
 
 def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
@@ -330,7 +331,7 @@ def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, 
     (died,) = sweep(write(START, KILL_DASK_WORKER), runs=store.root, executor=DaskCluster(small.address)).outcomes
     assert died.status == "died"
     assert died.reason.startswith("all 1 Dask workers that had it were lost, the last tcp://127.0.0.1:")
-    assert until(lambda: store.recover() or list(store.attempts()))
+    assert until(lambda: store.recover() or attempts_in(store))
 
     small.start_worker(threads=1)
     executor = DaskCluster(small.address)

@@ -19,6 +19,7 @@ from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import NotebookError, ParameterError, StoreError
 from tests.engine.conftest import START, Write, notebook
+from tests.stores import attempts_in, runs_in
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
 
@@ -73,7 +74,7 @@ def test_an_error_keeps_its_evidence_and_leaves_later_cells_pending(write: Write
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
     assert result.folder.parent.name == "failed"
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
 
 
 @pytest.mark.parametrize("code", ["0", "", "3"])
@@ -185,7 +186,7 @@ def test_the_users_own_configuration_does_not_reach_a_run(
 
 
 def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tmp_path: Path):
-    draw = "from matplotlib import pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])\nrun.figure('f', ax)"
+    draw = "from masklib.figures import plots\nrun.figure('f', plots.plot_rows, [[1, 2]], ['row'], caption='Two.', alt='A row.')"
     table = "import pandas as pd\nrun.table('t', pd.DataFrame({'x': [0.1, 0.2]}))"
     path = write(START, draw, table)
     folders = [run(path, Store(tmp_path / name)).folder for name in ("a", "b")]
@@ -208,7 +209,7 @@ def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store
     _, stderr = driver.communicate(timeout=30)
 
     assert driver.returncode == 1
-    (folder,) = store.attempts()
+    (folder,) = attempts_in(store)
     record = read_record(folder)
     assert (record.status, record.error and record.error.ename) == ("interrupted", "KeyboardInterrupt")
     assert [r["claim"] for r in recording.read(folder)] == ["emb-1"]
@@ -225,7 +226,7 @@ def test_a_driver_that_is_killed_leaves_no_partial_run_and_no_kernel(write: Writ
     driver.kill()
     driver.wait()
 
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
     (folder,) = store.recover()
     assert read_record(folder).status == "interrupted"
     while processes_with(str(store.root)) and time.monotonic() < deadline:
@@ -290,5 +291,5 @@ def test_a_disk_that_fills_up_during_a_run_is_told_and_its_work_kept(write: Writ
 
     (work,) = store.root.glob("tiny/.work-*")
     assert [r["claim"] for r in recording.read(work)] == ["emb-1"]
-    assert [*store.runs(), *store.attempts()] == []
+    assert [*runs_in(store), *attempts_in(store)] == []
     assert processes_with(str(store.root)) == []

@@ -21,6 +21,7 @@ from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import error_of, statuses
+from tests.stores import runs_in
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
 
@@ -195,7 +196,7 @@ def test_a_driver_that_is_killed_leaves_no_server_and_no_kernel(write: Write, st
 
     assert len(kernels) == 2, "the kernel and a spare one"
     assert until(lambda: not any(map(is_running, [server, *kernels])), 5)
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
 
 
 def test_a_process_that_was_forked_from_a_driver_does_not_stop_its_server(write: Write, store: Store):

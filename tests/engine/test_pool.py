@@ -21,6 +21,7 @@ from masklib.engine.store import Store, read_record
 from masklib.engine.worker import Answer, Job, Worker, differences, make_job
 from tests.engine.conftest import START, Write
 from tests.engine.test_execute import processes_with
+from tests.stores import attempts_in, runs_in
 
 KILL_WORKER = (
     "import json, os, signal\n"
@@ -189,7 +190,7 @@ def test_a_worker_that_loses_its_driver_ends_in_the_middle_of_a_run_and_its_kern
     thread.join(timeout=30)
 
     assert until(lambda: processes_with(f"MASKLIB_TEST={tmp_path}") == [], seconds=5)
-    assert [*store.runs(), *store.attempts()] == []
+    assert [*runs_in(store), *attempts_in(store)] == []
     assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
 
 

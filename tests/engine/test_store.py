@@ -21,13 +21,14 @@ from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_re
 from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 from masklib.site.single import to_html
+from tests.stores import attempts_in, runs_in
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}
 RECORD = Record("nb", "f" * 64, OK, INPUTS, launch="spawn", started="2026-01-01T00:00:00+00:00")
 
 
 def visible(store: Store) -> list[Path]:
-    return [*store.runs(), *store.attempts()]
+    return [*runs_in(store), *attempts_in(store)]
 
 
 def test_a_run_is_visible_only_when_it_is_complete(store: Store):
@@ -63,7 +64,7 @@ def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
 
     assert [f.name for f in folders] == [f"{RECORD.key}-1", f"{RECORD.key}-2"]
     assert store.find("nb", RECORD.key) is None
-    assert list(store.attempts()) == folders
+    assert attempts_in(store) == folders
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"notebook": "nb"}'])
@@ -188,7 +189,7 @@ def test_what_is_there_is_listed_for_a_whole_plan(store: Store):
 
     assert store.keys("nb") == {RECORD.key}
     assert store.attempts_of("nb") == {failed.key: attempts[10]}
-    assert list(store.attempts()) == attempts
+    assert attempts_in(store) == attempts
     assert (store.keys("other"), store.attempts_of("other")) == (set(), {})
 
 
@@ -276,7 +277,7 @@ def test_a_store_written_by_the_last_schema_is_read(tmp_path: Path):
     """`stores/schema_1` was written before `record.json` had a schema: a run that ended well, and one that failed."""
     shutil.copytree(Path(__file__).parent / "stores" / "schema_1", tmp_path / "runs")
     store = Store(tmp_path / "runs")
-    (folder,), (attempt,) = store.runs(), store.attempts()
+    (folder,), (attempt,) = runs_in(store), attempts_in(store)
     tables = collect(store)
     error = read_record(attempt).error
 
@@ -306,4 +307,4 @@ def test_a_record_of_a_later_schema_is_left_where_it_is(store: Store):
     with pytest.raises(StoreError, match=f"schema {SCHEMA} or an earlier one, it has {SCHEMA + 1}. Use a later masklib"):
         store.find("nb", RECORD.key)
     assert "left where it is" in collect(store).unreadable[0]
-    assert list(store.runs()) == [folder]
+    assert runs_in(store) == [folder]

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.engine.test_pool import until
+from tests.stores import runs_in
 from tests.survival.conftest import ONCE, POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
 
 KILLS = 5  # of one sweep
@@ -51,5 +52,5 @@ def test_a_kernel_a_worker_the_fork_server_and_a_kernel_over_its_memory_limit(ho
     assert result.code == 1
     assert "tiny seed=1 died: DeadKernelError in cell 4: the kernel was killed by SIGKILL" in result.out
     assert "tiny seed=0 died: MemoryLimit in cell 4: the kernel held " in result.out
-    assert len(list(house.store.runs())) == POINTS - 2
+    assert len(runs_in(house.store)) == POINTS - 2
     assert_as_undisturbed(house, undisturbed)

@@ -114,8 +114,8 @@ def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_show
 
     shown: list[Any] = []
     monkeypatch.setattr(recording, "_show", shown.append)
-    axes = figures.plot_candidates(0.88, {"valid steps": 0.88, "all steps": 0.61}, title="a title", xlabel="loss")
-    run.figure("f", axes)
+    texts = {"title": "a title", "xlabel": "loss", "caption": "A caption.", "alt": "What is seen."}
+    run.figure("f", figures.plot_candidates, 0.88, {"valid steps": 0.88, "all steps": 0.61}, **texts)
     path = tmp_path / "figures" / "f.png"
     ink = image.imread(path)[..., :3].min(axis=-1) < 1.0
     assert not ink[[0, -1]].any()
@@ -140,5 +140,7 @@ def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp
     assert shown[0].data == drawing.render(recipe, "png")
     with pytest.raises(ArgumentError, match="a name of its own"):
         run.figure("f", figures.plot_rows, [[1.0]], ["row"], **texts)
+    with pytest.raises(ArgumentError, match=r"'g' must be drawn by a function of masklib\.figures\.plots, got <Axes.*plot_rows"):
+        run.figure("g", figures.plot_rows([[1.0]], ["row"]), **texts)
     with pytest.raises(ArgumentError, match="alt of 'g' is empty"):
         run.figure("g", figures.plot_rows, [[1.0]], ["row"], caption="No alternative text.")
