@@ -15,6 +15,7 @@ import numpy as np
 
 from masklib.checks import check_one_of
 from masklib.claims.ledger import NOT_TESTED, find_claim, judge, plain
+from masklib.claims.outputs import FIGURE, mark
 from masklib.claims.view import ClaimView, Part
 from masklib.errors import ArgumentError, ClaimError
 
@@ -95,10 +96,14 @@ class Run:
             ArgumentError: the name is taken, or holds a "/".
         """
         if self.folder is not None:
+            from masklib.claims.tables import recorded
+
             path = _new_file(self.folder, f"tables/{name}.parquet")
             frame.to_parquet(path, index=False)
+            shown = recorded(frame, name)
             told = {"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))}
             self._append(told | ({"page": page} if page else {}))
+            return shown
         return frame
 
     def figure(
@@ -134,7 +139,7 @@ class Run:
         if self.folder is not None:
             files["json"] = json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()
             self._write_figure(name, files)
-        self._show_png(files["png"])
+        self._show_png(name, files["png"])
 
     def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a figure and record it."""
@@ -143,14 +148,15 @@ class Run:
             path.write_bytes(content)
         self._append({"kind": "figure", "name": name})
 
-    def _show_png(self, content: bytes) -> None:
+    def _show_png(self, name: str, content: bytes) -> None:
         """Show a figure: what was recorded, in the size at which it is printed."""
         from IPython.display import Image
 
         from masklib.figures.style import DPI
 
         width = int.from_bytes(content[16:20], "big")  # of the header of a PNG
-        _show(Image(content, format="png", width=width * 100 // DPI))
+        image = Image(content, format="png", width=width * 100 // DPI)
+        _show(image, mark(FIGURE, name) if self.folder is not None else {})
 
     def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
         """Record what was observed for a claim, and what is expected if it is true.
@@ -234,11 +240,16 @@ def _new_file(folder: Path, name: str) -> Path:
     return path
 
 
-def _show(value: Any) -> None:
-    """Display `value` in a notebook, print it elsewhere."""
+def _show(value: Any, metadata: Mapping[str, Any] | None = None) -> None:
+    """Display `value` in a notebook, print it elsewhere.
+
+    Args:
+        value: what is shown.
+        metadata: of the output.
+    """
     from IPython.display import display
 
     if isinstance(value, str):
         print(value)  # noqa: T201 (this is the notebook's output)
     else:
-        display(value)
+        display(value, metadata=dict(metadata or {}))

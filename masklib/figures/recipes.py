@@ -67,7 +67,8 @@ def make_recipe(
     """
     known = {one: getattr(plots, one) for one in plots.__all__ if one.startswith("plot_")}
     if plot not in known.values():
-        msg = f"Figure {name!r} must be drawn by a function of masklib.figures.plots, got {plot!r}. "
+        told = f"Figure {name!r} must be drawn by a function of masklib.figures.plots, got {plot!r}."
+        msg = f"{told} Use one of {', '.join(known)}."
         raise ArgumentError(msg)
     for what, text in (("caption", caption), ("alt", alt)):
         if not text.strip():

@@ -1,10 +1,8 @@
 """The page of one run: a single HTML file that needs nothing beside it. `masklib report RUN`."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from markupsafe import Markup
 
 from masklib.claims import recording
@@ -13,15 +11,14 @@ from masklib.claims.verdicts import reason
 from masklib.engine.collect import claim_rows
 from masklib.engine.files import store_error
 from masklib.engine.record import OK, RECORD, Record, read_record
-from masklib.engine.run import EXECUTED
 from masklib.engine.store import Store
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
+from masklib.site.executed import HEADING, read_executed
 from masklib.site.reading import plain_text, read_cells
 from masklib.site.text import render
 
-_HEADING = re.compile(r"\A#\s+(\S.*)")
 SHORT = 12  # digits of a key in a file's name
 
 
@@ -86,7 +83,7 @@ def to_html(folder: Path) -> str:
         StoreError: its record cannot be read.
     """
     record = read_record(folder)
-    node = _notebook(folder)
+    node = read_executed(folder)
     title = _title(node, record.notebook)
     failed = record.error.cell if record.error else None
     body = render(
@@ -103,21 +100,10 @@ def to_html(folder: Path) -> str:
     return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
 
 
-def _notebook(folder: Path) -> Any:
-    """Return the executed notebook, or None if it is not there."""
-    path = folder / EXECUTED
-    if not path.is_file():
-        return None
-    try:
-        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (ValueError, nbformat.ValidationError):  # cut off with the process that wrote it
-        return None
-
-
 def _title(node: Any, name: str) -> str:
     """Return the title of a notebook, its name if it has none; the title leaves the first cell."""
     first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
-    found = _HEADING.match(first.source) if first else None
+    found = HEADING.match(first.source) if first else None
     if not first or not found:
         return name
     first.source = first.source[found.end() :]

@@ -13,6 +13,7 @@ import papermill
 import pytest
 
 from masklib.claims import recording
+from masklib.claims.outputs import Shown, shown_by
 from masklib.engine.limits import Limits
 from masklib.engine.record import Failure
 from masklib.engine.run import Result, execute_plan, plan_run
@@ -195,6 +196,24 @@ def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tm
         first, second = ((folder / file).read_bytes() for folder in folders)
         assert first == second, file
     assert b"<svg" in (folders[0] / "figures/f.svg").read_bytes()
+
+
+def test_an_output_says_which_figure_or_table_it_shows(write: Write, store: Store):
+    draw = "from masklib.figures import plots\nrun.figure('f', plots.plot_rows, [[1, 2]], ['row'], caption='Two.', alt='A row.')"
+    frames = "import pandas as pd\nshort, long = (pd.DataFrame({'x': range(count)}) for count in (2, 100))"
+    cells = (
+        draw,
+        frames,
+        "run.table('short', short)",
+        "display(run.table('long', long))",
+        "run.table('part', long).head()",
+        "short",
+    )
+    result = run(write(START, *cells), store)
+    node = nbformat.read(result.folder / "notebook.ipynb", as_version=4)
+    found = [shown_by(output) for cell in node.cells for output in cell.get("outputs", [])]
+
+    assert found == [Shown("figure", "f"), Shown("table", "short"), Shown("table", "long", whole=False), Shown(), Shown()]
 
 
 def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store: Store):

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
+from masklib.claims.outputs import mark
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of, write_record
 from masklib.figures import plots, recipes
 
@@ -108,7 +109,7 @@ def _fill(node: Any, png: bytes) -> None:
     experiment, table, figure = node.cells[3:6]
     html = pd.DataFrame({"name": ["b", EVIL, "a"], "value": [2.0, 10.0, 1.0]}).to_html()
     raw = f"<p onclick='alert(2)'>raw {EVIL}</p><img src=x onerror=alert(3)><style>body{{display:none}}</style><table></table>"
-    part = f"<table></table><p>{LONG} rows \N{MULTIPLICATION SIGN} 2 columns</p>"
+    part = "<table></table><p>the first rows</p>"
     experiment.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text=f"printed {EVIL}\n"),
         nbformat.v4.new_output("display_data", data={"text/markdown": f"**bold** {EVIL}", "text/plain": f"plain {EVIL}"}),
@@ -118,11 +119,12 @@ def _fill(node: Any, png: bytes) -> None:
     table.outputs = [
         nbformat.v4.new_output("display_data", data={"text/html": html, "text/plain": "t"}),
         nbformat.v4.new_output("display_data", data={"text/html": raw, "text/plain": "r"}),
-        nbformat.v4.new_output("display_data", data={"text/html": part}),
+        nbformat.v4.new_output("display_data", data={"text/html": part}, metadata=mark("table", "atlas", whole=False)),
     ]
+    figure_data = {"image/png": base64.b64encode(png).decode(), "text/plain": "f"}
     drawn = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(5)</script></svg>'
     figure.outputs = [
-        nbformat.v4.new_output("display_data", data={"image/png": base64.b64encode(png).decode(), "text/plain": "f"}),
+        nbformat.v4.new_output("display_data", data=figure_data, metadata=mark("figure", "line")),
         nbformat.v4.new_output("display_data", data={"image/svg+xml": drawn, "text/plain": "g"}),
     ]
 
