@@ -3,11 +3,16 @@
 import json
 import re
 import subprocess
+import sys
 from hashlib import sha256
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import tomllib
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from masklib.site import readme
 
@@ -28,6 +33,35 @@ def test_environment_yml_asks_for_the_python_of_the_project_and_leaves_versions_
 def test_the_packages_of_the_mission_are_dependencies():
     names = {re.split(r"[<>=]", d)[0] for d in PROJECT["dependencies"]}
     assert {"jupyterlab", "papermill", "keras", "tensorflow", "pandas", "pyarrow", "matplotlib", "click", "rich"} <= names
+
+
+# Used by name, not imported: a store's protocols, the site's builder, its theme and its reader of notebooks, pandas's Parquet.
+BY_NAME = {"fsspec", "sphinx", "furo", "myst-nb", "pyarrow", "s3fs", "gcsfs"}
+OLD_PYTHON = {"tomli"}  # in environments whose Python has no tomllib; see masklib/engine/environments.toml
+
+
+def declared(*groups: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for group in groups for line in group}
+
+
+def imported() -> set[str]:
+    """The distributions that masklib imports, in functions too."""
+    graph = grimp.build_graph("masklib", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
+    modules = graph.find_modules_that_directly_import
+    found = {name for name in graph.modules if graph.is_module_squashed(name) and modules(name)} - sys.stdlib_module_names
+    providers = packages_distributions()
+    return {canonicalize_name(providers.get(name, [name])[0]) for name in found} - OLD_PYTHON
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used():
+    needed = declared(PROJECT["dependencies"])
+    extra = declared(*PROJECT["optional-dependencies"].values())
+    found = imported()
+
+    assert {"numpy", "keras", "ipython", "packaging", "platformdirs", "distributed"} <= found
+    assert found - needed - extra == set()
+    assert (needed | extra) - found - BY_NAME == set()
+    assert found & extra == {"distributed", "jax"}
 
 
 def test_table_and_picture_of_the_readme_are_generated_from_the_reference():

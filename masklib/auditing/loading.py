@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from packaging.version import InvalidVersion, Version
 
 import masklib.layers
 import masklib.losses
@@ -164,14 +165,17 @@ def _explain(path: Path, error: str) -> str:
         return f"{path} needs {missing[0]}, which is not Keras's. Give it: --custom module:{missing[0]}."
     if "unsafe" in error or "safe_mode" in error:
         return f"{path} holds code, in a Lambda layer. If you trust its author: --allow-unsafe."
-    if saved_by and _version(saved_by) > _version(keras.__version__):
+    if _is_newer(saved_by):
         return f"{path} was saved by Keras {saved_by}, this is {keras.__version__}, which cannot load it. Install the newer one."
     return f"{path} cannot be loaded by Keras {keras.__version__}: {_last_line(error)}"
 
 
-def _version(text: str) -> tuple[int, ...]:
-    """Return a version as numbers that can be compared."""
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+def _is_newer(version: str) -> bool:
+    """Return whether a version of Keras is newer than this one; False for a text that is no version."""
+    try:
+        return Version(version) > Version(keras.__version__)
+    except InvalidVersion:
+        return False
 
 
 def _last_line(error: str) -> str:

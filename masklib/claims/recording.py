@@ -15,13 +15,13 @@ import numpy as np
 
 from masklib.checks import check_one_of
 from masklib.claims.ledger import NOT_TESTED, find_claim, judge, plain
+from masklib.claims.outputs import FIGURE, mark
 from masklib.claims.view import ClaimView, Part
 from masklib.errors import ArgumentError, ClaimError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
@@ -96,16 +96,20 @@ class Run:
             ArgumentError: the name is taken, or holds a "/".
         """
         if self.folder is not None:
+            from masklib.claims.tables import recorded
+
             path = _new_file(self.folder, f"tables/{name}.parquet")
             frame.to_parquet(path, index=False)
+            shown = recorded(frame, name)
             told = {"kind": "table", "name": name, "rows": len(frame), "columns": list(map(str, frame.columns))}
             self._append(told | ({"page": page} if page else {}))
+            return shown
         return frame
 
     def figure(
         self,
         name: str,
-        plot: "Callable[..., Any] | Figure | Axes",
+        plot: "Callable[..., Axes]",
         *values: Any,
         caption: str = "",
         alt: str = "",
@@ -119,8 +123,7 @@ class Run:
 
         Args:
             name: unique in the run.
-            plot: a function of `masklib.figures.plots`; or a figure of Matplotlib, recorded as it is, which cannot be
-                drawn again.
+            plot: a function of `masklib.figures.plots`.
             *values: arguments of the function: numbers, words, arrays, series, mappings.
             caption: what stands below the figure.
             alt: what is to be seen, for those who do not see it.
@@ -131,30 +134,12 @@ class Run:
         """
         from masklib.figures import recipes
 
-        if not callable(plot):
-            self._keep_figure(name, plot)
-            return
         recipe = recipes.make_recipe(name, plot, values, options, caption=caption, alt=alt)
         files = recipes.render_all(recipe, ["svg", "png"])
         if self.folder is not None:
             files["json"] = json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()
             self._write_figure(name, files)
-        self._show_png(files["png"])
-
-    def _keep_figure(self, name: str, figure: "Figure | Axes") -> None:
-        """Record a figure that a notebook has drawn by itself."""
-        from matplotlib import pyplot as plt
-
-        from masklib.figures import recipes
-
-        drawn: Any = figure.get_figure() or figure
-        recipes.lay_out(drawn)
-        recipe = recipes.Recipe(name, "", {}, name, name)
-        files = {suffix: recipes.save(drawn, suffix, recipe) for suffix in ("svg", "png")}
-        if self.folder is not None:
-            self._write_figure(name, files)
-        self._show_png(files["png"])
-        plt.close(drawn)
+        self._show_png(name, files["png"])
 
     def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a figure and record it."""
@@ -163,14 +148,15 @@ class Run:
             path.write_bytes(content)
         self._append({"kind": "figure", "name": name})
 
-    def _show_png(self, content: bytes) -> None:
+    def _show_png(self, name: str, content: bytes) -> None:
         """Show a figure: what was recorded, in the size at which it is printed."""
         from IPython.display import Image
 
         from masklib.figures.style import DPI
 
         width = int.from_bytes(content[16:20], "big")  # of the header of a PNG
-        _show(Image(content, format="png", width=width * 100 // DPI))
+        image = Image(content, format="png", width=width * 100 // DPI)
+        _show(image, mark(FIGURE, name) if self.folder is not None else {})
 
     def claim(self, claim: str, observed: Any, expected: Any, *, atol: float = 0.0, part: str = "") -> None:
         """Record what was observed for a claim, and what is expected if it is true.
@@ -254,11 +240,16 @@ def _new_file(folder: Path, name: str) -> Path:
     return path
 
 
-def _show(value: Any) -> None:
-    """Display `value` in a notebook, print it elsewhere."""
+def _show(value: Any, metadata: Mapping[str, Any] | None = None) -> None:
+    """Display `value` in a notebook, print it elsewhere.
+
+    Args:
+        value: what is shown.
+        metadata: of the output.
+    """
     from IPython.display import display
 
     if isinstance(value, str):
         print(value)  # noqa: T201 (this is the notebook's output)
     else:
-        display(value)
+        display(value, metadata=dict(metadata or {}))

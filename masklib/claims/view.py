@@ -6,13 +6,13 @@ import re
 from typing import Any, NamedTuple
 
 from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, Judgement, count_parts, decide, find_claim, shorten
+from masklib.claims.words import marked
 
 COLUMNS = (
     *("claim", "verdict", "what the documents say", "cases", "deciding case"),
     *("measured", "expected", "deviation", "allowed"),
 )
 NARROW = ("claim", "verdict", "deviation", "allowed")
-MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}
 COLOURS = {HOLDS: "#1b6e87", REFUTED: "#b3390b", UNTESTED: "#6b6b6b"}  # below white, to be read on light and dark pages
 
 
@@ -97,6 +97,6 @@ def _cell(column: str, text: str) -> str:
         style += ";white-space:nowrap"
     if column == "verdict":
         style += f";font-weight:bold;color:white;background:{COLOURS[text]}"
-        text = f"{MARKS[text]} {text}"
+        text = marked(text)
     content = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
     return f"<td style='{style}'>{content}</td>"

@@ -13,6 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from masklib.claims.words import BAD, GOOD, NOTICE, QUIET, kind_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from masklib.engine.sweep import Outcome
 
 HEARTBEAT_S = 10.0
-COLOURS = {"holds": "green", "ok": "green", "refuted": "yellow", "open": "dim"}
+COLOURS = {GOOD: "green", NOTICE: "yellow", QUIET: "dim", BAD: "bold red"}
 
 out = Console(highlight=False, soft_wrap=False)
 log = Console(stderr=True, highlight=False)
@@ -189,7 +191,7 @@ def _say(line: str) -> None:
 
 def coloured(word: str) -> Text:
     """Return a verdict or a status in its colour; what is not known is red."""
-    return Text(word, style=COLOURS.get(word, "bold red"))
+    return Text(word, style=COLOURS[kind_of(word)])
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

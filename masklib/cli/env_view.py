@@ -6,7 +6,7 @@ from typing import Any
 from masklib.cli.console import Tracker, log
 from masklib.engine import environments
 from masklib.engine.environments import Environment
-from masklib.engine.progress import terminate_as_interrupt
+from masklib.engine.execution import terminate_as_interrupt
 
 DETAILS = ("Downloading ", "Downloaded ", "Building ", "+ ", "- ", "Using ", "Creating ", "Activate ")  # of uv, for a moving line
 

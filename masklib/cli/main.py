@@ -104,6 +104,7 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
+    from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
     from masklib.engine.parameters import declared_parameters, from_text
     from masklib.engine.run import plan_run
@@ -116,7 +117,7 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
     plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, open_store(root), "1/1", timeout=timeout, cell_timeout=cell_timeout)
+    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
     if as_json:
         _print_run(result)
     else:
@@ -141,7 +142,17 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
 @limit_options
 @runs_option
 @json_option
-def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **options: Any) -> None:
+def sweep(
+    source: str,
+    grid: Any,
+    fixed: Any,
+    root: str,
+    retry: str | None,
+    timeout: float,
+    cell_timeout: float,
+    memory_bytes: int | None,
+    **options: Any,
+) -> None:
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
     The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
@@ -155,8 +166,10 @@ def sweep(source: str, grid: Any, fixed: Any, root: str, retry: str | None, **op
     Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
     """
     from masklib.cli import sweep_view
+    from masklib.engine.limits import Limits
 
-    exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, **options))
+    limits = Limits(timeout, cell_timeout, memory_bytes)
+    exit_unless(sweep_view.execute(source, grid, fixed, root, retry=retry is not None, limits=limits, **options))
 
 
 @main.command(short_help="Execute the suite and compare its verdicts.")
@@ -187,6 +200,7 @@ def reproduce(
     Example: masklib reproduce --environment keras-2.2.4
     """
     from masklib.engine import reproduce as suite
+    from masklib.engine.limits import Limits
     from masklib.engine.store import is_local
     from masklib.engine.stores import open_store
 
@@ -195,10 +209,10 @@ def reproduce(
     recovered = store.recover()
     if recovered:
         click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
-    options = {"timeout": timeout, "cell_timeout": cell_timeout, "warm": _several_are_missing(plans, store)}
+    limits, warm = Limits(timeout, cell_timeout), _several_are_missing(plans, store)
     results = []
     for index, plan in enumerate(plans, start=1):
-        results.append(_execute(plan, store, f"{index}/{len(plans)}", **options))
+        results.append(_execute(plan, store, f"{index}/{len(plans)}", limits, warm=warm))
         if results[-1].record.status == "interrupted":
             break
     reference = suite.reference_folder()
@@ -268,7 +282,7 @@ def _several_are_missing(plans: list[Any], store: Any) -> bool:
     return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
 
 
-def _execute(plan: Any, store: Any, position: str, **options: Any) -> Any:
+def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.cli.console import Tracker
     from masklib.engine.run import execute_plan
@@ -277,10 +291,10 @@ def _execute(plan: Any, store: Any, position: str, **options: Any) -> Any:
     if store.find(plan.notebook.name, plan.key):
         result = execute_plan(plan, store)
     else:
-        from masklib.engine.progress import Progress, terminate_as_interrupt
+        from masklib.engine.execution import terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
-            result = execute_plan(plan, store, progress=Progress(tracker.on_cell), **options)
+            result = execute_plan(plan, store, limits=limits, warm=warm, on_cell=tracker.on_cell)
     _say(result, position)
     return result
 
@@ -291,8 +305,7 @@ def _say(result: Any, position: str) -> None:
     state = "already there" if result.cached else f"{record.status} in {record.duration_s:.1f} s"
     click.echo(f"[{position}] {record.notebook}: {state}", err=True)
     if record.error:
-        where = "" if record.error["cell"] is None else f" in cell {record.error['cell']}"
-        click.echo(f"  {record.error['ename']}{where}: {record.error['evalue']}\n  evidence: {result.folder}", err=True)
+        click.echo(f"  {record.error.told}\n  evidence: {result.folder}", err=True)
 
 
 def _print_run(result: Any) -> None:
@@ -303,10 +316,11 @@ def _print_run(result: Any) -> None:
 
     record = result.record
     claims = claim_rows(record, recording.read(result.folder)) if record.status == "ok" else []
-    fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend", "error")
+    fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend")
     print_json(
         {
             **{name: getattr(record, name) for name in fields},
+            "error": record.to_json()["error"],
             "folder": result.folder,
             "cached": result.cached,
             "claims": claims,

@@ -10,6 +10,7 @@ import click
 from masklib.cli.console import SweepTracker, print_json, print_table
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
+from masklib.engine.limits import Limits
 from masklib.engine.pool import Executor
 from masklib.engine.store import OK
 from masklib.engine.stores import open_store
@@ -22,10 +23,21 @@ _SHOWN = 12  # digits of a key
 
 
 def execute(
-    source: str, grid: Pairs, fixed: Pairs, root: str, *, dry_run: bool, as_json: bool, dask: str | None, **options: Any
+    source: str,
+    grid: Pairs,
+    fixed: Pairs,
+    root: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    dask: str | None,
+    jobs: int | None,
+    retry: bool,
+    fail_fast: bool,
+    limits: Limits,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
-    if dask and options["jobs"]:
+    if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
     plan = plan_sweep(source, grid, fixed)
@@ -38,7 +50,16 @@ def execute(
     names = varying(plan.plans)
     executor = _connect(dask) if dask else None
     with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
-        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **options)
+        result = run_sweep(
+            plan.plans,
+            store,
+            jobs=jobs,
+            retry=retry,
+            fail_fast=fail_fast,
+            limits=limits,
+            listener=tracker,
+            executor=executor,
+        )
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")

@@ -14,10 +14,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from packaging.version import Version
 
 from masklib.errors import ArgumentError
 
-VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
+VERSION = Version(keras.__version__).release[:2]
 IS_KERAS_3 = VERSION >= (3, 0)
 IS_ORIGINAL = VERSION < (2, 4)
 

@@ -19,12 +19,12 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from papermill.clientwrap import PapermillNotebookClient
 from traitlets import Bool, Int, Unicode
 
+from masklib.engine.execution import SERVER_GONE
 from masklib.engine.kernels import ServerError
 from masklib.engine.kernels.spec import python_spec
 from masklib.engine.memory import MemoryLimit
 from masklib.engine.notebooks import tags
-from masklib.engine.progress import SERVER_GONE, Failure
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, TIMEOUT
+from masklib.engine.record import DIED, FAILED, INTERRUPTED, TIMEOUT, Failure
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ANSWER_S = 1.0  # then it is looked whether the kernel lives, and asked again
@@ -52,26 +52,26 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         """Start a kernel: a forked one if asked for, an ordinary one where that cannot be."""
-        with self.nb_man.progress.step("start the kernel"):
+        with self.nb_man.execution.step("start the kernel"):
             try:
                 super().start_new_kernel(**kwargs)
             except ServerError:
                 self.warm = False
                 self.create_kernel_manager()
                 super().start_new_kernel(**kwargs)
-        self.nb_man.progress.launch = "fork" if self.warm else "spawn"
+        self.nb_man.execution.launch = "fork" if self.warm else "spawn"
 
     def start_new_kernel_client(self) -> Any:
         """Connect to the kernel, and wait until it answers."""
-        with self.nb_man.progress.step("wait for the kernel"):
+        with self.nb_man.execution.step("wait for the kernel"):
             return super().start_new_kernel_client()
 
     def _cleanup_kernel(self) -> None:
         """End the kernel."""
-        with self.nb_man.progress.step("end the kernel"):
+        with self.nb_man.execution.step("end the kernel"):
             provisioner = self.km.provisioner
             super()._cleanup_kernel()
-            self.nb_man.progress.memory_bytes = getattr(provisioner, "max_rss_bytes", None)
+            self.nb_man.execution.memory_bytes = getattr(provisioner, "max_rss_bytes", None)
 
     def execute(self, **kwargs: Any) -> Any:
         """Execute the notebook; a kernel that does not start is a failure of the notebook, not of the caller.
@@ -86,7 +86,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         except KeyboardInterrupt:
             self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
         except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
-            if self.nb_man.progress.failure is None:
+            if self.nb_man.execution.failure is None:
                 self.nb_man.fail(Failure(DIED, type(error).__name__, str(error)))
         return self.nb
 
@@ -99,7 +99,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         """Execute the cells, up to the first that fails."""
         for index, cell in enumerate(self.nb.cells):
             self.nb_man.cell_start(cell, index)
-            with self.nb_man.progress.step(_step_of(cell, index)):
+            with self.nb_man.execution.step(_step_of(cell, index)):
                 failure = self._execute_one(cell, index)
             if failure:
                 self.nb_man.fail(failure)

@@ -10,12 +10,12 @@ with the process that held them, so that the run can be begun anew; one that was
 
 import asyncio
 import contextlib
-import json
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ class DaskCluster:
         Raises:
             StoreError: the store is a folder that cannot be written.
         """
-        self._mark(job["store"])
+        self._mark(job.store)
         # Dask takes equal keys for equal tasks; those of another sweep may have another store or other limits.
-        key = f"masklib-{job['key']}-{uuid4().hex[:8]}"
+        key = f"masklib-{job.key}-{uuid4().hex[:8]}"
         future: Future[Answer] = Future()
         self._runs[key] = future, on_event
         task = self._client.submit(eval, TASK, {"sweep": self._sweep, "packed": _pack(job)}, key=key)
@@ -120,8 +120,8 @@ class DaskCluster:
         task.release()
 
 
-def perform_on_worker(sweep: str, packed: bytes) -> Answer:
-    """Execute a job on a Dask worker and return the answer.
+def perform_on_worker(sweep: str, packed: bytes) -> str:
+    """Execute a job on a Dask worker and return the answer, as JSON.
 
     Args:
         sweep: to which it belongs.
@@ -131,15 +131,15 @@ def perform_on_worker(sweep: str, packed: bytes) -> Answer:
 
     here = get_worker()
     key, job = str(here.get_current_task()), _unpack(packed)
-    mark = _mark_of(job["store"], sweep)
+    mark = _mark_of(job.store, sweep)
     if mark is not None and not mark.exists():
-        answer = {
-            "outcome": worker.ERROR,
-            "reason": f"The store must be a folder that every worker sees, {job['store']} is not. Use a shared one, or a URL.",
-        }
+        told = f"The store must be a folder that every worker sees, {job.store} is not. Use a shared one, or a URL."
+        answer = Answer(worker.ERROR, reason=told)
     else:
         answer = _slot.execute(job, sweep, lambda: _is_wanted(here, key), _teller(here, key))
-    return answer | {"reason": f"{answer['reason']} (Dask worker {here.address})"} if "reason" in answer else answer
+    if answer.reason:
+        answer = replace(answer, reason=f"{answer.reason} (Dask worker {here.address})")
+    return answer.to_json()
 
 
 class _Slot:
@@ -155,7 +155,7 @@ class _Slot:
         """Execute a job once the slot is free, if it is still wanted then."""
         at_work = self._enter(sweep, is_wanted)
         if at_work is None:
-            return {"outcome": worker.STOPPED}
+            return Answer(worker.STOPPED)
         try:
             return at_work.execute(job, on_event)
         finally:
@@ -247,28 +247,26 @@ def _answer_of(task: Any) -> Answer:
     from distributed import KilledWorker
 
     try:
-        answer: Answer = task.result()
+        return Answer.from_json(task.result())
     except KilledWorker as error:
         lost = f"all {error.allowed_failures + 1} Dask workers that had it were lost, the last {error.last_worker.address}"
-        return {"outcome": worker.LOST, "reason": lost}
+        return Answer(worker.LOST, reason=lost)
     except (Exception, asyncio.CancelledError) as error:
         if task.status == "error":
             told = f"{type(error).__name__}: {error}. Each Dask worker must have this masklib"
         else:
             told = "the connection to the Dask scheduler was lost"
-        return {"outcome": worker.ERROR, "reason": told}
-    return answer
+        return Answer(worker.ERROR, reason=told)
 
 
 def _pack(job: Job) -> bytes:
     """Return a job in a few KB, as opaque to Dask, which would look for its own keys in it."""
-    return zlib.compress(json.dumps(job).encode())
+    return zlib.compress(job.to_json().encode())
 
 
 def _unpack(packed: bytes) -> Job:
     """Return the job."""
-    job: Job = json.loads(zlib.decompress(packed))
-    return job
+    return Job.from_json(zlib.decompress(packed))
 
 
 def _mark_of(store: str, sweep: str) -> Path | None:

@@ -7,7 +7,7 @@ That file is never needed: it is made anew if it is damaged, or was made by anot
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -21,7 +21,7 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
-from masklib.engine.record import OK, CorruptError, Record, parse_record
+from masklib.engine.record import OK, CorruptError, NewerError, Record, parse_record
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
 
@@ -103,32 +103,28 @@ class Row(NamedTuple):
     metrics: list[list[Any]]
 
 
-def collect(store: Store, *, rebuild: bool = False, on_read: Callable[[int, int], None] | None = None) -> Tables:
+def collect(store: Store) -> Tables:
     """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently.
 
     Args:
         store: of the runs; need not be writable.
-        rebuild: whether to read every folder anew, also those that were read before.
-        on_read: called with the number of folders read and of those to read, after each.
 
     Returns:
-        The same tables with and without `rebuild`, and in whichever order the runs were made.
+        The same tables whatever was read before, and in whichever order the runs were made.
 
     Raises:
         StoreError: the store cannot be listed.
     """
     cache = store.root / CACHE
     entries = store.entries()
-    known = {} if rebuild else _load(cache)
+    known = _load(cache)
     rows = {e.name: known[e.name] for e in entries if e.name in known and known[e.name].stamp == e.stamp}
     new = [entry for entry in entries if entry.name not in rows]
     unreadable: list[str] = []
-    for done, content in enumerate(store.contents(new), start=1):
+    for content in store.contents(new):
         row = _read(store, content, unreadable)
         if row:
             rows[row.name] = row
-        if on_read:
-            on_read(done, len(new))
     found = [rows[entry.name] for entry in entries if entry.name in rows]
     if new or len(known) != len(found):
         _save(cache, found)
@@ -143,6 +139,9 @@ def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
         return None
     try:
         return _extract(folder, content)
+    except NewerError as error:
+        unreadable.append(f"{folder}: left where it is: {error}")
+        return None
     except _CORRUPT as error:
         unreadable += _set_aside(store, folder, error)
         return None
@@ -226,7 +225,7 @@ def _claim_row(record: Record, claim: str, parts: list[dict[str, Any]]) -> dict[
 def _run_values(record: Record) -> list[Any]:
     """Return the values of `RUNS` for one run."""
     error = record.error
-    told = f"{error['ename']}: {error['evalue']}" if error else None
+    told = f"{error.ename}: {error.evalue}" if error else None
     computer = (record.keras, record.backend, record.inputs["python"], record.inputs["device"])
     return [record.key, record.notebook, record.status, record.launch, record.started, float(record.duration_s), *computer, told]
 

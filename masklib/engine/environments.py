@@ -22,6 +22,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import tomllib
 
 from masklib.engine import locks
@@ -36,7 +37,6 @@ THERE, NOT_CREATED, NO_INTERPRETER = "there", "not created", "interpreter missin
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
-LOCKS = "environment_locks"  # the folder beside it
 LOCKS = "environment_locks"  # the folder beside it
 _BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # modules
 _CHECK = """
@@ -146,10 +146,7 @@ def environments_folder() -> Path:
     given = os.environ.get(FOLDER_VARIABLE)
     if given:
         return Path(given).absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/masklib/environments"
-    cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "masklib" / "environments"
+    return platformdirs.user_cache_path("masklib", appauthor=False, opinion=False) / "environments"
 
 
 def load_environments(path: Path = _DEFINITIONS) -> dict[str, Environment]:

@@ -8,9 +8,11 @@ papermill loads this module when it is imported, so `import papermill` must come
 """
 
 import contextlib
+import inspect
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,16 +20,16 @@ import nbformat
 from papermill.engines import Engine, NotebookExecutionManager
 
 from masklib.engine.client import Client
+from masklib.engine.execution import Execution, OnCell
 from masklib.engine.kernels.servers import private_folder
+from masklib.engine.limits import DEFAULT_LIMITS
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
-from masklib.engine.progress import Failure, Progress
+from masklib.engine.record import Failure
 from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
 
 SAVE_EVERY_S = 30.0
-CELL_TIMEOUT_S = 600.0
-TIMEOUT_S = 3600.0
 START_TIMEOUT_S = 120.0
 OUTPUT_TIMEOUT_S = 60  # for the last outputs of a cell; papermill's 4 s is short for a cell that prints much
 
@@ -44,6 +46,10 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         progress_bar: bool = True,
         log_output: bool = False,
         autosave_cell_every: float = SAVE_EVERY_S,
+        *,
+        save_to: str | Path | None = None,
+        execution: Execution | None = None,
+        on_cell: OnCell | None = None,
         **kwargs: Any,
     ) -> Any:
         """Execute a notebook that papermill has parameterized, and return it, failed or not.
@@ -55,17 +61,18 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
             progress_bar: papermill's own.
             log_output: whether papermill logs the outputs of cells.
             autosave_cell_every: seconds between two writes.
-            **kwargs: `cell_timeout` and `timeout` in seconds, `environment`, `working_folder` and `kernel_log` of the kernel,
-                `progress` (a `Progress`), `warm`, `memory_bytes`, `save_to` in place of `output_path` (papermill then writes
-                nothing itself); the rest goes to nbclient.
+            save_to: in place of `output_path`; papermill then writes nothing itself.
+            execution: where it is noted what came of it.
+            on_cell: called with the number of cells started so far and their total.
+            **kwargs: of `execute_managed_notebook`.
 
         Raises:
-            ParameterError, NotebookError: before a kernel starts.
+            ParameterError, NotebookError, TypeError: before a kernel starts; a TypeError for an option that nobody knows.
         """
+        _check_options(cls.execute_managed_notebook, kwargs)
         parameters = check_parameters(nb)
-        progress = kwargs.pop("progress", None) or Progress()
-        output_path = kwargs.pop("save_to", None) or output_path
-        manager = _Manager(nb, output_path, log_output, progress_bar, autosave_cell_every, progress=progress)
+        manager = _Manager(nb, save_to or output_path, log_output, progress_bar, autosave_cell_every)
+        manager.execution, manager.on_cell = execution or manager.execution, on_cell or manager.on_cell
         manager.notebook_start()
         try:
             settings = settings_for(numeric_settings(), parameters)
@@ -81,8 +88,8 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         nb_man: "_Manager",
         kernel_name: str,
         *,
-        cell_timeout: float = CELL_TIMEOUT_S,
-        timeout: float = TIMEOUT_S,
+        cell_timeout: float = DEFAULT_LIMITS.cell_timeout,
+        timeout: float = DEFAULT_LIMITS.timeout,
         start_timeout: float = START_TIMEOUT_S,
         execution_timeout: float | None = None,
         settings: Mapping[str, str] | None = None,
@@ -92,7 +99,10 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         input_path: object = None,
         **kwargs: Any,
     ) -> None:
-        """Start a kernel, execute the cells, stop the kernel; papermill's `execution_timeout` is our `cell_timeout`."""
+        """Start a kernel, execute the cells, stop the kernel; papermill's `execution_timeout` is our `cell_timeout`.
+
+        What is not named here goes to nbclient: `warm` and `memory_bytes` among others.
+        """
         del input_path
         deadline = time.monotonic() + timeout
         limit = execution_timeout or cell_timeout
@@ -127,12 +137,28 @@ def check_parameters(nb: Any) -> dict[str, Any]:
     return resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
 
 
+def _check_options(call: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse options that neither `call` nor nbclient's client knows: nbclient itself takes any name.
+
+    Raises:
+        TypeError: it names them.
+    """
+    known = {*inspect.signature(call).parameters, *Client.class_trait_names()}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        msg = f"The engine masklib got an unexpected option {', '.join(map(repr, unknown))}.{hint}"
+        raise TypeError(msg)
+
+
 class _Manager(NotebookExecutionManager):  # type: ignore[misc]
     """papermill's state of an execution, telling the truth: atomic writes, later cells stay pending after a failure."""
 
-    def __init__(self, *args: Any, progress: Progress):
+    def __init__(self, *args: Any):
         super().__init__(*args)
-        self.progress = progress
+        self.execution = Execution()
+        self.on_cell: OnCell = lambda done, total: None
         self._saved_at = float("-inf")
 
     def notebook_start(self, **kwargs: Any) -> None:
@@ -155,11 +181,11 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
     def cell_start(self, cell: Any, cell_index: int = 0, **kwargs: Any) -> None:
         """Mark a cell running, and tell the caller."""
         super().cell_start(cell, cell_index, **kwargs)
-        self.progress.on_cell(cell_index, len(self.nb.cells))
+        self.on_cell(cell_index, len(self.nb.cells))
 
     def fail(self, failure: Failure) -> None:
         """Mark the notebook, and the cell that failed, as failed, with an error output that says why."""
-        self.progress.failure = failure
+        self.execution.failure = failure
         self.nb.metadata.papermill["exception"] = True
         if failure.cell is None:
             return

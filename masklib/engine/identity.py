@@ -1,8 +1,8 @@
 """The identity of a run: what its numbers follow from, and the key made of it.
 
-Code cells and their execution tags, parameters with defaults filled in, the source of masklib, Python, platform, versions,
-device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display tags, cell ids and
-outputs do not count.
+Code cells and their execution tags, parameters with defaults filled in, the source of what a kernel imports of masklib, Python,
+platform, versions, device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display
+tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows its results.
 """
 
 import hashlib
@@ -15,11 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from masklib.engine.environments import find_environment
+from masklib.engine.environments import Environment, find_environment
 from masklib.engine.notebooks import Notebook, tags
 from masklib.engine.settings import ENVIRONMENT_VARIABLE
 
-SCHEMA = 1
+SCHEMA = 2
+RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
+_PACKAGE = Path(__file__).parents[1]
 EXECUTION_TAGS = frozenset({"parameters", "skip-execution", "raises-exception"})
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
 
@@ -41,10 +43,11 @@ def identity(
         "schema": SCHEMA,
         "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
         "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
-        "masklib": source_hash(),
+        "masklib": kernel_source_hash(),
         "python": f"{platform.python_implementation()} {python}",
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": versions(settings["KERAS_BACKEND"], other.pins if other else None),
+        "environment": _environment(other) if other else None,
         "device": device(settings.get("CUDA_VISIBLE_DEVICES")),
         "settings": dict(settings),
         "files": {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(files)},
@@ -58,19 +61,48 @@ def key_of(inputs: Mapping[str, Any]) -> str:
 
 
 @cache
+def kernel_source_hash() -> str:
+    """Return the sha256 of the kernel side of masklib when this process first asked."""
+    return kernel_source_hash_now()
+
+
+def kernel_source_hash_now(package: Path = _PACKAGE) -> str:
+    """Return the sha256 of the kernel side of masklib: what a notebook can import, so what can change its numbers.
+
+    Args:
+        package: the folder of masklib.
+    """
+    return _hash(package, [path for path in _sources(package) if path.relative_to(package).parts[0].split(".")[0] not in RUNNER])
+
+
+@cache
 def source_hash() -> str:
-    """Return the sha256 of masklib's own source when this process first asked."""
+    """Return the sha256 of all of masklib's source when this process first asked: what caches are made by."""
     return source_hash_now()
 
 
-def source_hash_now() -> str:
-    """Return the sha256 of masklib's own source: relative path and bytes of each file."""
-    folder = Path(__file__).parents[1]
+def source_hash_now(package: Path = _PACKAGE) -> str:
+    """Return the sha256 of all of masklib's source."""
+    return _hash(package, _sources(package))
+
+
+def _sources(package: Path) -> list[Path]:
+    """Return the modules of masklib and the data beside them."""
+    return sorted(path for path in package.rglob("*") if path.suffix in {".py", ".toml"})
+
+
+def _hash(folder: Path, files: Iterable[Path]) -> str:
+    """Return the sha256 of files: relative path and bytes of each."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in {".py", ".toml"}):
+    for path in files:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def _environment(other: Environment) -> dict[str, str]:
+    """Return what another environment is made of, besides its name: all its pins, and what runs before Keras is imported."""
+    return {"lock": hashlib.sha256(other.lock.encode()).hexdigest(), "startup": other.startup}
 
 
 def versions(backend: str, pins: Mapping[str, str] | None = None) -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,43 @@ from masklib.errors import StoreError
 
 OK, FAILED, TIMEOUT, DIED, INTERRUPTED, RUNNING = "ok", "failed", "timeout", "died", "interrupted", "running"
 RECORD = "record.json"
-_UNKNOWN = {"host": "", "pid": 0}  # what a record that lacks them was written by
+SCHEMA = 2  # of `record.json`; raised when what it holds is read in another way
+_FIRST = {"schema": 1, "host": "", "pid": 0}  # what a record that lacks them was written by
 
 
 class CorruptError(StoreError):
     """A folder of the store does not hold what it must; it can be read, and reading it again helps nothing."""
+
+
+class NewerError(StoreError):
+    """A record was written by a later masklib; it is left where it is."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run did not end well.
+
+    Attributes:
+        status: "failed", "timeout", "died" or "interrupted".
+        ename, evalue, traceback: as Jupyter gives them.
+        cell: index of the cell in the executed notebook; None if it failed before the first.
+        signal: the name of the signal that killed the kernel, such as "SIGKILL".
+        exit_code: of the kernel, where it ended by itself.
+    """
+
+    status: str
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+    cell: int | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+
+    @property
+    def told(self) -> str:
+        """The error and where it came, in a line."""
+        where = "" if self.cell is None else f" in cell {self.cell}"
+        return f"{self.ename}{where}: {self.evalue}"
 
 
 @dataclass(frozen=True)
@@ -27,15 +60,16 @@ class Record:
         notebook: its name.
         key: the run's identity, hashed.
         status: "ok", "failed", "timeout", "died" or "interrupted"; "running" while it does.
-        inputs: the identity itself; see `masklib.engine.identity`.
+        inputs: the identity itself, plain JSON of its own schema; see `masklib.engine.identity`.
         launch: how the kernel came to be: "spawn" for a process of its own.
         started: when, ISO 8601, UTC.
         duration_s: wall time, kernel start included, seconds.
-        error: None, or what went wrong: ename, evalue, traceback, cell (index), signal, exit_code.
+        error: why it did not end well; None if it did.
         host: the machine, and `pid` the process that drove the run.
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
+        schema: of the file that it was read from, or will be written to.
     """
 
     notebook: str
@@ -45,12 +79,13 @@ class Record:
     launch: str
     started: str
     duration_s: float = 0.0
-    error: dict[str, Any] | None = None
+    error: Failure | None = None
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
     files: dict[str, int] = field(default_factory=dict)
+    schema: int = SCHEMA
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -66,6 +101,27 @@ class Record:
     def backend(self) -> str:
         """The backend of Keras."""
         return str(self.inputs["settings"]["KERAS_BACKEND"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values; the status is written once, not in the error too."""
+        values = asdict(self)
+        if self.error:
+            del values["error"]["status"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Record":
+        """Return the record that plain JSON values hold, those of earlier versions too.
+
+        Raises:
+            LookupError, TypeError: they are no record.
+        """
+        values = {**_FIRST, **values}
+        if values.get("error"):
+            error = {"ename": "Error", "evalue": "", **values["error"], "status": values["status"]}
+            error["traceback"] = tuple(error.get("traceback") or ())
+            values["error"] = Failure(**_known(Failure, error))
+        return cls(**_known(cls, values))
 
 
 def read_record(folder: Path) -> Record:
@@ -113,12 +169,21 @@ def parse_record(content: bytes, folder: Path) -> Record:
 
     Raises:
         CorruptError: they are not JSON, or not a record; the message names `folder`.
+        NewerError: a later masklib wrote them.
     """
     try:
-        values = _UNKNOWN | json.loads(content)
-        return Record(**{f.name: values[f.name] for f in fields(Record) if f.name in values})
-    except (ValueError, TypeError, RecursionError) as error:
+        record = Record.from_json(json.loads(content))
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise _corrupt(folder, error) from None
+    if record.schema > SCHEMA:
+        msg = f"{folder / RECORD} must have schema {SCHEMA} or an earlier one, it has {record.schema}. Use a later masklib."
+        raise NewerError(msg)
+    return record
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values that are fields of a dataclass."""
+    return {f.name: values[f.name] for f in fields(kind) if f.name in values}
 
 
 def _size(path: str) -> int | None:
@@ -139,4 +204,4 @@ def _corrupt(folder: Path, error: Exception) -> CorruptError:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write `record.json`, whole or not at all."""
-    write_atomically(folder / RECORD, json.dumps(asdict(record), indent=1, ensure_ascii=False).encode())
+    write_atomically(folder / RECORD, json.dumps(record.to_json(), indent=1, ensure_ascii=False).encode())

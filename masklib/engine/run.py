@@ -4,21 +4,23 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.environments import find_environment
-from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of
+from masklib.engine.execution import SERVER_GONE, Execution, OnCell
+from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
 from masklib.engine.kernels.servers import private_folder
+from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import CURRENT, ENVIRONMENT, Parameter, declared_parameters, resolve
-from masklib.engine.progress import SERVER_GONE, Progress
-from masklib.engine.record import sizes_of
+from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
-from masklib.engine.store import OK, Record, Store, store_error
+from masklib.engine.store import Store, store_error
 from masklib.errors import ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
@@ -119,7 +121,13 @@ def _check_backend(backend: str, versions: Mapping[str, str | None]) -> None:
 
 
 def execute_plan(
-    plan: Plan, store: Store, *, wait: bool = True, progress: Progress | None = None, **options: Any
+    plan: Plan,
+    store: Store,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    warm: bool = False,
+    wait: bool = True,
+    on_cell: OnCell | None = None,
 ) -> Result | None:
     """Execute a plan unless the store has its run, publish what came of it, and return it.
 
@@ -128,10 +136,10 @@ def execute_plan(
     Args:
         plan: from `plan_run`.
         store: where runs are looked up and published.
+        limits: of time and memory.
+        warm: whether the kernel is forked from a process that has imported the libraries.
         wait: whether to wait for another process that is at this same run.
-        progress: told of the cells.
-        **options: of `masklib.engine.execute.MaskEngine`: `timeout` and `cell_timeout` in seconds, `memory_bytes`, and
-            `warm`, whether the kernel is forked from a process that has imported the libraries.
+        on_cell: called with the number of cells started so far and their total.
 
     Returns:
         Result; None if another process is at this run and `wait` is False.
@@ -150,11 +158,10 @@ def execute_plan(
             return None
         time.sleep(LOOK_AGAIN_S)
     with lock:
-        progress = progress or Progress()
-        found = _look_up(plan, store) or _attempt(plan, store, progress, **options)
-        if progress.failure and progress.failure.ename == SERVER_GONE:
-            found = _attempt(plan, store, Progress(progress.on_cell), **options)
-        return found
+        attempt = partial(_attempt, plan, store, limits=limits, warm=warm, on_cell=on_cell)
+        found = _look_up(plan, store) or attempt()
+        error = found.record.error
+        return attempt() if error and error.ename == SERVER_GONE else found
 
 
 def _look_up(plan: Plan, store: Store) -> Result | None:
@@ -163,42 +170,41 @@ def _look_up(plan: Plan, store: Store) -> Result | None:
     return Result(found, store.folder(plan.notebook.name, plan.key), cached=True) if found else None
 
 
-def _attempt(plan: Plan, store: Store, progress: Progress, **options: Any) -> Result:
+def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Result:
     """Execute a plan and publish what came of it."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
     work = store.begin(record)
     clock = time.monotonic()
     try:
-        _execute(plan, work, progress, **options)
+        execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
-    progress.check_source(plan.inputs["masklib"])
-    failure = progress.failure
     record = replace(
         record,
-        status=failure.status if failure else OK,
-        error=failure.error if failure else None,
-        launch=progress.launch,
+        status=execution.status,
+        error=execution.failure,
+        launch=execution.launch,
         duration_s=round(time.monotonic() - clock, 3),
-        steps=progress.steps,
-        memory_bytes=progress.memory_bytes,
+        steps=execution.steps,
+        memory_bytes=execution.memory_bytes,
         files=sizes_of(work),
     )
     return Result(record, store.finish(work, record), cached=False)
 
 
-def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None:
-    """Execute a plan in its work folder through papermill; `progress` tells what came of it."""
-    with progress.step("import papermill"):
+def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:
+    """Execute a plan in its work folder through papermill, and return what came of it."""
+    execution = Execution()
+    with execution.step("import papermill"):
         import papermill
         from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     with private_folder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
-        with suppress(PapermillExecutionError):  # told by progress.failure, with more
+        with suppress(PapermillExecutionError):  # told by execution.failure, with more
             papermill.execute_notebook(
                 plan.notebook.node,
                 None,
@@ -211,6 +217,17 @@ def _execute(plan: Plan, work: Path, progress: Progress, **options: Any) -> None
                 environment=environment,
                 kernel_log=work / KERNEL_LOG,
                 working_folder=work,
-                progress=progress,
-                **options,
+                execution=execution,
+                on_cell=on_cell,
+                warm=warm,
+                **asdict(limits),
             )
+    execution.failure = execution.failure or _source_change(plan.inputs["masklib"])
+    return execution
+
+
+def _source_change(planned: str) -> Failure | None:
+    """Return the failure of a run during which masklib changed: its kernel may have run either; None if it did not."""
+    if kernel_source_hash_now() == planned:
+        return None
+    return Failure(FAILED, "SourceChanged", "masklib's source changed since this run was planned; run it again")

@@ -30,6 +30,7 @@ from masklib.engine.record import (
     RUNNING,
     TIMEOUT,
     CorruptError,
+    Failure,
     Record,
     parse_record,
     read_record,
@@ -214,14 +215,6 @@ class Store:
         """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
         return (_content(self.root, entry) for entry in entries)
 
-    def runs(self) -> Iterator[Path]:
-        """Yield the folders of the published runs, in order of notebook and key."""
-        return (self.root / entry.name for entry in self.entries() if entry.published)
-
-    def attempts(self) -> Iterator[Path]:
-        """Yield the folders of the failed attempts, in order of notebook, key and number."""
-        return (self.root / entry.name for entry in self.entries() if not entry.published)
-
     def keys(self, notebook: str) -> set[str]:
         """Return the keys of a notebook's published runs, from one listing."""
         return {folder.name for folder in _published(self.root / notebook)}
@@ -278,7 +271,7 @@ class Store:
                 shutil.rmtree(work)
                 return None
             return self.set_aside(work)
-        error = {"ename": "DriverGone", "evalue": f"process {record.pid} ended before the run did", "cell": None}
+        error = Failure(INTERRUPTED, "DriverGone", f"process {record.pid} ended before the run did")
         write_record(work, replace(record, status=INTERRUPTED, error=error))
         return self._move(work, "failed", record.key)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from masklib.engine import worker
 from masklib.engine.grid import Values, plan_sweep
+from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan
 from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, read_record
@@ -150,7 +151,14 @@ def sweep(
     lists: Values = (),
     *,
     runs: str | Path = "runs",
-    **options: Any,
+    jobs: int | None = None,
+    retry: bool = False,
+    fail_fast: bool = False,
+    timeout: float = DEFAULT_LIMITS.timeout,
+    cell_timeout: float = DEFAULT_LIMITS.cell_timeout,
+    memory_bytes: int | None = None,
+    listener: Listener | None = None,
+    executor: Executor | None = None,
 ) -> SweepResult:
     """Execute every combination of a notebook's parameters, side by side, and return what became of each.
 
@@ -160,16 +168,27 @@ def sweep(
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
         runs: the store, a folder or a URL.
-        **options: of `run_sweep`.
+        jobs: runs at once; as many as there are cores by default, never more than there are runs.
+        retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
+        fail_fast: whether no run starts any more once one failed.
+        timeout: seconds that a run may take, and `cell_timeout` one of its cells.
+        cell_timeout: see `timeout`.
+        memory_bytes: that a kernel and what it started may hold; None for no limit.
+        listener: told of the progress.
+        executor: executes in place of `jobs` workers on this machine, such as `masklib.engine.cluster.DaskCluster`.
 
     Returns:
         SweepResult: an outcome for each point.
 
     Raises:
-        ParameterError, NotebookError: before anything runs; all problems at once.
+        ArgumentError, ParameterError, NotebookError: before anything runs; all problems of the parameters at once.
         StoreError: the store cannot be used.
     """
-    return run_sweep(plan_sweep(source, grid, fixed, lists).plans, open_store(runs), **options)
+    limits = Limits(timeout, cell_timeout, memory_bytes)
+    plans, store = plan_sweep(source, grid, fixed, lists).plans, open_store(runs)
+    return run_sweep(
+        plans, store, jobs=jobs, retry=retry, fail_fast=fail_fast, limits=limits, listener=listener, executor=executor
+    )
 
 
 def run_sweep(
@@ -179,9 +198,9 @@ def run_sweep(
     jobs: int | None = None,
     retry: bool = False,
     fail_fast: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     listener: Listener | None = None,
     executor: Executor | None = None,
-    **limits: Any,
 ) -> SweepResult:
     """Execute the plans whose runs the store does not have.
 
@@ -194,9 +213,9 @@ def run_sweep(
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
         fail_fast: whether no run starts any more once one failed.
+        limits: of each run.
         listener: told of the progress.
         executor: executes in place of a pool of `jobs` workers on this machine; it is closed at the end.
-        **limits: of `masklib.engine.run.execute_plan`: `timeout`, `cell_timeout`, `memory_bytes`.
 
     Returns:
         SweepResult: an outcome for each plan, in their order.
@@ -210,7 +229,7 @@ def run_sweep(
     listener.on_begin(list(known.values()), todo)
     found: dict[str, Outcome] = {}
     if todo:
-        driver = _Driver(store, listener, before, fail_fast=fail_fast, options={**limits, "warm": len(todo) > 1})
+        driver = _Driver(store, listener, before, fail_fast=fail_fast, limits=limits, warm=len(todo) > 1)
         with _on_signal(driver.stop), closing(executor or _pool(todo, jobs)) as where:
             driver.run(todo, where)
         with suppress(StoreError):  # a disk that became full or read-only; the next sweep moves what is left
@@ -268,13 +287,15 @@ def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError
 class _Driver:
     """Gives jobs to an executor and settles their answers; all of it in one thread, which is told through one inbox."""
 
-    def __init__(self, store: Store, listener: Listener, before: dict[str, Outcome], *, fail_fast: bool, options: dict[str, Any]):
+    def __init__(
+        self, store: Store, listener: Listener, before: dict[str, Outcome], *, fail_fast: bool, limits: Limits, warm: bool
+    ):
         self.outcomes: dict[str, Outcome] = {}
         self._store = store
         self._listener = listener
         self._before = before
         self._fail_fast = fail_fast
-        self._options = options
+        self._make_job = partial(worker.make_job, store=str(store.root), limits=limits, warm=warm)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._futures: set[Future[worker.Answer]] = set()
         self._busy: list[Plan] = []
@@ -299,7 +320,7 @@ class _Driver:
 
     def _submit(self, plan: Plan) -> None:
         """Give a plan to the executor."""
-        job = worker.make_job(plan, self._source_of(plan), str(self._store.root), **self._options)
+        job = self._make_job(plan, self._source_of(plan))
         future = self._executor.submit(job, lambda event: self._inbox.put(partial(self._listener.on_event, plan, event)))
         self._futures.add(future)
         future.add_done_callback(lambda done: self._inbox.put(partial(self._take, plan, done)))
@@ -319,14 +340,13 @@ class _Driver:
             self._settle(Outcome(plan, NOT_RUN, reason="the sweep was stopped before"))
             return
         answer = _answer_of(future)
-        if answer["outcome"] == worker.BUSY:
+        if answer.outcome == worker.BUSY:
             self._busy.append(plan)
-        elif answer["outcome"] == worker.RUN:
-            record = Record(**answer["record"])
-            cached, folder = answer["cached"], answer["folder"]
-            self._settle(Outcome(plan, record.status, cached, folder, record, _reason(record)))
+        elif answer.record:
+            record = answer.record
+            self._settle(Outcome(plan, record.status, answer.cached, answer.folder, record, _reason(record)))
         else:
-            self._settle(Outcome(plan, answer["outcome"], reason=answer.get("reason", "the run was interrupted")))
+            self._settle(Outcome(plan, answer.outcome, reason=answer.reason or "the run was interrupted"))
         if self._ending:
             self._give_up_busy()
 
@@ -397,7 +417,7 @@ def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
 def _answer_of(future: "Future[worker.Answer]") -> worker.Answer:
     """Return the answer of a future; an exception of the executor is one too."""
     error = future.exception()
-    return {"outcome": ERROR, "reason": f"{type(error).__name__}: {error}"} if error else future.result()
+    return worker.Answer(ERROR, reason=f"{type(error).__name__}: {error}") if error else future.result()
 
 
 def _of_attempt(plan: Plan, folder: Path) -> Outcome | None:
@@ -418,8 +438,4 @@ def _with_evidence(outcome: Outcome, store: Store) -> Outcome:
 
 def _reason(record: Record) -> str:
     """Return why a run did not end well, in a line; "" if it did."""
-    error = record.error
-    if not error:
-        return ""
-    where = "" if error.get("cell") is None else f" in cell {error['cell']}"
-    return f"{error['ename']}{where}: {error['evalue']}"
+    return record.error.told if record.error else ""

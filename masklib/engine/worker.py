@@ -23,24 +23,87 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from masklib.engine.progress import Progress, terminate_as_interrupt
+from masklib.engine.execution import terminate_as_interrupt
+from masklib.engine.limits import DEFAULT_LIMITS, Limits
+from masklib.engine.record import Record
 from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import MasklibError, RunError
 
-Job = dict[str, Any]
-Answer = dict[str, Any]
 OnEvent = Callable[[dict[str, Any]], None]
 
 RUN, BUSY, STOPPED, LOST, ERROR = "run", "busy", "interrupted", "died", "error"
 TRIES = 2  # of a run whose worker dies
 END_S = 5.0  # then a worker that was asked to end is killed
 _OPAQUE = ("cells", "masklib", "parameters")  # parts of an identity too long to show
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, with all that it follows from.
+
+    Attributes:
+        notebook: its name.
+        source: the notebook as the text of an .ipynb file.
+        parameters, settings, inputs, key: of the plan; see `masklib.engine.run.Plan`.
+        store: the URL of the store.
+        limits: of the run.
+        warm: whether its kernel is forked.
+    """
+
+    notebook: str
+    source: str
+    parameters: dict[str, Any]
+    settings: dict[str, str]
+    inputs: dict[str, Any]
+    key: str
+    store: str
+    limits: Limits = DEFAULT_LIMITS
+    warm: bool = False
+
+    def to_json(self) -> str:
+        """Return the job as a line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Job":
+        """Return the job that a line of JSON holds."""
+        values = json.loads(text)
+        return cls(**{**values, "limits": Limits(**values["limits"])})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a job.
+
+    Attributes:
+        outcome: "run" where there is one, else "busy", "interrupted", "died" or "error".
+        record: of the run.
+        folder: of the run, or of the failed attempt; "" where there is none.
+        cached: whether the run was there already.
+        reason: why there is no run; "" where that needs none.
+    """
+
+    outcome: str
+    record: Record | None = None
+    folder: str = ""
+    cached: bool = False
+    reason: str = ""
+
+    def to_json(self) -> str:
+        """Return the answer as a line of JSON."""
+        return json.dumps({**vars(self), "record": self.record.to_json() if self.record else None})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Answer":
+        """Return the answer that a line of JSON holds."""
+        values = json.loads(text)
+        return cls(**{**values, "record": Record.from_json(values["record"]) if values["record"] else None})
 
 
 class Worker:
@@ -85,13 +148,13 @@ class Worker:
         with self._in_use:
             for _ in range(TRIES):
                 if self._ending:
-                    return {"outcome": STOPPED}
+                    return Answer(STOPPED)
                 self.start()
                 answer = self._ask(job, on_event)
                 if answer is not None:
                     return answer
                 reason = self._bury()
-        return {"outcome": STOPPED} if self._ending else {"outcome": LOST, "reason": reason}
+        return Answer(STOPPED) if self._ending else Answer(LOST, reason=reason)
 
     def interrupt(self) -> None:
         """End the run that is executed, which is then recorded as interrupted; the worker takes no more."""
@@ -117,7 +180,7 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.write(job.to_json() + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError):  # it is gone, or `close` was called
             return None
@@ -126,7 +189,7 @@ class Worker:
                 break
             message: dict[str, Any] = json.loads(line)
             if "event" not in message:
-                return message
+                return Answer.from_json(line)
             on_event(message)
         return None
 
@@ -152,25 +215,17 @@ class Worker:
         return " ".join([f"the process that drove the run {how}", *said])
 
 
-def make_job(plan: Any, source: str, store: str, **options: Any) -> Job:
-    """Return a run as plain JSON values.
+def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIMITS, warm: bool = False) -> Job:
+    """Return the job of a plan.
 
     Args:
         plan: a `masklib.engine.run.Plan`.
         source: its notebook as the text of an .ipynb file.
         store: the URL of the store.
-        **options: of `masklib.engine.run.execute_plan`.
+        limits: of the run.
+        warm: whether its kernel is forked.
     """
-    return {
-        "notebook": plan.notebook.name,
-        "source": source,
-        "parameters": plan.parameters,
-        "settings": plan.settings,
-        "inputs": plan.inputs,
-        "key": plan.key,
-        "store": store,
-        "options": options,
-    }
+    return Job(plan.notebook.name, source, plan.parameters, plan.settings, plan.inputs, plan.key, store, limits, warm)
 
 
 def perform(job: Job, on_event: OnEvent) -> Answer:
@@ -183,19 +238,23 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     from masklib.engine.run import execute_plan, plan_run
     from masklib.engine.stores import open_store
 
-    plan = plan_run(_read(job["notebook"], job["source"]), job["parameters"], job["settings"])
-    if plan.key != job["key"]:
+    plan = plan_run(_read(job.notebook, job.source), job.parameters, job.settings)
+    if plan.key != job.key:
         msg = (
             "A run must be executed by what it was planned with, this worker differs in "
-            f"{'; '.join(differences(job['inputs'], plan.inputs))}. Give it the same, or start the sweep again."
+            f"{'; '.join(differences(job.inputs, plan.inputs))}. Give it the same, or start the sweep again."
         )
         raise RunError(msg)
     on_event({"event": "start"})
-    progress = Progress(lambda done, total: on_event({"event": "cell", "done": done, "total": total}))
-    result = execute_plan(plan, open_store(job["store"]), wait=False, progress=progress, **job["options"])
-    if result is None:
-        return {"outcome": BUSY}
-    return {"outcome": RUN, "record": asdict(result.record), "folder": str(result.folder), "cached": result.cached}
+    result = execute_plan(
+        plan,
+        open_store(job.store),
+        limits=job.limits,
+        warm=job.warm,
+        wait=False,
+        on_cell=lambda done, total: on_event({"event": "cell", "done": done, "total": total}),
+    )
+    return Answer(RUN, result.record, str(result.folder), result.cached) if result else Answer(BUSY)
 
 
 def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -224,25 +283,25 @@ def _read(name: str, source: str) -> Any:
     return Notebook(name, Path(name), nbformat.reads(source, as_version=4))
 
 
-def _answer(job: Job, on_event: OnEvent) -> Answer:
+def _answer(job: str, on_event: OnEvent) -> Answer:
     """Execute a job and return the answer, whatever happens."""
     try:
         with terminate_as_interrupt():
-            return perform(job, on_event)
+            return perform(Job.from_json(job), on_event)
     except KeyboardInterrupt:
-        return {"outcome": STOPPED}
+        return Answer(STOPPED)
     except MasklibError as error:
-        return {"outcome": ERROR, "reason": str(error)}
+        return Answer(ERROR, reason=str(error))
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return {"outcome": ERROR, "reason": f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"}
+        return Answer(ERROR, reason=f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
 
 
-def _receive(source: IO[str], inbox: "queue.SimpleQueue[Job | None]", idle: threading.Event, private: str) -> None:
+def _receive(source: IO[str], inbox: "queue.SimpleQueue[str | None]", idle: threading.Event, private: str) -> None:
     """Pass jobs on; when the driver is gone, end this process: at once if it is at a run, which then counts as interrupted."""
     for line in source:
         idle.clear()
-        inbox.put(json.loads(line))
+        inbox.put(line)
     if not idle.is_set():
         gone = Path(private).rename(f"{private}-gone")  # at once, so that the run makes nothing there any more
         shutil.rmtree(gone, ignore_errors=True)
@@ -270,10 +329,10 @@ def main() -> None:
     private = os.environ.setdefault(PRIVATE_VARIABLE, _private_path())
     Path(private).mkdir(mode=0o700)
 
-    def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=answers, flush=True)
+    def tell(line: str) -> None:
+        print(line, file=answers, flush=True)
 
-    inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     idle = threading.Event()
     idle.set()
     threading.Thread(target=_receive, args=(jobs, inbox, idle, private), daemon=True).start()
@@ -281,9 +340,9 @@ def main() -> None:
 
     try:
         while (job := inbox.get()) is not None:
-            answer = _answer(job, tell)
+            answer = _answer(job, lambda event: tell(json.dumps(event)))
             idle.set()
-            tell(answer)
+            tell(answer.to_json())
     finally:
         shutil.rmtree(private, ignore_errors=True)
 

@@ -4,6 +4,7 @@ NumPy only. Notebook 09 feeds them to every layer that uses a mask.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,22 +14,48 @@ from masklib.checks import check_one_of
 
 Array = NDArray[Any]
 
-SITUATIONS = (
-    "padding of 0",
-    "one sample empty",
-    "all samples empty",
-    "NaN under the mask",
-    "inf under the mask",
-    "NaN in masked targets",
-    "inf in masked targets",
-    "Masking(0): a real step of zeros",
-    "Masking(0): scaled and back",
-    "Masking(0): scaled",
-    "Masking(nan): NaN as padding",
+
+@dataclass(frozen=True)
+class Situation:
+    """What goes wrong in a batch.
+
+    Attributes:
+        name: as tables and figures show it.
+        empty: which samples have no valid step: "none", "one" or "all".
+        inputs: what stands at masked steps of x; 0.0 where nothing is wrong with it.
+        targets: what stands at masked steps of y; None for the targets themselves.
+        masking: the value of the `Masking` layer that makes the mask; None for a mask that is given.
+        scaled: whether x is scaled, its padding with it: "no", "there and back" or "there".
+        real_zeros: whether one valid step is zero in all its features.
+    """
+
+    name: str
+    empty: str = "none"
+    inputs: float = 0.0
+    targets: float | None = None
+    masking: float | None = None
+    scaled: str = "no"
+    real_zeros: bool = False
+
+
+_ALL = (
+    Situation("padding of 0"),
+    Situation("one sample empty", empty="one"),
+    Situation("all samples empty", empty="all"),
+    Situation("NaN under the mask", inputs=np.nan),
+    Situation("inf under the mask", inputs=np.inf),
+    Situation("NaN in masked targets", targets=np.nan),
+    Situation("inf in masked targets", targets=np.inf),
+    Situation("Masking(0): a real step of zeros", masking=0.0, real_zeros=True),
+    Situation("Masking(0): scaled and back", masking=0.0, scaled="there and back"),
+    Situation("Masking(0): scaled", masking=0.0, scaled="there"),
+    Situation("Masking(nan): NaN as padding", masking=np.nan, inputs=np.nan),
 )
-OF_TARGETS = SITUATIONS[5:7]
-OF_EMPTY = SITUATIONS[1:3]
-OF_MASKING = SITUATIONS[7:]
+_BY_NAME = {situation.name: situation for situation in _ALL}
+SITUATIONS = tuple(_BY_NAME)  # names
+OF_TARGETS = tuple(situation.name for situation in _ALL if situation.targets is not None)
+OF_MASKING = tuple(situation.name for situation in _ALL if situation.masking is not None)
+_EMPTY = {"none": slice(0), "one": slice(1, 2), "all": slice(None)}  # samples, by `Situation.empty`
 
 
 class Spoiled(NamedTuple):
@@ -56,14 +83,15 @@ def spoil(situation: str, x: Array, y: Array, mask: Array) -> Spoiled:
         ArgumentError: there is no such situation.
     """
     check_one_of("situation", situation, SITUATIONS)
-    source = "Masking" if situation in OF_MASKING else "given"
-    mask_value = float("nan") if "nan" in situation else 0.0
+    wanted = _BY_NAME[situation]
     mask = mask.copy()
-    if situation in OF_EMPTY:
-        mask[1 if "one" in situation else slice(None)] = False
-    if situation in OF_TARGETS:
-        y = under_mask(y, mask, np.nan if "NaN" in situation else np.inf)
-    return Spoiled(_inputs(situation, x, mask), y, mask, source, mask_value)
+    mask[_EMPTY[wanted.empty]] = False
+    if wanted.targets is not None:
+        y = under_mask(y, mask, wanted.targets)
+    x = _inputs(wanted, x, mask)
+    if wanted.masking is None:
+        return Spoiled(x, y, mask, "given", 0.0)
+    return Spoiled(x, y, mask, "Masking", wanted.masking)
 
 
 def recipe(batch: Spoiled) -> tuple[str, Spoiled]:
@@ -123,14 +151,12 @@ def tile(row: Mapping[str, Any], atol: float) -> tuple[str, str]:
     return ("good", "right") if row["gradient error"] <= atol else ("bad", "gradient\nwrong")
 
 
-def _inputs(situation: str, x: Array, mask: Array) -> Array:
+def _inputs(situation: Situation, x: Array, mask: Array) -> Array:
     """Return the inputs (B, T, F) of a situation."""
-    x = under_mask(x, mask, 0.0)
-    if "under the mask" in situation or "as padding" in situation:
-        return under_mask(x, mask, np.inf if "inf" in situation else np.nan)
-    if "scaled" in situation:
-        return scale(x, mask, back="back" in situation)
-    if "real step of zeros" in situation:
+    x = under_mask(x, mask, situation.inputs)
+    if situation.scaled != "no":
+        return scale(x, mask, back=situation.scaled == "there and back")
+    if situation.real_zeros:
         x = x.copy()
         x[np.flatnonzero(mask.any(axis=1))[0], np.flatnonzero(mask[0])[1]] = 0.0  # the second step of the first sample
     return x

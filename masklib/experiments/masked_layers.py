@@ -5,6 +5,8 @@ back to each step, the layer itself, and nothing after it. What the layer ought 
 `masklib.reference.masked_layers`.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -21,24 +23,7 @@ from masklib.losses import MaskedMeanSquaredError
 
 Array = NDArray[Any]
 
-CONSUMERS = (
-    "SimpleRNN",
-    "GRU",
-    "LSTM",
-    "Bidirectional LSTM",
-    "GlobalAveragePooling1D",
-    "Softmax over time",
-    "Attention",
-    "MultiHeadAttention",
-    "BatchNormalization",
-    "BatchNormalization, LayerNormalization",
-    "loss: mse",
-    "loss: crossentropy",
-)
-SUMMARIES = CONSUMERS[:5]  # these put out (B, U), the others (B, T, U)
-LOSSES = {"loss: mse": "mse", "loss: crossentropy": "categorical_crossentropy"}
 SOURCES = ("given", "Masking", "none")
-RECURRENT = CONSUMERS[:4]
 IS_JAX = compat.IS_KERAS_3 and keras.backend.backend() == "jax"  # it compiles the loop of an RNN anew in each eager step
 
 
@@ -96,10 +81,11 @@ def build(name: str, steps: int, features: int, units: int, *, source: str = "gi
     elif source == "Masking":
         masked = layers.Masking(mask_value)(x)
     shifted = Offset(name="offset")(masked)
-    output = _consume(name, shifted, features, units)
+    consumer = _BY_NAME[name]
+    output = consumer.apply(shifted, features, units)
     model = keras.Model([x, mask] if source == "given" else x, output)
-    loss = LOSSES.get(name) or ("mse" if name in SUMMARIES else MaskedMeanSquaredError())
-    compat.compile_model(model, loss, compat.gradient_descent(1.0), run_eagerly=not (IS_JAX and name in RECURRENT))
+    loss = consumer.loss or ("mse" if consumer.sums_up else MaskedMeanSquaredError())
+    compat.compile_model(model, loss, compat.gradient_descent(1.0), run_eagerly=not (IS_JAX and consumer.recurrent))
     return model
 
 
@@ -130,32 +116,9 @@ def run(model: Any, name: str, x: Any, y: Any) -> Outcome:
 def draw_targets(name: str, model: Any, samples: int, seed: int) -> Array:
     """Return targets of the shape of a model's output: one-hot for the crossentropy, else normally distributed, float32."""
     shape = (samples, *model.output.shape[1:])
-    if name == "loss: crossentropy":
+    if _BY_NAME[name].one_hot:
         return data.one_hot(np.random.default_rng([seed, 12]).integers(0, shape[-1], shape[:-1]), shape[-1])
     return data.draw_floats(seed, shape)
-
-
-def _consume(name: str, x: Any, features: int, units: int) -> Any:
-    """Return the output of the consumer for x (B, T, F), which carries its mask."""
-    if name == "Attention":
-        return layers.Attention()([x, x])
-    if name == "MultiHeadAttention":
-        return layers.MultiHeadAttention(2, features // 2)(x, x)
-    if name in ("BatchNormalization", "BatchNormalization, LayerNormalization"):
-        output = layers.BatchNormalization()(x, training=True)  # by the statistics of the batch
-        return layers.LayerNormalization()(output) if "Layer" in name else output
-    if name == "Softmax over time":
-        return SoftmaxOverTime()(x)
-    if name in LOSSES:
-        return layers.Dense(units, activation=None if name == "loss: mse" else "softmax")(x)
-    single: dict[str, Any] = {
-        "SimpleRNN": lambda: layers.SimpleRNN(units),
-        "GRU": lambda: layers.GRU(units),
-        "LSTM": lambda: layers.LSTM(units),
-        "Bidirectional LSTM": lambda: layers.Bidirectional(layers.LSTM(units)),
-        "GlobalAveragePooling1D": layers.GlobalAveragePooling1D,
-    }
-    return single[name]()(x)
 
 
 @compat.register_serializable
@@ -170,3 +133,58 @@ class SoftmaxOverTime(layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Return the shares (B, T, F)."""
         return self.softmax(inputs, mask=None if mask is None else ops.expand_dims(mask, -1))
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A layer, or layers, that use a mask.
+
+    Attributes:
+        name: as tables and figures show it.
+        apply: returns the output for x (B, T, F), which carries its mask, with the features F, and the units U.
+        sums_up: whether the output is (B, U); else it is (B, T, U).
+        recurrent: whether it loops over the steps.
+        loss: of Keras, where the loss is what uses the mask; "" elsewhere.
+        one_hot: whether its targets are one-hot.
+    """
+
+    name: str
+    apply: Callable[[Any, int, int], Any]
+    sums_up: bool = False
+    recurrent: bool = False
+    loss: str = ""
+    one_hot: bool = False
+
+
+def _recurrent(name: str, make: Callable[[int], Any]) -> Consumer:
+    """Return a layer that loops over the steps and puts out its last state."""
+    return Consumer(name, lambda x, features, units: make(units)(x), sums_up=True, recurrent=True)
+
+
+def _normalized(x: Any) -> Any:
+    """Return x normalized by the statistics of the batch."""
+    return layers.BatchNormalization()(x, training=True)
+
+
+_ALL = (
+    _recurrent("SimpleRNN", layers.SimpleRNN),
+    _recurrent("GRU", layers.GRU),
+    _recurrent("LSTM", layers.LSTM),
+    _recurrent("Bidirectional LSTM", lambda units: layers.Bidirectional(layers.LSTM(units))),
+    Consumer("GlobalAveragePooling1D", lambda x, features, units: layers.GlobalAveragePooling1D()(x), sums_up=True),
+    Consumer("Softmax over time", lambda x, features, units: SoftmaxOverTime()(x)),
+    Consumer("Attention", lambda x, features, units: layers.Attention()([x, x])),
+    Consumer("MultiHeadAttention", lambda x, features, units: layers.MultiHeadAttention(2, features // 2)(x, x)),
+    Consumer("BatchNormalization", lambda x, features, units: _normalized(x)),
+    Consumer("BatchNormalization, LayerNormalization", lambda x, features, units: layers.LayerNormalization()(_normalized(x))),
+    Consumer("loss: mse", lambda x, features, units: layers.Dense(units)(x), loss="mse"),
+    Consumer(
+        "loss: crossentropy",
+        lambda x, features, units: layers.Dense(units, activation="softmax")(x),
+        loss="categorical_crossentropy",
+        one_hot=True,
+    ),
+)
+_BY_NAME = {consumer.name: consumer for consumer in _ALL}
+CONSUMERS = tuple(_BY_NAME)  # names
+LOSSES = {consumer.name: consumer.loss for consumer in _ALL if consumer.loss}

@@ -65,9 +65,11 @@ def make_recipe(
     Raises:
         ArgumentError: `plot` is another function, its arguments do not fit or are no data, or a text is missing.
     """
-    if getattr(plots, plot.__name__, None) is not plot or not plot.__name__.startswith("plot_"):
-        msg = f"A figure is drawn by a function masklib.figures.plots.plot_..., {name!r} by {plot!r}. "
-        raise ArgumentError(msg + "Use one, or give a drawn figure.")
+    known = {one: getattr(plots, one) for one in plots.__all__ if one.startswith("plot_")}
+    if plot not in known.values():
+        told = f"Figure {name!r} must be drawn by a function of masklib.figures.plots, got {plot!r}."
+        msg = f"{told} Use one of {', '.join(known)}."
+        raise ArgumentError(msg)
     for what, text in (("caption", caption), ("alt", alt)):
         if not text.strip():
             msg = f"A figure needs caption= (below it) and alt= (what is seen), {what} of {name!r} is empty. Write a sentence."

@@ -1,1 +1,1 @@
-"""What readers see: the generated part of the README."""
+"""What readers see: the site of a store, the page of one run, and the generated part of the README."""

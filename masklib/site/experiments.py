@@ -1,6 +1,5 @@
 """A page for each experiment: its executed notebook in reading form, and the files that are its evidence."""
 
-import base64
 import copy
 import io
 import re
@@ -10,23 +9,22 @@ from typing import Any
 import nbformat
 
 from masklib.claims.ledger import load_claims
+from masklib.claims.outputs import FIGURE, shown_by
 from masklib.claims.verdicts import reason
 from masklib.engine.notebooks import find_notebook, tags
 from masklib.engine.record import RECORD
-from masklib.engine.run import EXECUTED
 from masklib.errors import MasklibError
+from masklib.site.executed import HEADING, read_executed, shown_kind
 from masklib.site.front import raw
-from masklib.site.pictures import by_png
+from masklib.site.pictures import figures_by_name
 from masklib.site.survey import Experiment, Survey, slug
 from masklib.site.text import clean, markdown, render
-from masklib.site.whole_tables import Shape, by_shape, shape_of_part
+from masklib.site.whole_tables import long_tables
 from masklib.site.writing import Writer
 
 SECTIONS = {"experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}  # by the tag of a cell
 ROLES = {"parameters", "setup", "check", *SECTIONS}  # tags of cells that their fold names
-SHOWN = ("text/html", "image/svg+xml", "image/png", "text/plain")  # outputs; all else is left out
 _LEAD = re.compile(r"\A\*\*([^*\n]+)\.\*\*\s+")
-_HEADING = re.compile(r"\A#\s+(\S.*)")
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,19 @@ class Recorded:
     """What a run recorded, as HTML.
 
     Attributes:
-        figures: by the bytes of the PNG that the notebook shows.
-        tables: by their shape, those that a notebook shows only a part of.
+        figures: by name.
+        tables: by name, the long ones.
     """
 
-    figures: dict[bytes, str]
-    tables: dict[Shape, str]
+    figures: dict[str, str]
+    tables: dict[str, str]
+
+    def of(self, output: Any) -> str:
+        """Return what is shown in place of an output: a figure as vectors, all of a table; "" for the output itself."""
+        found = shown_by(output)
+        if found.kind == FIGURE:
+            return self.figures.get(found.name, "")
+        return "" if found.whole else self.tables.get(found.name, "")
 
 
 def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
@@ -51,21 +56,8 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
     for found in survey.experiments.values():
         for experiment in found:
             _copy_evidence(experiment, out)
-            _write_page(experiment, found, source, Recorded(by_png(experiment, out), by_shape(experiment, out)))
+            _write_page(experiment, found, source, Recorded(figures_by_name(experiment, out), long_tables(experiment, out)))
     return [found[0].page for found in survey.experiments.values()]
-
-
-def title_of(experiment: Experiment) -> str:
-    """Return the title of a notebook, as text."""
-    node = _read(experiment)
-    first = node.cells[0].source if node.cells and node.cells[0].cell_type == "markdown" else ""
-    found = _HEADING.match(first)
-    return found.group(1) if found else experiment.record.notebook
-
-
-def _read(experiment: Experiment) -> Any:
-    """Return the executed notebook."""
-    return nbformat.reads((experiment.folder / EXECUTED).read_text(encoding="utf-8"), as_version=4)
 
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
@@ -139,7 +131,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
 
 def _reading_form(experiment: Experiment, family: list[Experiment], head: str, recorded: Recorded) -> Any:
     """Return the executed notebook with its head, sections, folded code, clean outputs and vector figures."""
-    node = _read(experiment)
+    node = read_executed(experiment.folder)
     shown, seen = [], set()
     for index, cell in enumerate(node.cells):
         if cell.cell_type == "code":
@@ -151,7 +143,7 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
     suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
-    if not (shown and _HEADING.match(shown[0].source)):
+    if not (shown and HEADING.match(shown[0].source)):
         shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
     shown[0].source = f"{title} {markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
@@ -195,17 +187,10 @@ def _output(output: Any, recorded: Recorded) -> Any:
     """Return an output as the page shows it; None if it has nothing to show."""
     if output.output_type not in ("display_data", "execute_result"):
         return copy.deepcopy(output)
-    for kind in SHOWN:
-        if kind in output.data:
-            data = _data(kind, output.data[kind], recorded)
-            return nbformat.v4.new_output("display_data", data=data)
-    return None
-
-
-def _data(kind: str, content: Any, recorded: Recorded) -> dict[str, Any]:
-    """Return one output: HTML cleaned, a recorded figure as a vector."""
-    if kind == "text/html":
-        whole = recorded.tables.get(shape_of_part(content) or (0, 0))
-        return {kind: whole or clean(content)}
-    png = base64.b64decode(content) if kind == "image/png" else b""
-    return {"text/html": recorded.figures[png]} if png in recorded.figures else {kind: content}
+    instead, kind = recorded.of(output), shown_kind(output)
+    if instead:
+        return nbformat.v4.new_output("display_data", data={"text/html": instead})
+    if not kind:
+        return None
+    content = output.data[kind]
+    return nbformat.v4.new_output("display_data", data={kind: clean(content) if kind == "text/html" else content})

@@ -7,9 +7,8 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED
+from masklib.claims.words import MARKS, marked
 
-MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts are told apart without their colours
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # a page runs nothing and loads nothing
 
 
@@ -26,9 +25,8 @@ def text(value: object) -> str:
 
 def verdict(word: str) -> str:
     """Return a verdict, or the status of a run, as HTML: its mark and its word, in its colour."""
-    mark = f"{MARKS[word]} " if word in MARKS else ""
     kind = "verdict" if word in MARKS else "status"
-    return f'<span class="{kind} {text(word)}">{mark}{text(word)}</span>'
+    return f'<span class="{kind} {text(word)}">{text(marked(word))}</span>'
 
 
 def page(title: str, body: str) -> str:

@@ -35,14 +35,9 @@ def pictures(experiment: Experiment, out: Writer) -> list[Picture]:
     return [_picture(experiment, name, out) for name in names]
 
 
-def by_png(experiment: Experiment, out: Writer) -> dict[bytes, str]:
-    """Return the figures of a run as HTML for its page, by the bytes of the PNG that its notebook shows."""
-    found = {}
-    for picture in pictures(experiment, out):
-        png = f"figures/{picture.name}.png"
-        if png in experiment.record.files:
-            found[(experiment.folder / png).read_bytes()] = show(picture, "../")
-    return found
+def figures_by_name(experiment: Experiment, out: Writer) -> dict[str, str]:
+    """Return the figures of a run as HTML for its page, by their names."""
+    return {picture.name: show(picture, "../") for picture in pictures(experiment, out)}
 
 
 def show(picture: Picture, root: str, page: str = "") -> str:

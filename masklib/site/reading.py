@@ -9,13 +9,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from masklib.claims.outputs import FIGURE, shown_by
 from masklib.engine.notebooks import tags
 from masklib.errors import ArgumentError
 from masklib.figures.recipes import Recipe, from_json, render
+from masklib.site.executed import shown_kind
 from masklib.site.look import text
 from masklib.site.text import clean
 
-SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain")  # of an output the first that it has
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _DARK = "screen and (prefers-color-scheme: dark)"
 
@@ -58,17 +59,20 @@ def _prose(source: str) -> Markup:
     return Markup(_markdown().render(re.sub(r"(?m)^# ", "## ", source)))  # noqa: S704 (HTML in it was escaped)
 
 
-def _output(output: Any, figures: dict[bytes, Markup]) -> Markup:
+def _output(output: Any, figures: dict[str, Markup]) -> Markup:
     """Return an output as HTML; "" if it has nothing to show."""
     if output.output_type == "stream":
         return _pre(output.text)
     if output.output_type == "error":
         return _pre("\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
-    kind = next((kind for kind in SHOWN if kind in output.get("data", {})), None)
-    return _shown(kind, output.data[kind], figures) if kind else Markup()
+    found = shown_by(output)
+    if found.kind == FIGURE and found.name in figures:
+        return figures[found.name]
+    kind = shown_kind(output)
+    return _shown(kind, output.data[kind]) if kind else Markup()
 
 
-def _shown(kind: str, content: Any, figures: dict[bytes, Markup]) -> Markup:
+def _shown(kind: str, content: Any) -> Markup:
     """Return the content of an output as HTML."""
     content = content if isinstance(content, str) else "".join(content)
     if kind == "text/html":
@@ -78,8 +82,7 @@ def _shown(kind: str, content: Any, figures: dict[bytes, Markup]) -> Markup:
         return _pre(content)
     if kind == "image/svg+xml":
         return _image(_data_url(kind, content.encode()), "A figure of the notebook")
-    binary = base64.b64decode(content)
-    return figures.get(binary) or _image(_data_url(kind, binary), "A figure of the notebook")
+    return _image(_data_url(kind, base64.b64decode(content)), "A figure of the notebook")
 
 
 def _pre(content: str) -> Markup:
@@ -93,12 +96,12 @@ def _image(url: str, alt: str) -> Markup:
     return Markup('<figure><img src="{}" alt="{}"></figure>').format(url, alt)
 
 
-def _figures(folder: Path) -> dict[bytes, Markup]:
-    """Return the recorded figures of a run as HTML, by the bytes of the PNG that its notebook shows."""
+def _figures(folder: Path) -> dict[str, Markup]:
+    """Return the recorded figures of a run as HTML, by their names."""
     place = folder / "figures"
     if not place.is_dir():
         return {}
-    return {path.read_bytes(): _figure(path) for path in sorted(place.iterdir(), key=str) if path.name.endswith(".png")}
+    return {path.stem: _figure(path) for path in sorted(place.iterdir(), key=str) if path.name.endswith(".png")}
 
 
 def _figure(png: Path) -> Markup:

@@ -1,10 +1,8 @@
 """The page of one run: a single HTML file that needs nothing beside it. `masklib report RUN`."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from markupsafe import Markup
 
 from masklib.claims import recording
@@ -13,15 +11,14 @@ from masklib.claims.verdicts import reason
 from masklib.engine.collect import claim_rows
 from masklib.engine.files import store_error
 from masklib.engine.record import OK, RECORD, Record, read_record
-from masklib.engine.run import EXECUTED
 from masklib.engine.store import Store
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
+from masklib.site.executed import HEADING, read_executed
 from masklib.site.reading import plain_text, read_cells
 from masklib.site.text import render
 
-_HEADING = re.compile(r"\A#\s+(\S.*)")
 SHORT = 12  # digits of a key in a file's name
 
 
@@ -86,9 +83,9 @@ def to_html(folder: Path) -> str:
         StoreError: its record cannot be read.
     """
     record = read_record(folder)
-    node = _notebook(folder)
+    node = read_executed(folder)
     title = _title(node, record.notebook)
-    failed = record.error["cell"] if record.error else None
+    failed = record.error.cell if record.error else None
     body = render(
         "single.html",
         title=title,
@@ -103,21 +100,10 @@ def to_html(folder: Path) -> str:
     return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
 
 
-def _notebook(folder: Path) -> Any:
-    """Return the executed notebook, or None if it is not there."""
-    path = folder / EXECUTED
-    if not path.is_file():
-        return None
-    try:
-        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    except (ValueError, nbformat.ValidationError):  # cut off with the process that wrote it
-        return None
-
-
 def _title(node: Any, name: str) -> str:
     """Return the title of a notebook, its name if it has none; the title leaves the first cell."""
     first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
-    found = _HEADING.match(first.source) if first else None
+    found = HEADING.match(first.source) if first else None
     if not first or not found:
         return name
     first.source = first.source[found.end() :]
@@ -145,16 +131,13 @@ def _error(record: Record) -> dict[str, str] | None:
     """Return what went wrong, as text."""
     if not record.error:
         return None
-    known = record.error
-    traceback = known.get("traceback") or ""
-    lines = traceback if isinstance(traceback, str) else "\n".join(traceback)
-    signal = f"signal {known['signal']}" if known.get("signal") else ""
-    where = f"cell {known['cell']}" if known.get("cell") is not None else ""
+    signal = f"signal {record.error.signal}" if record.error.signal else ""
+    where = f"cell {record.error.cell}" if record.error.cell is not None else ""
     return {
-        "ename": str(known.get("ename", "Error")),
-        "evalue": plain_text(str(known.get("evalue", ""))),
+        "ename": record.error.ename,
+        "evalue": plain_text(record.error.evalue),
         "where": ", ".join(filter(None, [where, signal])),
-        "traceback": plain_text(lines),
+        "traceback": plain_text("\n".join(record.error.traceback)),
     }
 
 

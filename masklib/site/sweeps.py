@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import pandas as pd
 
-from masklib.engine.record import OK, CorruptError, parse_record
-from masklib.engine.store import RECORD
+from masklib.engine.record import OK, RECORD, Failure, parse_record
+from masklib.errors import StoreError
 from masklib.site.front import raw
 from masklib.site.rows import Cell, as_text, write_rows
 from masklib.site.small_multiples import draw
@@ -108,22 +108,21 @@ def _group(survey: Survey, status: str, error: str, runs: pd.DataFrame, folders:
     """Return one reason with the traceback of the newest run that failed of it."""
     keys = runs.sort_values("started", ascending=False, kind="stable")["key"].drop_duplicates()
     found = [folder for key in keys for folder in folders.get(str(key), [])]
-    told = _error(survey, found[0]) if found else {}
-    lines = told.get("traceback") or ""
+    told = _error(survey, found[0]) if found else None
     return {
         "status": status,
         "error": error or MISSING,
         "runs": len(runs),
-        "cell": told.get("cell"),
-        "traceback": "\n".join(lines) if isinstance(lines, list) else str(lines),
+        "cell": told.cell if told else None,
+        "traceback": "\n".join(told.traceback) if told else "",
         "folders": found[:FOLDERS],
     }
 
 
-def _error(survey: Survey, name: str) -> dict[str, Any]:
-    """Return what a failed attempt says went wrong; {} if it cannot be read."""
+def _error(survey: Survey, name: str) -> Failure | None:
+    """Return what a failed attempt says went wrong; None if it cannot be read."""
     folder = survey.store.root / name
     try:
-        return parse_record((folder / RECORD).read_bytes(), folder).error or {}
-    except (OSError, CorruptError):
-        return {}
+        return parse_record((folder / RECORD).read_bytes(), folder).error
+    except (OSError, StoreError):
+        return None

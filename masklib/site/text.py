@@ -14,14 +14,14 @@ import jinja2
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup, escape
 
-from masklib.claims.view import MARKS
+from masklib.claims.words import MARKS, marked
 
 _TEXT = ("a", "abbr", "b", "code", "del", "em", "i", "kbd", "p", "pre", "s", "samp", "small", "span", "strong", "sub", "sup", "u")
 _BLOCKS = ("blockquote", "br", "dd", "details", "div", "dl", "dt", "h3", "h4", "h5", "h6", "hr", "li", "ol", "summary", "ul")
 _TABLES = ("caption", "col", "colgroup", "table", "tbody", "td", "tfoot", "th", "thead", "tr")
 TAGS = frozenset(_TEXT + _BLOCKS + _TABLES)
 ATTRIBUTES = {"*": ["class", "title"], "a": ["href"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan", "scope"]}
-WORDS = {f"{mark} {word}": word for word, mark in MARKS.items()}  # as notebooks show verdicts
+WORDS = {marked(word): word for word in MARKS}  # as notebooks show verdicts
 LONG = 40  # characters: such a cell of a table is given room
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -40,8 +40,7 @@ def code_spans(text: object) -> Markup:
 def verdict(word: str) -> Markup:
     """Return a verdict or a status as HTML: its mark, its word, and a class that colours it."""
     known = word if re.fullmatch("[a-z]+", word) else "unknown"
-    mark = f"{MARKS[word]} " if word in MARKS else ""
-    return Markup('<span class="mk-verdict mk-{}">{}{}</span>').format(known, mark, word)
+    return Markup('<span class="mk-verdict mk-{}">{}</span>').format(known, marked(word))
 
 
 def clean(html: str) -> str:

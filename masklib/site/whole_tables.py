@@ -1,8 +1,6 @@
 """Recorded tables that a notebook shows only a part of, as pandas does with long ones: the page shows all of it."""
 
 import io
-import re
-from collections import Counter
 
 import pandas as pd
 
@@ -10,25 +8,13 @@ from masklib.site.rows import as_text, rows_html
 from masklib.site.survey import Experiment, slug
 from masklib.site.writing import Writer
 
-Shape = tuple[int, int]  # rows and columns
-_PART = re.compile(r"<p>(\d+) rows × (\d+) columns</p>")  # noqa: RUF001 (what pandas writes below a part)
-
-
-def shape_of_part(html: str) -> Shape | None:
-    """Return the shape of the table of which an output shows a part, or None if it shows all."""
-    found = _PART.search(html)
-    return (int(found.group(1)), int(found.group(2))) if found else None
-
-
-def by_shape(experiment: Experiment, out: Writer) -> dict[Shape, str]:
-    """Return the recorded tables of a run as HTML, by their shape; where two have the same one, neither."""
-    tables = [record for record in experiment.records if record["kind"] == "table"]
-    shapes = {record["name"]: (record["rows"], len(record["columns"])) for record in tables}
-    counts = Counter(shapes.values())
-    return {shape: _html(experiment, name, out) for name, shape in shapes.items() if counts[shape] == 1 and shape[0] > SHOWN}
-
-
 SHOWN = 20  # rows that a notebook shows of a long table are less than these
+
+
+def long_tables(experiment: Experiment, out: Writer) -> dict[str, str]:
+    """Return the long tables of a run as HTML, by their names."""
+    tables = [record for record in experiment.records if record["kind"] == "table" and record["rows"] > SHOWN]
+    return {record["name"]: _html(experiment, record["name"], out) for record in tables}
 
 
 def _html(experiment: Experiment, name: str, out: Writer) -> str:

@@ -23,6 +23,7 @@ from tests.cli.test_cli import call
 from tests.engine.conftest import START, notebook
 from tests.engine.test_execute import processes_with
 from tests.engine.test_pool import until
+from tests.stores import attempts_in, runs_in
 
 COUNT = """
 import os
@@ -75,7 +76,7 @@ def left_running(house: Path) -> list[str]:
 
 
 def published(house: Path) -> list[int]:
-    return sorted(read_record(folder).parameters["seed"] for folder in Store(house / "runs").runs())
+    return sorted(read_record(folder).parameters["seed"] for folder in runs_in(Store(house / "runs")))
 
 
 def test_a_sweep_says_what_became_of_each_point_and_once_more_executes_nothing(house: Path):
@@ -102,7 +103,7 @@ def test_a_failure_is_shown_with_its_evidence_and_executed_again_with_retry_only
     retried = masklib("tiny", "-g", "seed=0:3", "-p", "width", 0, "--retry", "failed")
 
     assert (first.code, again.code, retried.code) == (1, 1, 1)
-    (attempt, _) = Store(house / "runs").attempts()
+    (attempt, _) = attempts_in(Store(house / "runs"))
     assert f"tiny seed=1 failed: ZeroDivisionError in cell 6: division by zero\n  evidence: {attempt}\n" in first.out
     assert "tiny seed=1 failed before: ZeroDivisionError" in again.out
     assert "executed again with --retry failed" in again.out
@@ -196,7 +197,7 @@ def test_a_driver_that_is_killed_leaves_nothing_and_the_sweep_goes_on_where_it_w
     assert result.code == 0, result.err
     assert f"6 points: {len(done)} already there, {6 - len(done)} to run." in result.err
     assert published(house) == list(range(6))
-    assert {read_record(folder).status for folder in Store(house / "runs").attempts()} == {"interrupted"}
+    assert {read_record(folder).status for folder in attempts_in(Store(house / "runs"))} == {"interrupted"}
 
 
 @pytest.mark.slow
@@ -211,7 +212,7 @@ def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     assert notes(house, "end") == notes(house, "begin") == published(house)
     assert len(published(house)) <= 3
     assert "not run" in result.out
-    assert list(Store(house / "runs").attempts()) == []
+    assert attempts_in(Store(house / "runs")) == []
     assert until(lambda: left_running(house) == [], seconds=5)
 
 
@@ -227,7 +228,7 @@ def test_ctrl_c_twice_interrupts_the_running_ones(house: Path, number: signal.Si
 
     assert result.code == 1
     assert "Stopping: the runs that are executed are interrupted." in result.err
-    attempts = list(Store(house / "runs").attempts())
+    attempts = attempts_in(Store(house / "runs"))
     assert [read_record(folder).status for folder in attempts] == ["interrupted"] * 2
     assert all(f"evidence: {folder}" in result.out for folder in attempts)
     assert "interrupted  2" in result.out

@@ -27,6 +27,7 @@ from masklib.engine.run import plan_run
 from masklib.engine.store import Store, read_record
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import run_sweep, sweep
+from masklib.engine.worker import Answer
 from masklib.errors import ArgumentError
 from tests.cli import test_sweep as sweep_tests
 from tests.cli.test_cli import call
@@ -34,8 +35,9 @@ from tests.cli.test_sweep import finish, masklib, notes, published, start
 from tests.engine import test_objects, test_sweep
 from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import processes_with
-from tests.engine.test_pool import SLEEP, job_of, until
+from tests.engine.test_pool import SLEEP, job_of, status_of, until
 from tests.engine.test_sweep import Diary, Kept, executions, statuses
+from tests.stores import attempts_in
 
 count, house = test_sweep.count, sweep_tests.house  # fixtures of theirs
 endpoint, log, s3 = test_objects.endpoint, test_objects.log, test_objects.s3
@@ -220,7 +222,7 @@ def test_a_worker_that_is_killed_costs_only_its_run(
     assert statuses(result) == ["ok"] * 6
     assert_same_tables(store, local)
     assert [worker.poll() for worker in two_workers.workers].count(-signal.SIGKILL) == 1
-    assert [read_record(attempt).status for attempt in store.attempts()] == ["interrupted"]
+    assert [read_record(attempt).status for attempt in attempts_in(store)] == ["interrupted"]
 
 
 @pytest.mark.slow
@@ -264,7 +266,7 @@ def test_what_has_not_started_can_be_cancelled_and_what_has_cannot(
         assert until(lambda: sum(future.running() for future in futures) == 2)
         running = [future for future in futures if future.running()]
         assert [future.cancel() for future in futures].count(True) == 7
-        assert [future.result(timeout=60)["record"]["status"] for future in running] == ["ok"] * 2
+        assert [status_of(future.result(timeout=60)) for future in running] == ["ok"] * 2
         time.sleep(1)
     finally:
         executor.close()
@@ -288,12 +290,12 @@ def test_runs_are_interrupted_and_those_of_another_sweep_are_not(write: Write, s
         late = executor.submit(job_of(plan, store), lambda event: None).result(timeout=60)
     finally:
         executor.close()
-    assert {answer.get("record", answer).get("status", "interrupted") for answer in answers} == {"interrupted"}
-    assert late == {"outcome": "interrupted"}
+    assert {answer.record.status if answer.record else answer.outcome for answer in answers} == {"interrupted"}
+    assert late == Answer("interrupted")
     (work,) = store.root.glob("other/.work-*")
     (work / "go").touch()
-    assert kept_one.result(timeout=60)["record"]["status"] == "ok"
-    assert {read_record(attempt).status for attempt in store.attempts()} == {"interrupted"}
+    assert status_of(kept_one.result(timeout=60)) == "ok"
+    assert {read_record(attempt).status for attempt in attempts_in(store)} == {"interrupted"}
 
 
 def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
@@ -302,7 +304,7 @@ def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
     assert until(lambda: list(store.root.glob("tiny/.work-*/sleeping")))
     executor.close()
 
-    assert future.result(timeout=60)["outcome"] in ("interrupted", "error")
+    assert future.result(timeout=60).outcome in ("interrupted", "error")
     assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
 
 
@@ -333,16 +335,16 @@ def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, 
     (died,) = sweep(write(START, KILL_DASK_WORKER), runs=store.root, executor=DaskCluster(small.address)).outcomes
     assert died.status == "died"
     assert died.reason.startswith("all 1 Dask workers that had it were lost, the last tcp://127.0.0.1:")
-    assert until(lambda: store.recover() or list(store.attempts()))
+    assert until(lambda: store.recover() or attempts_in(store))
 
     small.start_worker(threads=1)
     executor = DaskCluster(small.address)
     future = executor.submit(job_of(plan_run(write(START, SLEEP)), store), lambda event: None)
     assert until(lambda: list(store.root.glob("tiny/.work-*/sleeping")))
     small.scheduler.kill()
-    assert future.result(timeout=60) == {"outcome": "error", "reason": "the connection to the Dask scheduler was lost"}
+    assert future.result(timeout=60) == Answer("error", reason="the connection to the Dask scheduler was lost")
     after = executor.submit(job_of(plan_run(write(START)), store), lambda event: None)
-    assert after.result(timeout=60)["outcome"] == "error"
+    assert after.result(timeout=60).outcome == "error"
     executor.close()
 
 

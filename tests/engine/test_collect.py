@@ -14,8 +14,10 @@ import pytest
 from masklib.claims.verdicts import reason
 from masklib.engine import collect as module
 from masklib.engine.collect import Tables, collect
+from masklib.engine.record import Failure
 from masklib.engine.store import FAILED, OK, Content, Record, Store
 from masklib.errors import StoreError
+from tests.stores import read_anew, read_by
 
 INPUTS = {
     "parameters": {"seed": ["int", 0], "cell": ["str", "gru"], "rate": ["float", 0.5], "lengths": ["list", [1, 2]]},
@@ -87,7 +89,7 @@ def test_what_was_not_tested_neither_holds_nor_is_refuted(store: Store):
     assert rows["untested_parts"].to_list() == [1, 1, 1]
     assert rows["reason"].to_list() == ["No emb-1 here.", "No emb-2 here.", "No emb-3 here."]
     assert [reason(row) for row in rows.to_dict("records")][:2] == ["No emb-1 here.", "1 of 2 parts hold, 1 untested"]
-    assert_equal(collect(store), collect(store, rebuild=True))
+    assert_equal(collect(store), read_anew(store)[0])
 
 
 def test_a_verdict_written_into_a_record_counts_nothing(store: Store):
@@ -108,7 +110,7 @@ def test_the_tables_have_the_promised_columns(store: Store):
 
 
 def test_a_failed_run_is_a_row_with_its_reason_and_no_result(store: Store):
-    failed = replace(RECORD, status=FAILED, error={"ename": "ValueError", "evalue": "too wide"})
+    failed = replace(RECORD, status=FAILED, error=Failure(FAILED, "ValueError", "too wide"))
     publish(store, LINES, failed)
     tables = collect(store)
 
@@ -158,27 +160,19 @@ def keyed(letter: str, **parameters: Any) -> Record:
     return replace(RECORD, key=letter * 64, inputs={**INPUTS, "parameters": typed or INPUTS["parameters"]})
 
 
-def read_by(store: Store, **options: Any) -> tuple[Tables, int]:
-    """The tables, and how many folders were read for them."""
-    reads = []
-    tables = collect(store, on_read=lambda done, total: reads.append((done, total)), **options)
-    assert reads == [(done, len(reads)) for done in range(1, len(reads) + 1)]
-    return tables, len(reads)
-
-
 def test_tables_made_step_by_step_equal_rebuilt_ones(store: Store):
     folders = [publish(store, LINES, keyed(letter)) for letter in "abc"]
     assert read_by(store)[1] == 3
 
     publish(store, LINES[:1], keyed("d", seed=1))
-    publish(store, LINES, replace(RECORD, status=FAILED, error={"ename": "E", "evalue": "x"}))
+    publish(store, LINES, replace(RECORD, status=FAILED, error=Failure(FAILED, "E", "x")))
     shutil.rmtree(folders[0])
     store.set_aside(folders[1])
     tables, n_read = read_by(store)
     assert n_read == 2
     assert tables.runs["key"].str[0].to_list() == ["c", "d", "a"]
 
-    rebuilt, n_read = read_by(store, rebuild=True)
+    rebuilt, n_read = read_anew(store)
     assert n_read == 3
     assert_equal(tables, rebuilt)
     assert_equal(read_by(store)[0], rebuilt)

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from masklib.engine import environments
@@ -15,6 +16,7 @@ from masklib.engine.environments import (
     Environment,
     check,
     create,
+    environments_folder,
     find_environment,
     load_environments,
     remove,
@@ -186,3 +188,13 @@ def test_what_an_environment_leaves_out_are_notebooks_of_the_suite():
         assert names > set(environment.leaves_out)
         planned = {path.stem for path in suite() if path.stem not in environment.leaves_out}
         assert planned >= {"01_mask_zero_outputs", "06_mask_propagation"}
+
+
+def test_environments_are_in_the_folder_of_the_variable_or_in_the_cache_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("MASKLIB_ENVIRONMENTS", str(tmp_path / "given"))
+    assert environments_folder() == tmp_path / "given"
+    monkeypatch.delenv("MASKLIB_ENVIRONMENTS")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, **options: tmp_path / name)
+    assert environments_folder() == tmp_path / "masklib" / "environments"

@@ -13,10 +13,14 @@ import papermill
 import pytest
 
 from masklib.claims import recording
+from masklib.claims.outputs import Shown, shown_by
+from masklib.engine.limits import Limits
+from masklib.engine.record import Failure
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import NotebookError, ParameterError, StoreError
 from tests.engine.conftest import START, Write, notebook
+from tests.stores import attempts_in, runs_in
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
 
@@ -31,7 +35,7 @@ def statuses(result: Result) -> list[str]:
     return [cell.metadata.papermill.status for cell in node.cells[3:]]
 
 
-def error_of(result: Result) -> dict[str, Any]:
+def error_of(result: Result) -> Failure:
     assert result.record.error is not None
     return result.record.error
 
@@ -66,26 +70,26 @@ def test_an_error_keeps_its_evidence_and_leaves_later_cells_pending(write: Write
     result = run(write(START, CLAIM, "1 / 0", "x = 1"), store)
     error = error_of(result)
 
-    assert (result.record.status, error["ename"], error["cell"]) == ("failed", "ZeroDivisionError", 5)
-    assert "1 / 0" in "".join(error["traceback"])
+    assert (result.record.status, error.ename, error.cell) == ("failed", "ZeroDivisionError", 5)
+    assert "1 / 0" in "".join(error.traceback)
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
     assert result.folder.parent.name == "failed"
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
 
 
 @pytest.mark.parametrize("code", ["0", "", "3"])
 def test_sys_exit_is_a_failure_whatever_its_code(write: Write, store: Store, code: str):
     result = run(write(START, f"import sys\nsys.exit({code})", "x = 1"), store)
 
-    assert (result.record.status, error_of(result)["ename"]) == ("failed", "SystemExit")
+    assert (result.record.status, error_of(result).ename) == ("failed", "SystemExit")
     assert statuses(result) == ["completed", "failed", "pending"]
 
 
 def test_a_cell_that_hangs_is_ended_by_its_time_limit(write: Write, store: Store):
-    result = run(write(START, "import time\ntime.sleep(60)", "x = 1"), store, cell_timeout=2)
+    result = run(write(START, "import time\ntime.sleep(60)", "x = 1"), store, limits=Limits(cell_timeout=2))
 
-    assert (result.record.status, error_of(result)["ename"], error_of(result)["cell"]) == ("timeout", "CellTimeoutError", 4)
+    assert (result.record.status, error_of(result).ename, error_of(result).cell) == ("timeout", "CellTimeoutError", 4)
     assert statuses(result) == ["completed", "failed", "pending"]
     assert result.record.duration_s < 20
     assert processes_with(str(store.root)) == []
@@ -93,7 +97,7 @@ def test_a_cell_that_hangs_is_ended_by_its_time_limit(write: Write, store: Store
 
 def test_the_whole_notebook_has_a_time_limit(write: Write, store: Store):
     naps = ["import time\ntime.sleep(1.2)"] * 5
-    result = run(write(START, *naps), store, timeout=4)
+    result = run(write(START, *naps), store, limits=Limits(timeout=4))
 
     assert result.record.status == "timeout"
     assert statuses(result)[-1] == "pending"
@@ -104,14 +108,14 @@ def test_a_kernel_that_is_killed_is_died_with_its_signal(write: Write, store: St
     result = run(write(START, CLAIM, kill, "x = 1"), store)
     error = error_of(result)
 
-    assert (result.record.status, error["signal"], error["cell"]) == ("died", "SIGKILL", 5)
+    assert (result.record.status, error.signal, error.cell) == ("died", "SIGKILL", 5)
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
 
 
 def test_a_kernel_that_leaves_by_itself_is_died_with_its_exit_code(write: Write, store: Store):
     result = run(write(START, "import os\nos._exit(7)", "x = 1"), store)
-    assert (result.record.status, error_of(result)["exit_code"]) == ("died", 7)
+    assert (result.record.status, error_of(result).exit_code) == ("died", 7)
 
 
 def test_what_the_process_itself_writes_is_in_the_kernel_log(write: Write, store: Store):
@@ -132,7 +136,7 @@ def test_what_the_process_itself_writes_is_in_the_kernel_log(write: Write, store
 def test_a_record_that_cannot_be_fails_the_run_with_a_clear_error(write: Write, store: Store, call: str, fact: str):
     result = run(write(START, call), store)
     assert result.record.status == "failed"
-    assert fact in error_of(result)["evalue"]
+    assert fact in error_of(result).evalue
 
 
 def test_bad_parameters_start_no_kernel_and_leave_nothing(write: Write, store: Store):
@@ -183,7 +187,7 @@ def test_the_users_own_configuration_does_not_reach_a_run(
 
 
 def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tmp_path: Path):
-    draw = "from matplotlib import pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2])\nrun.figure('f', ax)"
+    draw = "from masklib.figures import plots\nrun.figure('f', plots.plot_rows, [[1, 2]], ['row'], caption='Two.', alt='A row.')"
     table = "import pandas as pd\nrun.table('t', pd.DataFrame({'x': [0.1, 0.2]}))"
     path = write(START, draw, table)
     folders = [run(path, Store(tmp_path / name)).folder for name in ("a", "b")]
@@ -192,6 +196,24 @@ def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tm
         first, second = ((folder / file).read_bytes() for folder in folders)
         assert first == second, file
     assert b"<svg" in (folders[0] / "figures/f.svg").read_bytes()
+
+
+def test_an_output_says_which_figure_or_table_it_shows(write: Write, store: Store):
+    draw = "from masklib.figures import plots\nrun.figure('f', plots.plot_rows, [[1, 2]], ['row'], caption='Two.', alt='A row.')"
+    frames = "import pandas as pd\nshort, long = (pd.DataFrame({'x': range(count)}) for count in (2, 100))"
+    cells = (
+        draw,
+        frames,
+        "run.table('short', short)",
+        "display(run.table('long', long))",
+        "run.table('part', long).head()",
+        "short",
+    )
+    result = run(write(START, *cells), store)
+    node = nbformat.read(result.folder / "notebook.ipynb", as_version=4)
+    found = [shown_by(output) for cell in node.cells for output in cell.get("outputs", [])]
+
+    assert found == [Shown("figure", "f"), Shown("table", "short"), Shown("table", "long", whole=False), Shown(), Shown()]
 
 
 def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store: Store):
@@ -206,9 +228,9 @@ def test_an_interrupt_ends_the_kernel_and_keeps_the_evidence(write: Write, store
     _, stderr = driver.communicate(timeout=30)
 
     assert driver.returncode == 1
-    (folder,) = store.attempts()
+    (folder,) = attempts_in(store)
     record = read_record(folder)
-    assert (record.status, record.error and record.error["ename"]) == ("interrupted", "KeyboardInterrupt")
+    assert (record.status, record.error and record.error.ename) == ("interrupted", "KeyboardInterrupt")
     assert [r["claim"] for r in recording.read(folder)] == ["emb-1"]
     assert "evidence:" in stderr
     assert processes_with(str(store.root)) == []
@@ -223,7 +245,7 @@ def test_a_driver_that_is_killed_leaves_no_partial_run_and_no_kernel(write: Writ
     driver.kill()
     driver.wait()
 
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
     (folder,) = store.recover()
     assert read_record(folder).status == "interrupted"
     while processes_with(str(store.root)) and time.monotonic() < deadline:
@@ -242,6 +264,13 @@ def test_plain_papermill_is_refused_an_unknown_parameter(write: Write, tmp_path:
     with pytest.raises(ParameterError, match="widht is unknown, did you mean width"):
         papermill.execute_notebook(
             write(START), tmp_path / "out.ipynb", {"widht": 2.5}, engine_name="masklib", progress_bar=False
+        )
+
+
+def test_plain_papermill_is_refused_an_option_that_nobody_knows(write: Write, tmp_path: Path):
+    with pytest.raises(TypeError, match=r"unexpected option 'cell_timeouts'\. Did you mean 'cell_timeout'"):
+        papermill.execute_notebook(
+            write(START), tmp_path / "out.ipynb", engine_name="masklib", progress_bar=False, cell_timeouts=1.0
         )
 
 
@@ -281,5 +310,5 @@ def test_a_disk_that_fills_up_during_a_run_is_told_and_its_work_kept(write: Writ
 
     (work,) = store.root.glob("tiny/.work-*")
     assert [r["claim"] for r in recording.read(work)] == ["emb-1"]
-    assert [*store.runs(), *store.attempts()] == []
+    assert [*runs_in(store), *attempts_in(store)] == []
     assert processes_with(str(store.root)) == []

@@ -1,5 +1,8 @@
 """A run is recognised by what its numbers follow from, and by nothing else."""
 
+import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,13 @@ import pytest
 
 from masklib.engine import identity as module
 from masklib.engine.environments import find_environment
+from masklib.engine.notebooks import read_notebook, suite
 from masklib.engine.run import plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import ParameterError, UnavailableError
 from tests.engine.conftest import PARAMETERS, Write, notebook
+
+PACKAGE = Path(module.__file__).parents[1]
 
 
 def key(path: Path, **parameters: Any) -> str:
@@ -88,9 +94,49 @@ def test_versions_and_source_count(write: Write, monkeypatch: pytest.MonkeyPatch
     keys = {key(path)}
     monkeypatch.setattr(module, "versions", lambda *given: {"keras": "0.0", "tensorflow": "0.0"})
     keys.add(key(path))
-    monkeypatch.setattr(module, "source_hash", lambda: "other")
+    monkeypatch.setattr(module, "kernel_source_hash", lambda: "other")
     keys.add(key(path))
     assert len(keys) == 3
+
+
+def changes_with(file: str, folder: Path) -> tuple[bool, bool]:
+    """Whether a comment at the end of a file of masklib changes the hash of the kernel side, and that of all its source."""
+    original, copy = PACKAGE / file, folder / "masklib"
+    (copy / file).parent.mkdir(parents=True, exist_ok=True)
+    (copy / file).write_bytes(original.read_bytes())
+    before = module.kernel_source_hash_now(copy), module.source_hash_now(copy)
+    (copy / file).write_text(original.read_text() + "\n# a comment\n")
+    after = module.kernel_source_hash_now(copy), module.source_hash_now(copy)
+    return before[0] != after[0], before[1] != after[1]
+
+
+def test_of_masklib_what_a_kernel_can_import_counts_and_nothing_else(tmp_path: Path):
+    files = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")]
+    found = {file: changes_with(file, tmp_path / str(place)) for place, file in enumerate(files)}
+    counted = {file.partition("/")[0].removesuffix(".py") for file, (kernel, _) in found.items() if kernel}
+    left_out = {file.partition("/")[0].removesuffix(".py") for file, (kernel, _) in found.items() if not kernel}
+
+    assert left_out == {"engine", "site", "cli", "__main__"}
+    assert counted == {
+        *("__init__", "_steps", "auditing", "checks", "claims", "compat", "errors", "experiments", "figures"),
+        *("layers", "losses", "metrics", "reference"),
+    }
+    assert all(everything for _, everything in found.values())
+    assert changes_with("claims/claims.toml", tmp_path / "claims") == (True, True)
+    assert changes_with("site/front.toml", tmp_path / "front") == (False, True)
+
+
+def test_every_module_of_masklib_that_a_notebook_imports_counts():
+    cells = [ast.parse(cell.source) for path in suite() for cell in read_notebook(path).code_cells]
+    imports = {ast.unparse(node) for cell in cells for node in ast.walk(cell) if isinstance(node, ast.Import | ast.ImportFrom)}
+    wanted = sorted(line for line in imports if "masklib" in line)
+    code = "\n".join([*wanted, "import sys", "print(*(name for name in sys.modules if name.partition('.')[0] == 'masklib'))"])
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = {name.split(".")[1] for name in told.splitlines()[-1].split() if "." in name}
+
+    assert len(wanted) > 20
+    assert loaded & {*module.RUNNER} == set()
+    assert {"auditing", "claims", "compat", "experiments", "figures", "losses", "reference"} <= loaded
 
 
 def test_threads_are_part_of_the_settings():
@@ -147,6 +193,7 @@ def test_an_environment_gives_its_python_versions_and_backend(write: Write, monk
     assert plan.inputs["python"] == "CPython 3.11.99"
     assert plan.inputs["versions"]["keras"] == "3.15.1"
     assert plan.inputs["versions"]["torch"].startswith("2.13.0")
+    assert plan.inputs["environment"]["lock"]
     assert plan.key != plan_run(path).key
     with pytest.raises(ParameterError, match=r"keras-3\.15-torch has torch, got jax"):
         plan_run(path, {"environment": other.name, "backend": "jax"})

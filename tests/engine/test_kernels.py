@@ -16,10 +16,12 @@ from nbclient import NotebookClient
 
 from masklib.claims import recording
 from masklib.engine.kernels import provisioner, servers, spec
+from masklib.engine.limits import Limits
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import error_of, statuses
+from tests.stores import runs_in
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
 
@@ -101,18 +103,18 @@ def test_the_server_imports_nothing_of_masklib(write: Write, store: Store):
 def test_a_kernel_that_is_killed_is_died_with_its_signal(write: Write, store: Store):
     result = warm(write(START, CLAIM, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "x = 1"), store)
 
-    assert (result.record.status, error_of(result)["signal"], result.record.launch) == ("died", "SIGKILL", "fork")
+    assert (result.record.status, error_of(result).signal, result.record.launch) == ("died", "SIGKILL", "fork")
     assert statuses(result) == ["completed", "completed", "failed", "pending"]
     assert [r["claim"] for r in recording.read(result.folder)] == ["emb-1"]
 
 
 def test_a_kernel_that_leaves_by_itself_is_died_with_its_exit_code(write: Write, store: Store):
     result = warm(write(START, "import os\nos._exit(7)"), store)
-    assert (result.record.status, error_of(result)["exit_code"]) == ("died", 7)
+    assert (result.record.status, error_of(result).exit_code) == ("died", 7)
 
 
 def test_a_cell_that_hangs_is_ended_by_its_time_limit_and_its_kernel_with_it(write: Write, store: Store):
-    result = warm(write(START, "import time\ntime.sleep(60)"), store, cell_timeout=2)
+    result = warm(write(START, "import time\ntime.sleep(60)"), store, limits=Limits(cell_timeout=2))
 
     assert result.record.status == "timeout"
     assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"
@@ -195,7 +197,7 @@ def test_a_driver_that_is_killed_leaves_no_server_and_no_kernel(write: Write, st
 
     assert len(kernels) == 2, "the kernel and a spare one"
     assert until(lambda: not any(map(is_running, [server, *kernels])), 5)
-    assert list(store.runs()) == []
+    assert runs_in(store) == []
 
 
 def test_a_process_that_was_forked_from_a_driver_does_not_stop_its_server(write: Write, store: Store):

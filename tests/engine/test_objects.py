@@ -19,6 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from masklib.engine import objects
 from masklib.engine.collect import collect
 from masklib.engine.objects import ObjectStore
+from masklib.engine.record import Failure
 from masklib.engine.reproduce import copy_figures
 from masklib.engine.run import Result
 from masklib.engine.store import FAILED, Store, read_record
@@ -26,6 +27,7 @@ from masklib.engine.stores import open_store
 from masklib.engine.summaries import load_results
 from masklib.errors import StoreError
 from tests.engine.test_collect import LINES, RECORD, assert_equal, publish
+from tests.stores import attempts_in, read_by, runs_in
 
 BUCKET = "runs-of-masklib"
 
@@ -96,7 +98,7 @@ def empty(client: Any) -> None:
 
 
 def visible(store: Store) -> list[Any]:
-    return [*store.runs(), *store.attempts(), *store.keys("nb"), *store.attempts_of("nb"), *collect(store).runs["key"]]
+    return [*runs_in(store), *attempts_in(store), *store.keys("nb"), *store.attempts_of("nb"), *collect(store).runs["key"]]
 
 
 def test_a_run_is_published_under_its_key_and_found_there(store: Store, s3: Any, temporary: Path):
@@ -112,7 +114,7 @@ def test_a_run_is_published_under_its_key_and_found_there(store: Store, s3: Any,
     assert folder == store.folder("nb", RECORD.key)
     assert (folder / "tables" / "t.parquet").read_bytes() == b"1"
     assert store.find("nb", RECORD.key) == read_record(folder) == RECORD
-    assert (list(store.runs()), list(store.attempts())) == ([folder], [])
+    assert (runs_in(store), attempts_in(store)) == ([folder], [])
     assert (store.keys("nb"), store.keys("n"), store.recover()) == ({RECORD.key}, set(), [])
     assert f"some/where/nb/{RECORD.key}/record.json" in names(s3)
     assert list(temporary.iterdir()) == []
@@ -180,13 +182,13 @@ def test_of_two_equal_runs_the_first_stays(store: Store, temporary: Path):
 
 def test_failed_attempts_are_kept_apart_and_the_newest_is_known(store: Store):
     times = ["2026-01-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"]
-    attempts = [replace(RECORD, status=FAILED, started=time, error={"ename": "E", "evalue": "x"}) for time in times]
+    attempts = [replace(RECORD, status=FAILED, started=time, error=Failure(FAILED, "E", "x")) for time in times]
     folders = [store.finish(store.begin(record), record) for record in attempts]
 
     assert store.find("nb", RECORD.key) is None
     assert store.keys("nb") == set()
     assert store.attempts_of("nb") == {RECORD.key: folders[1]}
-    assert list(store.attempts()) == [folders[0], folders[2], folders[1]]
+    assert attempts_in(store) == [folders[0], folders[2], folders[1]]
     assert read_record(folders[1]) == attempts[1]
 
 
@@ -210,7 +212,7 @@ def test_the_tables_are_those_of_the_same_runs_in_a_folder(
     for each in (store, local):
         for letter in "edabc":
             publish(each, LINES, replace(RECORD, key=letter * 64))
-        publish(each, LINES, replace(RECORD, notebook="other", status=FAILED, error={"ename": "E", "evalue": "x"}))
+        publish(each, LINES, replace(RECORD, notebook="other", status=FAILED, error=Failure(FAILED, "E", "x")))
         (publish(each, LINES, replace(RECORD, key="f" * 64)) / "records.jsonl").write_bytes(b"{")
     remote, expected = collect(store), collect(local)
 
@@ -226,10 +228,9 @@ def test_only_new_runs_are_read_again(store: Store, monkeypatch: pytest.MonkeyPa
     publish(store, LINES)
     collect(store)
     publish(store, LINES, replace(RECORD, key="b" * 64))
-    reads: list[tuple[int, int]] = []
+    tables, n_read = read_by(store)
 
-    assert len(collect(store, on_read=lambda *counts: reads.append(counts)).runs) == 2
-    assert reads == [(1, 1)]
+    assert (len(tables.runs), n_read) == (2, 1)
 
 
 @pytest.mark.parametrize("file", ["record.json", "records.jsonl"])
@@ -277,7 +278,7 @@ def test_results_are_loaded_from_a_url(store: Store):
 
 def test_a_store_can_be_sent_to_another_process(store: Store):
     folder = publish(store, LINES)
-    assert list(pickle.loads(pickle.dumps(store)).runs()) == [folder]
+    assert runs_in(pickle.loads(pickle.dumps(store))) == [folder]
 
 
 def test_a_server_that_is_out_of_reach_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -313,7 +314,7 @@ def test_any_protocol_of_fsspec_will_do():
         store = open_store(url)
         assert visible(store) == []
         folder = publish(store, LINES)
-        assert list(store.runs()) == [folder]
+        assert runs_in(store) == [folder]
         assert collect(store).claims["verdict"].to_list() == ["holds", "refuted"]
         assert store.set_aside(folder)
         assert visible(store) == []

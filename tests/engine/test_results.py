@@ -11,10 +11,10 @@ import pytest
 import scipy.stats
 
 import masklib
-from masklib.engine.collect import collect
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
 from tests.engine.test_collect import LINES, RECORD, publish
+from tests.stores import read_anew
 
 
 def measurements(*rows: dict[str, Any]) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def test_results_are_loaded_from_a_folder(store: Store):
     publish(store, LINES)
     tables = masklib.load_results(store.root)
     assert (len(tables.runs), len(tables.claims), len(tables.measurements)) == (1, 2, 1)
-    pd.testing.assert_frame_equal(tables.claims, collect(store, rebuild=True).claims)
+    pd.testing.assert_frame_equal(tables.claims, read_anew(store)[0].claims)
     summary = masklib.summarize(tables.measurements)
     assert summary[["name", "mean", "keras"]].to_numpy().tolist() == [["m", 1.5, RECORD.keras]]
 

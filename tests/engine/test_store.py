@@ -11,20 +11,24 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from masklib.engine import files
-from masklib.engine.record import sizes_of
+from masklib.engine.collect import collect
+from masklib.engine.record import SCHEMA, Failure, read_whole, sizes_of
 from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_record, write_atomically
 from masklib.engine.stores import open_store
 from masklib.errors import StoreError
+from masklib.site.single import to_html
+from tests.stores import attempts_in, runs_in
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}
 RECORD = Record("nb", "f" * 64, OK, INPUTS, launch="spawn", started="2026-01-01T00:00:00+00:00")
 
 
 def visible(store: Store) -> list[Path]:
-    return [*store.runs(), *store.attempts()]
+    return [*runs_in(store), *attempts_in(store)]
 
 
 def test_a_run_is_visible_only_when_it_is_complete(store: Store):
@@ -55,12 +59,12 @@ def test_the_first_of_two_equal_runs_stays(store: Store):
 
 
 def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
-    failed = replace(RECORD, status=FAILED, error={"ename": "ValueError", "evalue": "x"})
+    failed = replace(RECORD, status=FAILED, error=Failure(FAILED, "ValueError", "x"))
     folders = [store.finish(store.begin(failed), failed) for _ in range(2)]
 
     assert [f.name for f in folders] == [f"{RECORD.key}-1", f"{RECORD.key}-2"]
     assert store.find("nb", RECORD.key) is None
-    assert list(store.attempts()) == folders
+    assert attempts_in(store) == folders
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"notebook": "nb"}'])
@@ -185,7 +189,7 @@ def test_what_is_there_is_listed_for_a_whole_plan(store: Store):
 
     assert store.keys("nb") == {RECORD.key}
     assert store.attempts_of("nb") == {failed.key: attempts[10]}
-    assert list(store.attempts()) == attempts
+    assert attempts_in(store) == attempts
     assert (store.keys("other"), store.attempts_of("other")) == (set(), {})
 
 
@@ -267,3 +271,40 @@ def test_a_full_disk_publishes_nothing_and_keeps_the_work(small_disk: Path):
     assert (work / "big").stat().st_size == 100_000
     (small_disk / "filler").unlink()
     assert read_record(store.finish(work, RECORD)) == RECORD
+
+
+def test_a_store_written_by_the_last_schema_is_read(tmp_path: Path):
+    """`stores/schema_1` was written before `record.json` had a schema: a run that ended well, and one that failed."""
+    shutil.copytree(Path(__file__).parent / "stores" / "schema_1", tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    (folder,), (attempt,) = runs_in(store), attempts_in(store)
+    tables = collect(store)
+    error = read_record(attempt).error
+
+    assert store.find("small", folder.name) == read_whole(folder)
+    assert read_whole(folder).schema == 1
+    assert tables.unreadable == []
+    assert tables.runs[["notebook", "status", "error", "param_width"]].to_numpy().tolist() == [
+        ["small", "ok", pd.NA, 1.5],
+        ["broken", "failed", "ValueError: too wide", 1.5],
+    ]
+    assert tables.claims[["claim", "verdict", "keras", "backend"]].to_numpy().tolist() == [
+        ["emb-1", "holds", "3.15.1", "tensorflow"]
+    ]
+    assert tables.measurements[["name", "value", "unit"]].to_numpy().tolist() == [["width", 1.5, "m"]]
+    assert error is not None
+    assert (error.status, error.told, error.traceback[-1]) == ("failed", "ValueError in cell 4: too wide", "ValueError: too wide")
+    assert "too wide" in to_html(attempt)
+    assert "emb-1" in to_html(folder)
+
+
+def test_a_record_of_a_later_schema_is_left_where_it_is(store: Store):
+    folder = store.finish(store.begin(RECORD), RECORD)
+    content = json.loads((folder / "record.json").read_text())
+    assert content["schema"] == SCHEMA
+    (folder / "record.json").write_text(json.dumps({**content, "schema": SCHEMA + 1, "news": 1}))
+
+    with pytest.raises(StoreError, match=f"schema {SCHEMA} or an earlier one, it has {SCHEMA + 1}. Use a later masklib"):
+        store.find("nb", RECORD.key)
+    assert "left where it is" in collect(store).unreadable[0]
+    assert runs_in(store) == [folder]

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+import masklib
 from masklib.claims import recording
 from masklib.engine.grid import plan_sweep
 from masklib.engine.kernels import servers
+from masklib.engine.limits import Limits
 from masklib.engine.pool import LocalPool
 from masklib.engine.run import execute_plan
 from masklib.engine.settings import numeric_settings
 from masklib.engine.store import INTERRUPTED, OK, CorruptError, Record, Store
 from masklib.engine.sweep import Listener, Outcome, SweepResult, look_up, run_sweep, sweep
+from masklib.engine.worker import Answer, Job
+from masklib.errors import ArgumentError
 from tests.engine.conftest import START, Write
 from tests.engine.test_pool import KILL_WORKER
 
@@ -81,7 +85,7 @@ class Diary(Listener):
 class Inline:
     """An executor that answers by a function when asked for the result."""
 
-    def __init__(self, answer: Callable[[dict[str, Any]], Any]):
+    def __init__(self, answer: Callable[[Job], Any]):
         self.answer = answer
         self.closed = False
 
@@ -240,7 +244,7 @@ def test_what_another_process_makes_of_a_busy_point_is_taken(write: Write, store
 
     def publish_elsewhere(job: dict[str, Any]) -> dict[str, Any]:
         execute_plan(plans[0], store, warm=True)
-        return {"outcome": "busy"}
+        return Answer("busy")
 
     assert statuses(run_sweep(plans, store, executor=Inline(publish_elsewhere))) == [state]
 
@@ -260,12 +264,29 @@ def test_a_worker_that_is_killed_costs_only_its_run(write: Write, store: Store, 
 @pytest.mark.slow
 def test_time_limits_are_passed_on(write: Write, store: Store, pool: Kept):
     plans = plan_sweep(write(START, "import time\ntime.sleep(seed)"), {"seed": "0,60"}).plans
-    assert statuses(run_sweep(plans, store, cell_timeout=2, executor=pool)) == ["ok", "timeout"]
+    assert statuses(run_sweep(plans, store, limits=Limits(cell_timeout=2), executor=pool)) == ["ok", "timeout"]
+
+
+@pytest.mark.parametrize("wrong", [{"cell_timeouts": 1.0}, {"memory_byts": 10}, {"retries": True}, {"limit": None}])
+def test_a_misspelt_option_is_refused_before_any_work(write: Write, tmp_path: Path, wrong: dict[str, Any]):
+    with pytest.raises(TypeError, match=f"sweep.. got an unexpected keyword argument '{next(iter(wrong))}'"):
+        masklib.sweep(write(START), {"seed": [0]}, runs=tmp_path / "runs", **wrong)
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        execute_plan(plan_sweep(write(START)).plans[0], Store(tmp_path / "runs"), **wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"cell_timeout": 0}, {"timeout": "60"}, {"memory_bytes": -1}, {"timeout": None}])
+def test_a_limit_that_is_none_is_refused_before_any_work(write: Write, tmp_path: Path, wrong: dict[str, Any]):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ArgumentError, match=f"{name} must be a number above 0, got {value!r}"):
+        masklib.sweep(write(START), {"seed": [0]}, runs=tmp_path / "runs", **wrong)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_executor_that_raises_is_an_error_of_its_point_only(write: Write, store: Store):
     plans = plan_sweep(write(START), {"seed": "0:3"}).plans
-    executor = Inline(lambda job: {"outcome": "error", "reason": "refused"} if job["parameters"]["seed"] else 1 / 0)
+    executor = Inline(lambda job: Answer("error", reason="refused") if job.parameters["seed"] else 1 / 0)
     result = run_sweep(plans, store, executor=executor)
 
     assert [o.reason for o in result.outcomes] == ["ZeroDivisionError: division by zero", "refused", "refused"]
@@ -274,7 +295,7 @@ def test_an_executor_that_raises_is_an_error_of_its_point_only(write: Write, sto
 
 
 def test_an_executor_is_closed_whatever_happens(write: Write, store: Store):
-    executor = Inline(lambda job: {"outcome": "died", "reason": ""})
+    executor = Inline(lambda job: Answer("died"))
 
     def raise_it(outcome: Outcome) -> None:
         raise RuntimeError

@@ -7,7 +7,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from masklib.engine.record import FAILED, OK, Record, sizes_of, write_record
+from masklib.claims.outputs import mark
+from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of, write_record
 from masklib.figures import plots, recipes
 
 EVIL = "<script>alert(1)</script>"
@@ -108,7 +109,7 @@ def _fill(node: Any, png: bytes) -> None:
     experiment, table, figure = node.cells[3:6]
     html = pd.DataFrame({"name": ["b", EVIL, "a"], "value": [2.0, 10.0, 1.0]}).to_html()
     raw = f"<p onclick='alert(2)'>raw {EVIL}</p><img src=x onerror=alert(3)><style>body{{display:none}}</style><table></table>"
-    part = f"<table></table><p>{LONG} rows \N{MULTIPLICATION SIGN} 2 columns</p>"
+    part = "<table></table><p>the first rows</p>"
     experiment.outputs = [
         nbformat.v4.new_output("stream", name="stdout", text=f"printed {EVIL}\n"),
         nbformat.v4.new_output("display_data", data={"text/markdown": f"**bold** {EVIL}", "text/plain": f"plain {EVIL}"}),
@@ -118,11 +119,12 @@ def _fill(node: Any, png: bytes) -> None:
     table.outputs = [
         nbformat.v4.new_output("display_data", data={"text/html": html, "text/plain": "t"}),
         nbformat.v4.new_output("display_data", data={"text/html": raw, "text/plain": "r"}),
-        nbformat.v4.new_output("display_data", data={"text/html": part}),
+        nbformat.v4.new_output("display_data", data={"text/html": part}, metadata=mark("table", "atlas", whole=False)),
     ]
+    figure_data = {"image/png": base64.b64encode(png).decode(), "text/plain": "f"}
     drawn = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(5)</script></svg>'
     figure.outputs = [
-        nbformat.v4.new_output("display_data", data={"image/png": base64.b64encode(png).decode(), "text/plain": "f"}),
+        nbformat.v4.new_output("display_data", data=figure_data, metadata=mark("figure", "line")),
         nbformat.v4.new_output("display_data", data={"image/svg+xml": drawn, "text/plain": "g"}),
     ]
 
@@ -138,6 +140,6 @@ def _point(runs: Path, seed: int, label: str) -> None:
 
 def _failure(runs: Path, index: int, message: str) -> None:
     """Publish a failed attempt."""
-    error = {"ename": "ValueError", "evalue": message, "cell": 3, "traceback": f"Traceback of {message}\n  line 1"}
+    error = Failure(FAILED, "ValueError", message, (f"Traceback of {message}", "  line 1"), cell=3)
     run = record(SWEPT, f"{index:f<64}", status=FAILED, error=error, parameters={"seed": 1000 + index})
     publish(runs, run, [], failed=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stores import runs_in
 from tests.survival.conftest import ONCE, POINTS, House, Undisturbed, assert_as_undisturbed
 
 FILL = """
@@ -30,7 +31,7 @@ def test_a_disk_that_fills_up(house_on_disk: House, undisturbed: Undisturbed):
 
     assert result.code == 1
     assert "No space left on device" in result.err
-    assert 1 <= len(list(house.store.runs())) < POINTS
+    assert 1 <= len(runs_in(house.store)) < POINTS
     (house.store.root / "filler").unlink()
     assert_as_undisturbed(house, undisturbed)
 
@@ -51,7 +52,7 @@ def test_a_store_that_is_read_only(house_on_disk: House, undisturbed: Undisturbe
 
 def test_a_corrupt_record_and_a_corrupt_notebook(house: House, undisturbed: Undisturbed):
     assert house.sweep().code == 0
-    first, second, *_ = house.store.runs()
+    first, second, *_ = runs_in(house.store)
     for file in (first / "record.json", second / "notebook.ipynb"):
         file.write_bytes(file.read_bytes()[:-9])
     again = house.sweep()

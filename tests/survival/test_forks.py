@@ -3,6 +3,7 @@
 import pytest
 
 from masklib.engine.store import read_record
+from tests.stores import runs_in
 from tests.survival.conftest import House, assert_nothing_is_left
 
 TRAIN = """
@@ -30,5 +31,5 @@ def test_forked_kernels_train_an_lstm(house: House, backend: str, kernels: int, 
 
     assert result.code == 0, result.err
     assert_nothing_is_left(house)
-    assert len(list(house.store.runs())) == kernels
-    assert {record.launch for record in map(read_record, house.store.runs())} == {"fork"}
+    assert len(runs_in(house.store)) == kernels
+    assert {record.launch for record in map(read_record, runs_in(house.store))} == {"fork"}

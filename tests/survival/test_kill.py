@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.engine.test_pool import until
+from tests.stores import runs_in
 from tests.survival.conftest import ONCE, POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
 
 KILLS = 5  # of one sweep
@@ -59,5 +60,5 @@ def test_what_is_killed_costs_its_own_run_at_most(house: House, undisturbed: Und
     result = house.sweep("--memory", "300MB")
 
     assert (result.code, said in result.out) == (int(lost > 0), True)
-    assert len(list(house.store.runs())) == POINTS - lost
+    assert len(runs_in(house.store)) == POINTS - lost
     assert_as_undisturbed(house, undisturbed)

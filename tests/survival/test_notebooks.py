@@ -1,5 +1,6 @@
 """Notebooks that ask much: the sweep goes on, and nothing of them is left."""
 
+from tests.stores import runs_in
 from tests.survival.conftest import House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
 
 PRINT = "for _ in range(100_000):\n    print('x' * 999)"  # 100 MB
@@ -20,5 +21,5 @@ def test_one_that_prints_100_million_bytes_and_one_that_forks_children_of_its_ow
     house.trouble(2, CHILDREN)
     assert house.sweep().code == 0
     assert_nothing_is_left(house)
-    assert max(folder.joinpath("notebook.ipynb").stat().st_size for folder in house.store.runs()) > 100_000_000
+    assert max(folder.joinpath("notebook.ipynb").stat().st_size for folder in runs_in(house.store)) > 100_000_000
     assert_as_undisturbed(house, undisturbed)

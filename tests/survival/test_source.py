@@ -6,6 +6,7 @@ from pathlib import Path
 
 import masklib
 from tests.engine.test_pool import until
+from tests.stores import runs_in
 from tests.survival.conftest import POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
 
 WAIT = "import time\nwhile trouble.exists():\n    time.sleep(0.05)"
@@ -28,6 +29,6 @@ def test_the_source_changes_while_a_sweep_runs(house: House, undisturbed: Undist
     assert "SourceChanged: masklib's source changed since this run was planned; run it again" in err
     assert f"failed  {POINTS - 1}" in out
     assert_nothing_is_left(house)
-    assert len(list(house.store.runs())) == 1
+    assert len(runs_in(house.store)) == 1
     (copy / "errors.py").write_text(original)
     assert_as_undisturbed(house, undisturbed)

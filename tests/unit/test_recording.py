@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from masklib.claims import recording
+from masklib.claims.outputs import Shown, shown_by
 from masklib.errors import ArgumentError, ClaimError
 
 PARAMETERS = {"seed": 3, "profile": "smoke"}
@@ -99,7 +100,9 @@ def test_a_metric_is_one_number(run: recording.Run, value: Any):
 def test_a_table_can_be_read_back_and_its_name_is_its_own(run: recording.Run, tmp_path: Path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"x": [0.1, 0.2], "s": ["a", "b"]})
-    assert run.table("t", frame) is frame
+    shown = run.table("t", frame)
+    pd.testing.assert_frame_equal(shown, frame)
+    assert type(shown.head()) is pd.DataFrame
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "tables" / "t.parquet"), frame)
     for name in ("t", "../t", "a/b"):
         with pytest.raises(ArgumentError, match="a name of its own"):
@@ -113,21 +116,22 @@ def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_show
     from matplotlib import image
 
     shown: list[Any] = []
-    monkeypatch.setattr(recording, "_show", shown.append)
-    axes = figures.plot_candidates(0.88, {"valid steps": 0.88, "all steps": 0.61}, title="a title", xlabel="loss")
-    run.figure("f", axes)
+    monkeypatch.setattr(recording, "_show", lambda value, metadata: shown.append((value, metadata)))
+    texts = {"title": "a title", "xlabel": "loss", "caption": "A caption.", "alt": "What is seen."}
+    run.figure("f", figures.plot_candidates, 0.88, {"valid steps": 0.88, "all steps": 0.61}, **texts)
     path = tmp_path / "figures" / "f.png"
     ink = image.imread(path)[..., :3].min(axis=-1) < 1.0
     assert not ink[[0, -1]].any()
     assert not ink[:, [0, -1]].any()
     assert path.with_suffix(".svg").exists()
-    assert shown[0].data == path.read_bytes()
+    assert shown[0][0].data == path.read_bytes()
+    assert shown_by({"metadata": shown[0][1]}) == Shown("figure", "f")
 
 
 def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     figures, drawing = pytest.importorskip("masklib.figures.plots"), pytest.importorskip("masklib.figures.recipes")
     shown: list[Any] = []
-    monkeypatch.setattr(recording, "_show", shown.append)
+    monkeypatch.setattr(recording, "_show", lambda value, metadata: shown.append((value, metadata)))
     texts = {"caption": "Two values.", "alt": "One row."}
     run.figure("f", figures.plot_rows, np.array([[0.1, 0.2]]), ["row"], title="Rows", **texts)
 
@@ -137,8 +141,10 @@ def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp
     for kind in ("svg", "png"):
         assert (tmp_path / "figures" / f"f.{kind}").read_bytes() == drawing.render(recipe, kind)
     assert recording.read(tmp_path) == [{"kind": "figure", "name": "f"}]
-    assert shown[0].data == drawing.render(recipe, "png")
+    assert shown[0][0].data == drawing.render(recipe, "png")
     with pytest.raises(ArgumentError, match="a name of its own"):
         run.figure("f", figures.plot_rows, [[1.0]], ["row"], **texts)
+    with pytest.raises(ArgumentError, match=r"'g' must be drawn by a function of masklib\.figures\.plots, got <Axes.*plot_rows"):
+        run.figure("g", figures.plot_rows([[1.0]], ["row"]), **texts)
     with pytest.raises(ArgumentError, match="alt of 'g' is empty"):
         run.figure("g", figures.plot_rows, [[1.0]], ["row"], caption="No alternative text.")
