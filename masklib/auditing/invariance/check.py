@@ -14,17 +14,18 @@ from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import making
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
 from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck, Passed, Untested
 from masklib.auditing.invariance.statistics import Statistics
 from masklib.auditing.tracing.watch import check_model
 
 __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
 
 
-LOSS_CHANGES = ("longer padding", "padded content")
+LOSS_CHANGES = (Change.LONGER_PADDING, Change.PADDED_CONTENT)
 
 
 def check_padding(
@@ -149,7 +150,7 @@ class _Rest:
 
     def _cannot(self, why: str) -> None:
         """Say that the loss cannot be tested."""
-        self.verdicts += [Untested(change, "loss", "loss", why) for change in LOSS_CHANGES]
+        self.verdicts += [Untested(change, Quantity.LOSS, LOSS, why) for change in LOSS_CHANGES]
 
     def _differentiate(self, losses: Losses | None) -> None:
         """Test the gradients: of the loss, where padding does not count in it by itself."""

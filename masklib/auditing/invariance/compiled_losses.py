@@ -20,17 +20,16 @@ from masklib.auditing.borrowing.running import CallError, as_tensors, explained,
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs import targets
 from masklib.auditing.inputs.batch import Group
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.denominators import denominator
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.outputs import Outputs, Verdict
 from masklib.auditing.invariance.predictions import WAYS, Prediction
-from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.results import LOSS, Leak, Passed, Untested
 from masklib.auditing.invariance.situations import Situation, in_another_order
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
-LOSS = "loss"
-LONGER, CONTENT = "longer padding", "padded content"
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Try:
     """A loss or metric in one situation: its value as given, and its value there.
 
     Attributes:
-        change: one of `results.CHANGES`.
-        kind: "loss" or "metric".
+        change: what kind of change it is.
+        kind: of quantity, the loss or a metric.
         of: its name.
         first: value as given.
         second: value in the situation.
@@ -47,8 +46,8 @@ class Try:
         alone: whether only the loss or metric was in it, with the outputs at valid steps as they are.
     """
 
-    change: str
-    kind: str
+    change: Change
+    kind: Quantity
     of: str
     first: float
     second: float
@@ -140,14 +139,27 @@ class Losses:
         """Return what to say of a loss that is no number: a leak if it is one once other targets stand at padded steps."""
         other = self.of([one.padded_with(0) for one in self.base])
         if not np.isfinite(other):
-            return [Untested(change, LOSS, LOSS, "it is no finite number as given") for change in (LONGER, CONTENT)]
+            return [
+                Untested(change, Quantity.LOSS, LOSS, "it is no finite number as given")
+                for change in (Change.LONGER_PADDING, Change.PADDED_CONTENT)
+            ]
         told = f"{self.value:.6g} as given, {other:.6g} with 0 at the padded steps of the targets"
-        return [Leak(CONTENT, LOSS, LOSS, float("inf"), float("inf"), self.outputs.unit, None, told, alone=True)]
+        leak = Leak(
+            change=Change.PADDED_CONTENT,
+            kind=Quantity.LOSS,
+            of=LOSS,
+            size=float("inf"),
+            relative=float("inf"),
+            tolerance=self.outputs.unit,
+            example=told,
+            alone=True,
+        )
+        return [leak]
 
     @property
     def is_silent(self) -> bool:
         """Return whether padding does not count in the loss by itself."""
-        return not any(one.kind == LOSS and one.relative > self._tolerance(one.of, one.first) for one in self.alone)
+        return not any(one.kind is Quantity.LOSS and one.relative > self._tolerance(one.of, one.first) for one in self.alone)
 
     def objective(self, situation: Situation | None) -> Any:
         """Return the compiled loss as a function of what the model puts out in a situation; None is the batch as given."""
@@ -247,7 +259,7 @@ class Losses:
         sizes = {group.steps for group in self.outputs.batch.groups}
         found = [(i, one) for i, one in enumerate(self.base) if one.valid is None and one.loss is not None]
         unknown = [i for i, one in found if one.array.ndim > 2 and one.array.shape[1] in sizes]
-        return [Untested(CONTENT, LOSS, self._name(i), why) for i in unknown if not self._is_given]
+        return [Untested(Change.PADDED_CONTENT, Quantity.LOSS, self._name(i), why) for i in unknown if not self._is_given]
 
     def _settle(self, index: int, target_pad: float | None) -> None:
         """Choose what padded steps of one target hold: the first value with which the loss ignores padding; else the first."""
@@ -271,7 +283,7 @@ class Losses:
             if not np.isfinite(first):
                 return []
             return [
-                Try(change, LOSS, self._name(index), first, self._with(index, other), told, True)
+                Try(change, Quantity.LOSS, self._name(index), first, self._with(index, other), told, True)
                 for change, told, other in _alone(padded, self.outputs)
             ]
         except CallError:
@@ -288,7 +300,9 @@ class Losses:
             for change, told, other in _alone(one, self.outputs) if self.metrics and one.valid is not None else []:
                 values = self.metrics_of([other if i == index else own for i, own in enumerate(self.base)])
                 found += [
-                    Try(change, "metric", n, first, values[n], told, True) for n, first in self.metrics.items() if n in values
+                    Try(change, Quantity.METRIC, n, first, values[n], told, True)
+                    for n, first in self.metrics.items()
+                    if n in values
                 ]
         return found
 
@@ -301,10 +315,10 @@ class Losses:
             pair = (self.value, self.of(predictions))
             if penalty is not None:
                 pair = (pair[0] + penalty, pair[1] + self._penalty(situation))
-            found.append(Try(situation.change, LOSS, LOSS, *pair, situation.labels[1], False))
+            found.append(Try(situation.change, Quantity.LOSS, LOSS, *pair, situation.labels[1], False))
             values = self.metrics_of(predictions) if self.metrics else {}
             for name, first in self.metrics.items():
-                found.append(Try(situation.change, "metric", name, first, values[name], situation.labels[1], False))
+                found.append(Try(situation.change, Quantity.METRIC, name, first, values[name], situation.labels[1], False))
         return found
 
     def _penalty(self, situation: Situation | None) -> float:
@@ -340,7 +354,7 @@ class Losses:
         noise = self._noise.get(name, self._noise[LOSS])
         return max(FLOOR * self.outputs.unit, FACTOR * noise / (abs(value) or 1.0))
 
-    def _judge(self, tries: Sequence[Try], layers: dict[str, str | None]) -> Verdict:
+    def _judge(self, tries: Sequence[Try], layers: dict[Change, str | None]) -> Verdict:
         """Return the verdict on one loss or metric and one change."""
         worst = max(tries, key=lambda one: (one.relative > self._tolerance(one.of, one.first) and one.alone, one.relative))
         tolerance = self._tolerance(worst.of, worst.first)
@@ -350,23 +364,34 @@ class Losses:
         if worst.relative <= tolerance:
             return Passed(*name, worst.relative, tolerance)
         layer = None if worst.alone else layers.get(worst.change)
-        divisor = worst.kind == LOSS and worst.alone and self._only_divides(worst.of)
+        divisor = worst.kind is Quantity.LOSS and worst.alone and self._only_divides(worst.of)
         example = f"{worst.first:.6g} as given, {worst.second:.6g} {worst.told}"
-        return Leak(*name, worst.size, worst.relative, tolerance, layer, example, worst.alone, divisor)
+        return Leak(
+            change=worst.change,
+            kind=worst.kind,
+            of=worst.of,
+            size=worst.size,
+            relative=worst.relative,
+            tolerance=tolerance,
+            layer=layer,
+            example=example,
+            alone=worst.alone,
+            divisor=divisor,
+        )
 
     def _only_divides(self, name: str) -> bool:
         """Return whether more padded steps change a loss, and what is predicted there does not."""
         changed = {one.change for one in self.alone if one.of == name and one.relative > self._tolerance(name, one.first)}
-        return changed == {LONGER}
+        return changed == {Change.LONGER_PADDING}
 
 
-def _alone(one: Prediction, outputs: Outputs) -> list[tuple[str, str, Prediction]]:
+def _alone(one: Prediction, outputs: Outputs) -> list[tuple[Change, str, Prediction]]:
     """Return one output with other predictions at padded steps, and with more padded steps: change, what is told, prediction."""
     found = []
     for way in WAYS:
-        found.append((CONTENT, "with other predictions at padded steps", one.with_garbage(way, outputs.seed)))
+        found.append((Change.PADDED_CONTENT, "with other predictions at padded steps", one.with_garbage(way, outputs.seed)))
         longer = one.longer(outputs.steps, way, outputs.seed)
-        found.append((LONGER, f"with {outputs.steps} more padded steps of predictions and targets", longer))
+        found.append((Change.LONGER_PADDING, f"with {outputs.steps} more padded steps of predictions and targets", longer))
     return found
 
 

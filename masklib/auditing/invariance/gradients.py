@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly, to_array
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, crop, distance, valid_elements
 from masklib.auditing.invariance.noise import Noise, noise_of, rounded_otherwise
 from masklib.auditing.invariance.outputs import Outputs, Verdict
@@ -46,7 +47,7 @@ class Gradients:
         try:
             base = self._of(None)
         except CallError as error:
-            return [Untested("longer padding", "gradient", "all weights", f"no gradient can be computed: {error}")]
+            return [Untested(Change.LONGER_PADDING, Quantity.GRADIENT, "all weights", f"no gradient can be computed: {error}")]
         if not all(np.isfinite(one).all() for one in base if one is not None):
             return self._not_finite(base)
         noise = self._measure_noise(base)
@@ -71,7 +72,7 @@ class Gradients:
             with situation.changed():
                 others = self._of(situation)
         except CallError as error:
-            return [Untested(situation.change, "gradient", "all weights", str(error))]
+            return [Untested(situation.change, Quantity.GRADIENT, "all weights", str(error))]
         weights = self.outputs.runner.model.trainable_variables
         rows = zip(weights, base, others, noise, strict=True)
         return [_judge(situation, str(weight.path), _apart(a, b), one) for weight, a, b, one in rows if a is not None]
@@ -83,10 +84,14 @@ class Gradients:
         plain = self._without_padding()
         if plain is None or not all(np.isfinite(one).all() for one in plain if one is not None):
             why = "it is not finite, with padding or without"
-            return [Untested("no padding", "gradient", path, why) for path in bad]
+            return [Untested(Change.NO_PADDING, Quantity.GRADIENT, path, why) for path in bad]
         unit = self.outputs.unit
         told = "nan or inf as given, a finite number without padding"
-        return [Leak("no padding", "gradient", path, float("inf"), float("inf"), unit, None, told) for path in bad]
+        inf = float("inf")
+        return [
+            Leak(change=Change.NO_PADDING, kind=Quantity.GRADIENT, of=path, size=inf, relative=inf, tolerance=unit, example=told)
+            for path in bad
+        ]
 
     def _without_padding(self) -> list[Array | None] | None:
         """Return the gradients of the squared outputs for samples without padding; None if the model takes no such."""
@@ -187,7 +192,15 @@ def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: No
     (one,) = apart
     relative = one.size / (noise.scale or 1.0)
     if relative <= noise.tolerance:
-        return Passed(situation.change, "gradient", path, relative, noise.tolerance)
+        return Passed(situation.change, Quantity.GRADIENT, path, relative, noise.tolerance)
     at = ", ".join(map(str, one.at))
     example = f"element ({at}): {one.first:.4g} {situation.labels[0]}, {one.second:.4g} {situation.labels[1]}"
-    return Leak(situation.change, "gradient", path, one.size, relative, noise.tolerance, None, example)
+    return Leak(
+        change=situation.change,
+        kind=Quantity.GRADIENT,
+        of=path,
+        size=one.size,
+        relative=relative,
+        tolerance=noise.tolerance,
+        example=example,
+    )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import patched
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.making import is_embedding
+from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.tracing.watch import CallRecord
 
@@ -72,7 +73,7 @@ def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: in
     where = "into" if at_inputs else "out of"
     labels = ("as given", f"with other content at masked steps {where} {call.path!r}")
     valid = mask.reshape(*mask.shape, *[1] * (array.ndim - mask.ndim))
-    return Situation("masked content", batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
+    return Situation(Change.MASKED_CONTENT, batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
 
 
 def _replaced(operation: Any, valid: Mask, garbage: Array, at_inputs: bool) -> Callable[[], AbstractContextManager[Any]]:

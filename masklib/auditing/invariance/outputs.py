@@ -14,6 +14,7 @@ from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.making import is_embedding, reads, watched
 from masklib.auditing.invariance import causality, injecting, situations
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, distance, grown_axes, valid_elements
 from masklib.auditing.invariance.locating import Follower, likely_axes
 from masklib.auditing.invariance.noise import RANDOM, Noise, noise_of, rounded_otherwise, unit_of
@@ -102,12 +103,12 @@ class Outputs:
     def verdicts(self, causal: bool | None) -> list[Verdict]:
         """Return what was found in every situation, for every output; nothing of a situation that cannot be."""
         found = self._of_longer()
-        found += self._of_change("padded content", self.contents)
-        found += self._of_change("masked content", self.injected)
-        found += self._of_change("embedding row", self.rows)
+        found += self._of_change(Change.PADDED_CONTENT, self.contents)
+        found += self._of_change(Change.MASKED_CONTENT, self.injected)
+        found += self._of_change(Change.EMBEDDING_ROW, self.rows)
         found += self._untested_rows()
-        found += self._of_change("batch mates", situations.batch_mates(self.batch), "the batch has one sample only")
-        found += self._of_change("no padding", self.unpadded, "no sample has padding of its own")
+        found += self._of_change(Change.BATCH_MATES, situations.batch_mates(self.batch), "the batch has one sample only")
+        found += self._of_change(Change.NO_PADDING, self.unpadded, "no sample has padding of its own")
         return found + self._of_later(causal)
 
     def of_empty(self) -> dict[str, float]:
@@ -264,11 +265,11 @@ class Outputs:
 
     def _of_longer(self) -> list[Verdict]:
         """Return the verdicts on longer padding: one for each output, and one for each group that cannot be longer."""
-        found = self._of_change("longer padding", self.longer)
+        found = self._of_change(Change.LONGER_PADDING, self.longer)
         for situation, why in self.refused:
             name = self.batch.groups[situation.groups[0]].name
             told = f"the model takes no more steps of {name}: {why}"
-            found += [Untested("longer padding", "output", output, told) for output in self.names]
+            found += [Untested(Change.LONGER_PADDING, Quantity.OUTPUT, output, told) for output in self.names]
         return found
 
     def _of_later(self, causal: bool | None) -> list[Verdict]:
@@ -280,7 +281,9 @@ class Outputs:
             return []
         groups = sorted({group for axes in self.axes for group in axes.values() if self.batch.groups[group].axis == 1})
         found = [one for group in groups for one in situations.later_steps(self.batch, group, self.seed)]
-        tried = [self._of_change("later steps", [one]) for one in found] or [self._of_change("later steps", [], _NO_TIME)]
+        tried = [self._of_change(Change.LATER_STEPS, [one]) for one in found] or [
+            self._of_change(Change.LATER_STEPS, [], _NO_TIME)
+        ]
         verdicts = [min(of_output, key=_mildness) for of_output in zip(*tried, strict=True)]
         return verdicts if causal else [one for one in verdicts if not self._is_meant(one)]
 
@@ -306,29 +309,39 @@ class Outputs:
         why = "each Embedding looks up its row of padding for something else, too"
         if self._is_padding_a_guess:
             why = "nothing in the model says that some ids are padding: give inputs, padded as yours are"
-        return [Untested("embedding row", "output", name, why) for name in self.names]
+        return [Untested(Change.EMBEDDING_ROW, Quantity.OUTPUT, name, why) for name in self.names]
 
-    def _of_change(self, change: str, found: Sequence[Situation], otherwise: str = "") -> list[Verdict]:
+    def _of_change(self, change: Change, found: Sequence[Situation], otherwise: str = "") -> list[Verdict]:
         """Return a verdict for each output; `otherwise` is why, where there should be such a situation."""
         if not found:
-            return [Untested(change, "output", name, otherwise) for name in self.names if otherwise]
+            return [Untested(change, Quantity.OUTPUT, name, otherwise) for name in self.names if otherwise]
         return [self._worst(change, index, found) for index in range(len(self.names))]
 
-    def _worst(self, change: str, index: int, found: Sequence[Situation]) -> Verdict:
+    def _worst(self, change: Change, index: int, found: Sequence[Situation]) -> Verdict:
         """Return the verdict on one output: of the situation that changes it most."""
         name, tolerance = self.names[index], self.noise[index].tolerance
-        if index in self.unknown and change != "batch mates":
-            return Untested(change, "output", name, self.unknown[index])
+        if index in self.unknown and change != Change.BATCH_MATES:
+            return Untested(change, Quantity.OUTPUT, name, self.unknown[index])
         tried, reasons = self._tried(index, found)
         if not tried:
-            return Untested(change, "output", name, reasons[0])
+            return Untested(change, Quantity.OUTPUT, name, reasons[0])
         situation, apart = max(tried, key=lambda pair: pair[1].relative)
         if apart.relative <= tolerance:
-            return Passed(change, "output", name, apart.relative, tolerance)
+            return Passed(change, Quantity.OUTPUT, name, apart.relative, tolerance)
         layer = self._follower.enters(situation, apart.relative, tolerance)
         example = self._example(situation, apart, index)
         place = Place(index, situation, self.batch, self.axes[index], apart.scale)
-        return Leak(change, "output", name, apart.size, apart.relative, tolerance, layer, example, place=place)
+        return Leak(
+            change=change,
+            kind=Quantity.OUTPUT,
+            of=name,
+            size=apart.size,
+            relative=apart.relative,
+            tolerance=tolerance,
+            layer=layer,
+            example=example,
+            place=place,
+        )
 
     def _tried(self, index: int, found: Sequence[Situation]) -> tuple[list[tuple[Situation, Distance]], list[str]]:
         """Return how far each situation changes an output, relative to the whole output's scale; and why others do not tell."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, distance
 from masklib.auditing.invariance.noise import noise_of, rounded_otherwise
 from masklib.auditing.invariance.outputs import Outputs, Verdict
@@ -52,9 +53,15 @@ class Statistics:
                 with rounded_otherwise(self._runner.model, self._outputs.unit, self._outputs.seed):
                     rounded = self._of(self._outputs.batch)
             except CallError as error:
-                return [Untested("longer padding", "statistics", self._path(layer), str(error)) for layer in self.layers]
+                return [
+                    Untested(Change.LONGER_PADDING, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers
+                ]
             noise = [[distance(a, b), distance(a, c)] for a, b, c in zip(base, again, rounded, strict=True)]
             return [verdict for situation in self._outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+
+    def _untested(self, change: Change, error: Exception) -> list[Verdict]:
+        """Return that no layer can be tested, and why."""
+        return [Untested(change, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers]
 
     def _path(self, layer: Any) -> str:
         """Return the path of a layer as the record has it."""
@@ -72,20 +79,28 @@ class Statistics:
             with situation.changed():
                 others = self._of(situation.batch)
         except CallError as error:
-            return [Untested(situation.change, "statistics", self._path(layer), str(error)) for layer in self.layers]
+            return self._untested(situation.change, error)
         rows = zip(self.layers, base, others, noise, strict=True)
         return [self._judge(situation, layer, distance(a, b), known) for layer, a, b, known in rows]
 
     def _judge(self, situation: Situation, layer: Any, apart: Distance, known: Sequence[Distance]) -> Verdict:
         """Return the verdict on one layer."""
         noise = noise_of(known, self._outputs.unit)
-        name = (situation.change, "statistics", self._path(layer))
         if apart.relative <= noise.tolerance:
-            return Passed(*name, apart.relative, noise.tolerance)
+            return Passed(situation.change, Quantity.STATISTICS, self._path(layer), apart.relative, noise.tolerance)
         half = int(layer.moving_mean.shape[0])
         kept = f"mean of feature {apart.at[0]}" if apart.at[0] < half else f"variance of feature {apart.at[0] - half}"
         example = f"{kept}: {apart.first:.4g} {situation.labels[0]}, {apart.second:.4g} {situation.labels[1]}"
-        return Leak(*name, apart.size, apart.relative, noise.tolerance, self._path(layer), example)
+        return Leak(
+            change=situation.change,
+            kind=Quantity.STATISTICS,
+            of=self._path(layer),
+            size=apart.size,
+            relative=apart.relative,
+            tolerance=noise.tolerance,
+            layer=self._path(layer),
+            example=example,
+        )
 
 
 @contextmanager

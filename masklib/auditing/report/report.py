@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from masklib.auditing.invariance.changes import Quantity
 from masklib.auditing.invariance.check import check_other_side, check_padding
-from masklib.auditing.invariance.results import OF_PADDING, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import PaddingCheck, Passed, Untested
 from masklib.auditing.report import matrix, page
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
@@ -50,8 +51,8 @@ class Report:
         if worst:
             return worst[0]
         verdicts: list[Passed | Untested] = [*self.check.passed, *self.check.untested]
-        outputs = {one.of for one in verdicts if one.kind == "output"}
-        tested = {one.of for one in self.check.passed if one.kind == "output" and one.change in OF_PADDING}
+        outputs = {one.of for one in verdicts if one.kind is Quantity.OUTPUT}
+        tested = {one.of for one in self.check.passed if one.kind is Quantity.OUTPUT and one.change.is_of_padding}
         return NO_LEAK if tested and tested == outputs else NOT_TESTED
 
     def fails(self, on: str) -> bool:
