@@ -3,9 +3,9 @@
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,22 @@ class CallError(Exception):
     """The model does not take such inputs; the message is the first line of what was raised."""
 
 
+class Computed(NamedTuple):
+    """What a model puts out for one batch.
+
+    Attributes:
+        names: of the outputs; no two are the same.
+        arrays: the outputs.
+        masks: that they carry; None for one that carries none.
+        pack: builds what the model returns from something for each output.
+    """
+
+    names: list[str]
+    arrays: list[Array]
+    masks: list[Array | None]
+    pack: Callable[[Sequence[Any]], Any]
+
+
 class Runner:
     """A model that is called again and again, without training; use it within `borrowed`.
 
@@ -33,15 +49,12 @@ class Runner:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.names: list[str] = []
-        self.masks: list[Array | None] = []
-        self.pack: Any = None  # builds what the model puts out from its flat outputs
         self._is_jax = keras.backend.backend() == "jax"
         self._compiled: dict[Any, Any] = {}  # functions of JAX, which compiles the loop of an RNN anew in each eager call
         self._states = [(variable, to_array(variable.value)) for variable in states_of(model)]
 
-    def outputs(self, inputs: Any) -> list[Array]:
-        """Return the outputs for one batch as arrays, in the order of `names`; their masks are in `masks` then.
+    def outputs(self, inputs: Any) -> Computed:
+        """Return what the model puts out for one batch.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -51,11 +64,11 @@ class Runner:
             masks = [keras_mask(tensor) for tensor in flatten(structure)[1]]
         else:
             structure, masks = self._call_compiled(inputs)
-        names, tensors, self.pack = flatten(structure, "output")
-        given = list(getattr(self.model, "output_names", None) or [])
-        self.names = _unique(given if len(given) == len(names) and not isinstance(structure, dict) else names)
-        self.masks = [None if mask is None else to_array(mask).astype(bool) for mask in masks]
-        return [np.asarray(to_array(tensor)) for tensor in tensors]
+        names, tensors, pack = flatten(structure, "output")
+        declared = list(getattr(self.model, "output_names", None) or [])
+        names = _unique(declared if len(declared) == len(names) and not isinstance(structure, dict) else names)
+        as_bool = [None if mask is None else to_array(mask).astype(bool) for mask in masks]
+        return Computed(names, [np.asarray(to_array(tensor)) for tensor in tensors], as_bool, pack)
 
     def call(self, inputs: Any, *, training: bool = False) -> Any:
         """Return the outputs for one batch as tensors that carry their masks; states are put back.

@@ -83,6 +83,9 @@ class Untested:
     why: str
 
 
+Verdict = Leak | Passed | Untested
+
+
 @dataclass(frozen=True)
 class PaddingCheck:
     """What padding changes in a model, and what it does not.

@@ -19,9 +19,9 @@ from masklib.auditing.tracing.watch import CallRecord
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Situation:
-    """Inputs, or weights, changed where it must make no difference.
+    """Inputs, or weights, changed where it must make no difference; each is equal to itself only.
 
     Attributes:
         change: what kind of change it is.
@@ -96,13 +96,13 @@ def padded_content(batch: Batch, seed: int) -> Iterator[Situation]:
         yield Situation(Change.PADDED_CONTENT, variants.with_garbage(batch, names, seed), samples, samples, labels)
 
 
-def embedding_rows(model: Any, batch: Batch, seen: list[CallRecord], seed: int) -> Iterator[Situation]:
+def embedding_rows(model: Any, batch: Batch, records: Sequence[CallRecord], seed: int) -> Iterator[Situation]:
     """Yield the batch with another row of padding in each Embedding that looks it up at padded steps only."""
     rng = np.random.default_rng([seed, 6])
     samples = tuple(range(batch.samples))
     done: set[int] = set()
-    for layer in [call.operation for call in seen if is_embedding(call)]:
-        row = _row_of_padding(layer, batch, seen)
+    for layer in [call.operation for call in records if is_embedding(call)]:
+        row = _row_of_padding(layer, batch, records)
         index = next((i for i, weight in enumerate(model.weights) if any(weight is own for own in layer.weights)), None)
         if row is None or index is None or id(layer) in done:
             continue
@@ -160,10 +160,10 @@ def _other_values(model: Any, index: int, value: Array) -> Callable[[], Abstract
     return lambda: with_values(model, {index: value})
 
 
-def _row_of_padding(layer: Any, batch: Batch, seen: list[CallRecord]) -> int | None:
+def _row_of_padding(layer: Any, batch: Batch, records: Sequence[CallRecord]) -> int | None:
     """Return the row that an Embedding looks up at padded steps and nowhere else; None if there is none."""
     rows: set[int] = set()
-    for call in (call for call in seen if call.operation is layer):
+    for call in (call for call in records if call.operation is layer):
         leaf = next((leaf for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups and reads(call, leaf.array)), None)
         if leaf is None or leaf.groups is None:
             return None
@@ -174,7 +174,7 @@ def _row_of_padding(layer: Any, batch: Batch, seen: list[CallRecord]) -> int | N
     return rows.pop() if len(rows) == 1 else None
 
 
-def has_embedding_of_padding(batch: Batch, seen: Sequence[CallRecord]) -> bool:
+def has_embedding_of_padding(batch: Batch, records: Sequence[CallRecord]) -> bool:
     """Return whether an Embedding gets ids that are padded."""
-    calls = [call for call in seen if is_embedding(call)]
+    calls = [call for call in records if is_embedding(call)]
     return any(reads(call, leaf.array) for call in calls for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups)

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, distance
 from masklib.auditing.invariance.noise import noise_of, rounded_otherwise
-from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.results import Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.subject import Subject
 
 Array = NDArray[Any]
 RATES = ("rate", "dropout", "recurrent_dropout", "_dropout", "stddev")  # of layers that are random in training
@@ -29,14 +30,16 @@ class Statistics:
     """What the BatchNormalization layers of a model keep of a batch.
 
     Args:
-        outputs: of the model.
+        subject: the model, with its batch.
+        alternatives: the situations in which it is compared with itself.
     """
 
-    def __init__(self, outputs: Outputs) -> None:
-        self._outputs = outputs
-        self._runner = outputs.runner
+    def __init__(self, subject: Subject, alternatives: Alternatives) -> None:
+        self._subject = subject
+        self._alternatives = alternatives
+        self._runner = subject.runner
         kinds = keras.layers.BatchNormalization
-        self.layers = [layer for layer in layers_of(outputs.runner.model) if isinstance(layer, kinds) and layer.trainable]
+        self.layers = [layer for layer in layers_of(subject.model) if isinstance(layer, kinds) and layer.trainable]
 
     def verdicts(self) -> list[Verdict]:
         """Return what was found for each layer and change; nothing if there is no such layer."""
@@ -44,20 +47,22 @@ class Statistics:
             return []
         with without_randomness(self._runner.model):
             try:
-                base = self._of(self._outputs.batch)
+                base = self._of(self._subject.batch)
                 with self._runner.other_seeds():
-                    again = self._of(self._outputs.batch)
-                if any(distance(a, b).relative > self._outputs.much for a, b in zip(base, again, strict=True)):
+                    again = self._of(self._subject.batch)
+                if any(distance(a, b).relative > self._subject.much for a, b in zip(base, again, strict=True)):
                     msg = "the model is random in training, also with its dropout switched off"
                     raise CallError(msg)
-                with rounded_otherwise(self._runner.model, self._outputs.unit, self._outputs.seed):
-                    rounded = self._of(self._outputs.batch)
+                with rounded_otherwise(self._runner.model, self._subject.unit, self._subject.seed):
+                    rounded = self._of(self._subject.batch)
             except CallError as error:
                 return [
                     Untested(Change.LONGER_PADDING, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers
                 ]
             noise = [[distance(a, b), distance(a, c)] for a, b, c in zip(base, again, rounded, strict=True)]
-            return [verdict for situation in self._outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+            return [
+                verdict for situation in self._alternatives.for_training for verdict in self._of_situation(situation, base, noise)
+            ]
 
     def _untested(self, change: Change, error: Exception) -> list[Verdict]:
         """Return that no layer can be tested, and why."""
@@ -65,7 +70,7 @@ class Statistics:
 
     def _path(self, layer: Any) -> str:
         """Return the path of a layer as the record has it."""
-        return next((call.path for call in self._outputs.seen if call.operation is layer), str(layer.name))
+        return next((call.path for call in self._subject.records if call.operation is layer), str(layer.name))
 
     def _of(self, batch: Batch) -> list[Array]:
         """Return moving mean and variance of each layer, in one row, after one call in training."""
@@ -85,7 +90,7 @@ class Statistics:
 
     def _judge(self, situation: Situation, layer: Any, apart: Distance, known: Sequence[Distance]) -> Verdict:
         """Return the verdict on one layer."""
-        noise = noise_of(known, self._outputs.unit)
+        noise = noise_of(known, self._subject.unit)
         if apart.relative <= noise.tolerance:
             return Passed(situation.change, Quantity.STATISTICS, self._path(layer), apart.relative, noise.tolerance)
         half = int(layer.moving_mean.shape[0])
