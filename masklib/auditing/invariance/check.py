@@ -5,6 +5,7 @@ samples beside them, and without padding, and what comes out is compared. What c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from masklib.auditing.borrowing.running import borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import making
+from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.later_steps import on_later_steps
 from masklib.auditing.invariance.loss_inputs import Teaching
@@ -59,11 +61,11 @@ def check_padding(
         UntestableError: the model's output is random, or no number.
     """
     check_model(model)
-    options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
+    settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value, padding_side=padding_side, target_pad=target_pad)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         making.watched(model, inputs)  # builds it
     with borrowed(model) as runner:
-        batch, records = making.prepare(model, inputs, seed=seed, **options)
+        batch, records = making.prepare(model, inputs, settings, seed=seed)
         subject = examine(runner, batch, records, seed)
         alternatives = Alternatives(subject)
         outputs = _of_outputs(subject, alternatives, causal)
@@ -85,20 +87,20 @@ def check_padding(
     )
 
 
-def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]:
+def check_other_side(model: Any, settings: PaddingSettings, *, seed: int) -> list[Leak]:
     """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
 
     Args:
         model: a Keras 3 model.
+        settings: what the user says about padding.
         seed: of all draws.
-        **options: `pad_id` and `mask_value`, as those of `check_padding`.
 
     Raises:
         ArgumentError, UntestableError: as `check_padding`.
     """
     with borrowed(model) as runner:
-        settings = {"pad_id": 0, "mask_value": None, **options, "padding_side": "pre"}
-        subject = examine(runner, *making.prepare(model, None, seed=seed, **settings), seed)
+        batch, records = making.prepare(model, None, replace(settings, padding_side="pre"), seed=seed)
+        subject = examine(runner, batch, records, seed)
         verdicts = OutputJudge(subject, Alternatives(subject)).verdicts()
     return [one for one in verdicts if isinstance(one, Leak)]
 

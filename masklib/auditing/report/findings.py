@@ -83,7 +83,7 @@ def _proof(cause: Cause) -> tuple[str, ...]:
     return (*cause.tried, *([f"several causes: mend this one first, then {others}"] if others else []))
 
 
-def describe(leak: Leak) -> str:
+def sentence_on(leak: Leak) -> str:
     """Return a measured difference as a sentence."""
     name = leak.kind if leak.of == leak.kind else f"{leak.kind} {leak.of!r}"
     if not np.isfinite(leak.size):
@@ -194,7 +194,7 @@ def _accuse(code: str, where: str, leaks: Sequence[Leak], proof: Sequence[str] =
     severity = CODES[code].severity
     if severity == LEAK and all(leak.change is WEAK for leak in leaks):
         severity = RISK
-    return Finding(code, severity, where, (*map(describe, ordered), *proof), ordered[0].relative)
+    return Finding(code, severity, where, (*map(sentence_on, ordered), *proof), ordered[0].relative)
 
 
 def _notes(check: PaddingCheck) -> list[Finding]:
