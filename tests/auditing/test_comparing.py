@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.running import borrowed, to_array
+from masklib.auditing.borrowing.running import borrowed
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.reading import read_batch
 from masklib.auditing.invariance import comparing, noise
 from masklib.auditing.invariance.denominators import named

@@ -32,15 +32,15 @@ def test_steps_within_steps_are_cut_and_padded_on_both_axes():
     assert variants.longer(batch, (0,), 1).groups[1].lengths.tolist() == [[3, 1, 0], [2, 0, 0]]
 
 
-def test_garbage_stands_at_padded_steps_only_and_only_where_padding_is_told_otherwise():
+def test_garbage_stands_at_padded_steps_only_and_only_where_padding_is_known_otherwise():
     x = np.random.default_rng(0).normal(size=(3, 4, 2))
     batch = read_batch({"x": x, "mask": IDS != 0})
     changed = variants.with_garbage(batch, ["x"], 0).leaves[1].array
     assert ((changed != x).any(axis=-1) == (IDS == 0)).all()
-    assert variants.is_told_otherwise(batch.leaves[1], batch)
+    assert variants.is_known_otherwise(batch.leaves[1], batch)
     x[IDS == 0] = 0.0
     alone = read_batch(x)
-    assert not variants.is_told_otherwise(alone.leaves[0], alone)
+    assert not variants.is_known_otherwise(alone.leaves[0], alone)
 
 
 def test_every_second_sample_gets_another_content():

@@ -1,4 +1,4 @@
-"""Calls a model as often as a test needs, always from the same state, and leaves it as it was."""
+"""Calls a model as often as a test needs, always from the same state, and restores it."""
 
 import re
 import sys
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from masklib import compat
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.borrowing.unchanged import layers_of, unchanged
 from masklib.compat.attached import keras_mask
 
@@ -71,7 +72,7 @@ class Runner:
         return Computed(names, [np.asarray(to_array(tensor)) for tensor in tensors], as_bool, pack)
 
     def call(self, inputs: Any, *, training: bool = False) -> Any:
-        """Return the outputs for one batch as tensors that carry their masks; states are put back.
+        """Return the outputs for one batch as tensors that carry their masks; states are restored.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -81,7 +82,7 @@ class Runner:
             return self.model(as_tensors(inputs), training=training)
 
     def put_back(self) -> None:
-        """Put the states back that a call changed, such as those of stateful layers."""
+        """Restore the states that a call changed, such as those of stateful layers."""
         for variable, value in self._states:
             assign_if_other(variable, value)
 
@@ -96,7 +97,7 @@ class Runner:
         return self.compiled("outputs", lambda: call, inputs)
 
     def states_after_training(self, inputs: Any) -> list[Array]:
-        """Return the variables that do not train as they are after one call in training; they are put back.
+        """Return the variables that do not train as they are after one call in training; they are restored.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -129,7 +130,7 @@ class Runner:
 
     @contextmanager
     def other_seeds(self) -> Iterator[None]:
-        """Within this context random layers draw other numbers; behind it the same as before."""
+        """Within this context random layers draw other numbers; afterwards the same as before."""
         seeds = [one for one in self.model.non_trainable_variables if SEED_STATE in one.path]
         before = [to_array(variable.value) for variable in seeds]
         try:
@@ -143,7 +144,7 @@ class Runner:
 
 @contextmanager
 def borrowed(model: Any) -> Iterator[Runner]:
-    """Within this context a model may be called, and given other weights; behind it it is as it was, also after an error.
+    """Within this context a model may be called, and given other weights; afterwards it is restored, also after an error.
 
     A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
     """
@@ -183,7 +184,7 @@ def is_stateful(layer: Any) -> bool:
 
 @contextmanager
 def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
-    """Within this context weights have other values, by their index in `model.weights`; behind it all are as before."""
+    """Within this context weights have other values, by their index in `model.weights`; afterwards all are restored."""
     before = [(variable, to_array(variable.value)) for variable in model.trainable_variables]
     before += [(model.weights[index], to_array(model.weights[index].value)) for index in values]
     try:
@@ -203,7 +204,7 @@ def assign_if_other(variable: Any, value: Array) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within this context nothing warns: what Keras says of masks, the trace tells."""
+    """Within this context nothing warns: what Keras says of masks, the trace reports."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -244,9 +245,3 @@ def _unique(names: Sequence[str]) -> list[str]:
 def as_tensors(structure: Any) -> Any:
     """Return a structure of arrays as one of tensors."""
     return compat.map_structure(compat.ops.convert_to_tensor, structure)
-
-
-def to_array(tensor: Any) -> Array:
-    """Return a tensor or variable as an array that numpy can compute with; bfloat16 becomes float32."""
-    array = np.array(compat.to_numpy(tensor))
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

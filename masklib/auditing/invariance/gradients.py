@@ -7,14 +7,16 @@ steps: so that it is the model that is tested, and not its loss once more. Dropo
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly, to_array
+from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
@@ -89,12 +91,10 @@ class Gradients:
             why = "it is not finite, with padding or without"
             return [Untested(Change.NO_PADDING, Quantity.GRADIENT, path, why) for path in bad]
         unit = self.subject.unit
-        told = "nan or inf as given, a finite number without padding"
+        example = "nan or inf as given, a finite number without padding"
         inf = float("inf")
-        return [
-            Leak(change=Change.NO_PADDING, kind=Quantity.GRADIENT, of=path, size=inf, relative=inf, tolerance=unit, example=told)
-            for path in bad
-        ]
+        leak = partial(Leak, change=Change.NO_PADDING, kind=Quantity.GRADIENT, size=inf, relative=inf, tolerance=unit)
+        return [leak(of=path, example=example) for path in bad]
 
     def _without_padding(self) -> list[Array | None] | None:
         """Return the gradients of the squared outputs for samples without padding; None if the model takes no such."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import to_array, with_values
+from masklib.auditing.borrowing.running import with_values
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.making import is_embedding, reads
@@ -29,7 +30,7 @@ class Situation:
         rows: the samples of the batch as given that are compared.
         other_rows: the samples of the changed batch that are laid beside them.
         changed: what more is changed, as a context.
-        labels: what to say behind the number of the batch as given, and of the changed one.
+        labels: what to say after the number of the batch as given, and of the changed one.
         groups: whose padding was made longer.
         only: (B, T) of one group: the only steps that are compared; None: all valid ones.
         only_group: that group.
@@ -88,8 +89,8 @@ def longer_padding(batch: Batch, groups: tuple[int, ...]) -> Situation:
 
 
 def padded_content(batch: Batch, seed: int) -> Iterator[Situation]:
-    """Yield the batch with other numbers at padded steps of floats, where something else tells that they are padding."""
-    names = [leaf.name for leaf in batch.leaves if variants.is_told_otherwise(leaf, batch)]
+    """Yield the batch with other numbers at padded steps of floats, where something else says that they are padding."""
+    names = [leaf.name for leaf in batch.leaves if variants.is_known_otherwise(leaf, batch)]
     if names:
         labels = ("as given", f"with other numbers at the padded steps of {', '.join(names)}")
         samples = tuple(range(batch.samples))
