@@ -176,5 +176,5 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _last_line(error: str) -> str:
     """Return the part of Keras's message that says what went wrong."""
-    told = error.rpartition("Exception encountered: ")[2].strip()
-    return told.splitlines()[0][:300] if told else "no reason was given."
+    reason = error.rpartition("Exception encountered: ")[2].strip()
+    return reason.splitlines()[0][:300] if reason else "no reason was given."

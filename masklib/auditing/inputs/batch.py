@@ -25,7 +25,7 @@ class Leaf:
         array: (B, ...).
         kind: "ids", "floats", "mask", "lengths", or "plain" (no time axis).
         pad: what a padded step holds.
-        masked: whether a Masking layer gets this leaf, which tells padding by its value.
+        masked: whether a Masking layer gets this leaf, which finds padding by its value.
         groups: for each time axis, the index of its group.
     """
 

@@ -190,8 +190,8 @@ def _in_order(model: Any, inputs: Any, declared: list[Any], expected: list[str])
     if isinstance(_declared(model), Mapping):
         by_key = dict(_declared(model))
     if set(inputs) != set(by_key):
-        told = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
-        msg = f"The model's inputs are named {sorted(by_key)}, {told}. Rename the arrays."
+        difference = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
+        msg = f"The model's inputs are named {sorted(by_key)}, {difference}. Rename the arrays."
         raise ArgumentError(msg)
     return [by_key[key] for key in sorted(inputs, key=str)]
 

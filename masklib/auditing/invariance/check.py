@@ -42,7 +42,7 @@ def check_padding(
 ) -> PaddingCheck:
     """Return what padding changes in a model, and what it does not.
 
-    The model is afterwards as it was. The same seed gives the same result.
+    The model is restored afterwards. The same seed gives the same result.
 
     Args:
         model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.

@@ -2,8 +2,8 @@
 
 A loss is tried in two ways. In the model: with what the model puts out in every situation. By itself: with the model's outputs
 at valid steps, other predictions at padded steps, and more of these, which carry the mask that the outputs carry. So a loss that
-counts padding is told from one that only shows what leaks into the outputs. What targets hold at padded steps matters to losses
-that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
+counts padding is distinguished from one that only shows what leaks into the outputs. What targets hold at padded steps matters
+to losses that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -112,7 +112,7 @@ class Losses:
         return [leak]
 
     def _unknown_steps(self) -> Iterable[Verdict]:
-        """Return which outputs have as many steps as the inputs, which may be theirs or others: made targets do not tell."""
+        """Return which outputs have as many steps as the inputs, which may be theirs or others: made targets do not say it."""
         base, sizes = self._whole.base, {group.steps for group in self._subject.batch.groups}
         for index, one in enumerate(() if self._is_settled else base):
             if one.valid is None and one.loss is not None and one.array.ndim > 2 and one.array.shape[1] in sizes:

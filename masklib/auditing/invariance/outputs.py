@@ -31,7 +31,7 @@ class OutputJudge:
         self._subject = subject
         self._alternatives = alternatives
         lengthened = subject.lengthened
-        self._follower = Follower(subject.runner, subject.batch, subject.records, lengthened.taken, lengthened.steps)
+        self._follower = Follower(subject.runner, subject.given, subject.records, lengthened.taken, lengthened.steps)
         self._check_numbers()
 
     def verdicts(self) -> list[Verdict]:

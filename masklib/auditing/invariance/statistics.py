@@ -1,6 +1,6 @@
 """Whether padding reaches the statistics that BatchNormalization keeps from training.
 
-A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is as before.
+A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is restored.
 """
 
 from collections.abc import Iterator, Sequence

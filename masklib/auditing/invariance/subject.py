@@ -68,7 +68,7 @@ class Subject:
 
     @property
     def is_padding_a_guess(self) -> bool:
-        """Whether nothing tells sequences from other ids: inputs are made, lengths fixed, and no layer makes a mask."""
+        """Whether nothing distinguishes sequences from other ids: inputs are made, lengths fixed, and no layer makes a mask."""
         has_mask = any(mask is not None for call in self.records for mask in call.masks_out)
         return self.batch.is_made and not self.lengthened.taken and not has_mask
 

@@ -129,7 +129,7 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
 
 
 def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | None:
-    """Return what became of the mask on its way to where an output's leak enters."""
+    """Return what became of the mask on its path to where an output's leak enters."""
     entry = next((call for call in trace.calls if call.path == leak.layer), None)
     if entry is None:
         return None
@@ -204,8 +204,9 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         for name, value in check.empty.items()
     ]
     for name, (whole, parts) in check.batch_size.items():
-        told = f"evaluate reports {whole:.6g} of one batch; of the same samples in two batches it differs by {parts - whole:+.2g}"
+        differs = f"of the same samples in two batches it differs by {parts - whole:+.2g}"
         is_loss = name == LOSS
         code, where = ("MSK204", "the loss") if is_loss else ("MSK302", f"metric {name!r}")
-        found.append(Finding(code, NOTE, where, (told,), abs(parts - whole) / (abs(whole) or 1.0)))
+        evidence = f"evaluate reports {whole:.6g} of one batch; {differs}"
+        found.append(Finding(code, NOTE, where, (evidence,), abs(parts - whole) / (abs(whole) or 1.0)))
     return found
