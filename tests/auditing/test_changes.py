@@ -23,7 +23,7 @@ def test_a_leak_is_made_by_keywords_only():
 
     assert (leak.change, leak.kind, leak.layer) == ("no padding", "output", None)
     with pytest.raises(TypeError, match="positional"):
-        Leak(Change.NO_PADDING, Quantity.OUTPUT, "dense", 1.0, 0.5, 1e-6, None, "")  # type: ignore[misc]
+        Leak(Change.NO_PADDING, Quantity.OUTPUT, "dense", 1.0, 0.5, 1e-6, None, "")
 
 
 def test_a_table_holds_plain_words():
