@@ -25,6 +25,20 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 TARGETS, WEIGHTS = "y", "sample_weight"
 
 
+class LoadError(ArgumentError):
+    """What a user brings cannot be read.
+
+    Attributes:
+        argument: the one to give or to change, by its name in this module's functions.
+        value: what to give for it, where that is known.
+    """
+
+    def __init__(self, message: str, argument: str, value: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.value = value
+
+
 class Given(NamedTuple):
     """Arrays for a model.
 
@@ -58,7 +72,7 @@ def load_model(path: str | Path, *, custom: Sequence[str] = (), allow_unsafe: bo
         try:
             return keras.saving.load_model(path, custom_objects=objects, safe_mode=not allow_unsafe)
         except Exception as error:  # whatever Keras raises for what is in the file
-            raise ArgumentError(_explain(path, str(error))) from error
+            raise _explained(path, str(error)) from error
 
 
 def find_custom(text: str) -> tuple[str, Any]:
@@ -69,13 +83,13 @@ def find_custom(text: str) -> tuple[str, Any]:
     """
     module, _, name = text.partition(":")
     if not module or not name:
-        msg = f"--custom must be module:name, such as my_layers:Attention, got {text!r}."
-        raise ArgumentError(msg)
+        msg = f"custom code must be named as 'module:name', such as 'my_layers:Attention', got {text!r}."
+        raise LoadError(msg, "custom", "my_layers:Attention")
     try:
         return name, getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        msg = f"--custom {text} cannot be had: {error}. Name a module that Python finds, and what is defined in it."
-        raise ArgumentError(msg) from error
+        msg = f"Custom code {text!r} cannot be imported: {error}. Name a module that Python finds, and what is defined in it."
+        raise LoadError(msg, "custom") from error
 
 
 def load_arrays(path: str | Path, model: Any) -> Given:
@@ -94,8 +108,8 @@ def load_arrays(path: str | Path, model: Any) -> Given:
         loaded = np.load(path, allow_pickle=False)
         arrays = dict(loaded) if hasattr(loaded, "files") else {"x": loaded}
     except (OSError, ValueError, EOFError) as error:
-        msg = f"--inputs must be a .npz or .npy file of plain arrays, {path} is not: {error}. Write it by np.savez(path, x=x)."
-        raise ArgumentError(msg) from error
+        msg = f"Inputs must be a .npz or .npy file of plain arrays, {path} is not: {error}. Write it by np.savez(path, x=x)."
+        raise LoadError(msg, "inputs") from error
     names = input_names(model)
     own = {name: array for name, array in arrays.items() if name in names or name.partition("/")[0] not in (TARGETS, WEIGHTS)}
     beside = {name: array for name, array in arrays.items() if name not in own}
@@ -137,14 +151,14 @@ def _check_file(path: Path) -> None:
         ArgumentError: the path is of nothing, of a folder, or of another kind of file.
     """
     if path.is_dir():
-        msg = f"MODEL must be a .keras file, {path} is a folder. A SavedModel holds no layers: model.save('model.keras')."
+        msg = f"A model must be a .keras file, {path} is a folder. A SavedModel holds no layers: model.save('model.keras')."
         raise ArgumentError(msg)
     if not path.is_file():
-        msg = f"MODEL must be a .keras file, there is no {path}. Save one by model.save('model.keras')."
+        msg = f"A model must be a .keras file, there is no {path}. Save one by model.save('model.keras')."
         raise ArgumentError(msg)
     is_model = _metadata(path) is not None if path.suffix == ".keras" else path.suffix in SUFFIXES
     if not is_model:
-        msg = f"MODEL must be a .keras file, {path} is something else. Save the model by model.save('model.keras')."
+        msg = f"A model must be a .keras file, {path} is something else. Save the model by model.save('model.keras')."
         raise ArgumentError(msg)
 
 
@@ -157,17 +171,20 @@ def _metadata(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _explain(path: Path, error: str) -> str:
+def _explained(path: Path, error: str) -> ArgumentError:
     """Return why a model could not be loaded, and what to do, in the words of a user."""
     missing = re.findall(r"Could not locate (?:class|function) '([^']+)'", error)
     saved_by = (_metadata(path) or {}).get("keras_version", "")
     if missing:
-        return f"{path} needs {missing[0]}, which is not Keras's. Give it: --custom module:{missing[0]}."
+        value = f"module:{missing[0]}"
+        return LoadError(f"{path} needs {missing[0]}, which is not Keras's. Give it: custom=[{value!r}].", "custom", value)
     if "unsafe" in error or "safe_mode" in error:
-        return f"{path} holds code, in a Lambda layer. If you trust its author: --allow-unsafe."
+        msg = f"{path} holds code, in a Lambda layer. If you trust its author: allow_unsafe=True."
+        return LoadError(msg, "allow_unsafe")
+    own = keras.__version__
     if _is_newer(saved_by):
-        return f"{path} was saved by Keras {saved_by}, this is {keras.__version__}, which cannot load it. Install the newer one."
-    return f"{path} cannot be loaded by Keras {keras.__version__}: {_last_line(error)}"
+        return ArgumentError(f"{path} was saved by Keras {saved_by}, this is {own}, which cannot load it. Install the newer one.")
+    return ArgumentError(f"{path} cannot be loaded by Keras {own}: {_last_line(error)}")
 
 
 def _is_newer(version: str) -> bool:
@@ -180,5 +197,5 @@ def _is_newer(version: str) -> bool:
 
 def _last_line(error: str) -> str:
     """Return the part of Keras's message that says what went wrong."""
-    told = error.rpartition("Exception encountered: ")[2].strip()
-    return told.splitlines()[0][:300] if told else "no reason was given."
+    reason = error.rpartition("Exception encountered: ")[2].strip()
+    return reason.splitlines()[0][:300] if reason else "no reason was given."

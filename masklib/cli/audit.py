@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from masklib.cli.options import json_option
+from masklib.errors import ArgumentError
 
 
 @click.command(short_help="Does padding leak into a model?")
@@ -70,8 +71,13 @@ def _execute(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Keras about masks: the report says it better
-        model = loading.load_model(path, custom=custom, allow_unsafe=allow_unsafe)
-        given = loading.load_arrays(inputs, model) if inputs else loading.Given(None)
+        try:
+            model = loading.load_model(path, custom=custom, allow_unsafe=allow_unsafe)
+            given = loading.load_arrays(inputs, model) if inputs else loading.Given(None)
+        except loading.LoadError as error:
+            option = f"--{error.argument.replace('_', '-')} {error.value}".rstrip()
+            msg = f"{error} On the command line: {option}."
+            raise ArgumentError(msg) from error
         click.echo("testing", err=True)
         return audit(model, given.inputs, given.targets, sample_weight=given.sample_weight, **options)
 

@@ -4,79 +4,80 @@ import numpy as np
 import pytest
 
 from masklib.auditing.borrowing.structures import flatten
-from masklib.auditing.inputs.batch import describe
+from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.errors import ArgumentError
 
 IDS = np.array([[3, 1, 2, 4], [5, 0, 6, 0], [7, 0, 0, 0]])
 
 
 def test_padding_is_the_run_at_the_end_and_a_pad_value_inside_is_content():
-    batch = describe(IDS)
+    batch = read_batch(IDS)
     assert batch.groups[0].valid.tolist() == [[True] * 4, [True] * 3 + [False], [True] + [False] * 3]
     assert batch.groups[0].side == "post"
     assert any("1 steps" in note for note in batch.notes)
 
 
 def test_padding_at_the_beginning_is_found():
-    batch = describe(IDS[:, ::-1])
+    batch = read_batch(IDS[:, ::-1])
     assert batch.groups[0].side == "pre"
     assert batch.groups[0].lengths.tolist() == [4, 3, 1]
 
 
 def test_a_side_that_is_given_is_taken():
     with pytest.raises(ArgumentError, match="the beginning"):
-        describe(IDS, padding_side="pre")
+        read_batch(IDS, PaddingSettings(padding_side="pre"))
 
 
 def test_a_step_of_floats_is_padding_if_all_its_features_are():
     x = np.ones((2, 3, 2))
     x[0, 2], x[1, 2, 0] = -1.0, -1.0
-    assert describe(x, mask_value=-1.0).groups[0].lengths.tolist() == [2, 3]
+    assert read_batch(x, PaddingSettings(mask_value=-1.0)).groups[0].lengths.tolist() == [2, 3]
 
 
 def test_the_value_of_the_masking_layer_is_the_pad_value_unless_another_is_given():
     x = np.ones((2, 3, 2))
     x[0, 2] = 9.0
-    assert describe(x, mask_values=[9.0]).groups[0].lengths.tolist() == [2, 3]
+    assert read_batch(x, mask_values=[9.0]).groups[0].lengths.tolist() == [2, 3]
     with pytest.raises(ArgumentError, match="padding"):
-        describe(x, mask_values=[9.0], mask_value=4.0)
+        read_batch(x, PaddingSettings(mask_value=4.0), mask_values=[9.0])
 
 
 def test_leaves_that_are_padded_alike_are_one_group_and_others_are_two():
     mask = IDS != 99
     mask[1, 3] = mask[2, 1:] = False
-    alike = describe([IDS, mask], names=["ids", "mask"])
+    alike = read_batch([IDS, mask], names=["ids", "mask"])
     assert [leaf.kind for leaf in alike.leaves] == ["ids", "mask"]
     assert [group.name for group in alike.groups] == ["ids, mask"]
-    assert len(describe([IDS, IDS[::-1]]).groups) == 2
+    assert len(read_batch([IDS, IDS[::-1]]).groups) == 2
 
 
 def test_floats_without_padding_of_their_own_belong_to_the_mask_beside_them():
-    batch = describe({"x": np.ones((3, 4, 2)), "the_mask": IDS != 0})
+    batch = read_batch({"x": np.ones((3, 4, 2)), "the_mask": IDS != 0})
     assert [dict(leaf.groups or {}) for leaf in batch.leaves] == [{1: 0}, {1: 0}]
 
 
 def test_lengths_and_features_have_no_time():
-    batch = describe({"ids": IDS, "lengths": np.array([4, 3, 1]), "age": np.ones((3, 2))})
+    batch = read_batch({"ids": IDS, "lengths": np.array([4, 3, 1]), "age": np.ones((3, 2))})
     assert {leaf.name: leaf.kind for leaf in batch.leaves} == {"ids": "ids", "lengths": "lengths", "age": "plain"}
 
 
 def test_steps_within_steps_have_padding_each():
     documents = np.array([[[1, 2, 3], [4, 0, 0]], [[5, 6, 0], [0, 0, 0]]])
-    batch = describe(documents)
+    batch = read_batch(documents)
     assert [(group.axis, group.lengths.tolist()) for group in batch.groups] == [(1, [2, 1]), (2, [[3, 1], [2, 0]])]
 
 
 def test_inputs_without_padding_and_nothing_but_padding_are_refused():
     with pytest.raises(ArgumentError, match="must hold padding"):
-        describe(np.ones((3, 4), int))
+        read_batch(np.ones((3, 4), int))
     with pytest.raises(ArgumentError, match="something besides padding"):
-        describe(np.zeros((3, 4), int))
+        read_batch(np.zeros((3, 4), int))
 
 
 def test_batches_of_other_sizes_are_refused_by_name():
     with pytest.raises(ArgumentError, match=r"ids \(3, 4\), more \(2, 4\)"):
-        describe({"ids": IDS, "more": IDS[:2]})
+        read_batch({"ids": IDS, "more": IDS[:2]})
 
 
 def test_what_is_flattened_is_built_again():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.running import to_array
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.invariance import comparing, noise, situations
 from masklib.auditing.invariance.check import PaddingCheck, check_padding
 from masklib.errors import ArgumentError, NoPaddingError, UntestableError

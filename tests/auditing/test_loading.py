@@ -66,7 +66,7 @@ def test_a_saved_model_is_loaded(loading: ModuleType, saved: Path, name: str):
 def test_a_model_with_code_of_its_own_needs_and_takes_it(
     loading: ModuleType, saved: Path, monkeypatch: pytest.MonkeyPatch, file: str, name: str
 ):
-    with pytest.raises(ArgumentError, match=rf"needs {name}, which is not Keras's. Give it: --custom module:{name}"):
+    with pytest.raises(ArgumentError, match=rf"needs {name}, which is not Keras's. Give it: custom=\['module:{name}'\]"):
         loading.load_model(saved / file)
     monkeypatch.syspath_prepend(saved)
     assert loading.load_model(saved / file, custom=[f"my_layers:{name}"]).built
@@ -74,7 +74,7 @@ def test_a_model_with_code_of_its_own_needs_and_takes_it(
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("Doubling", "must be module:name"), ("no_such_module:x", "No module named"), ("json:Doubling", "no attribute")],
+    [("Doubling", "named as 'module:name'"), ("no_such_module:x", "No module named"), ("json:Doubling", "no attribute")],
 )
 def test_custom_code_that_is_not_there_is_told(loading: ModuleType, text: str, match: str):
     with pytest.raises(ArgumentError, match=match):
@@ -82,7 +82,7 @@ def test_custom_code_that_is_not_there_is_told(loading: ModuleType, text: str, m
 
 
 def test_code_in_a_file_is_executed_only_if_it_is_allowed(loading: ModuleType, saved: Path):
-    with pytest.raises(ArgumentError, match=r"holds code.*--allow-unsafe"):
+    with pytest.raises(ArgumentError, match=r"holds code.*allow_unsafe=True"):
         loading.load_model(saved / "code.keras")
     assert loading.load_model(saved / "code.keras", allow_unsafe=True).built
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import masklib
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.results import PaddingCheck, Passed, Untested
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
@@ -56,7 +57,9 @@ def test_the_same_seed_gives_the_same_report(leaky: Any, report: Any):
 
 
 def test_what_was_not_tested_is_not_called_free_of_leaks(report: Any):
-    nothing = PaddingCheck(untested=(Untested("longer padding", "output", "dense", "a reason"),), inputs=report.check.inputs)
+    nothing = PaddingCheck(
+        untested=(Untested(Change.LONGER_PADDING, Quantity.OUTPUT, "dense", "a reason"),), inputs=report.check.inputs
+    )
     untested = replace(report, findings=[], check=nothing)
 
     assert untested.verdict == "not tested"
@@ -73,7 +76,7 @@ def test_what_was_not_tested_is_not_called_free_of_leaks(report: Any):
     ],
 )
 def test_no_leak_is_said_only_if_padding_was_changed_for_every_output(report: Any, passed: list[tuple[str, str]], verdict: str):
-    check = PaddingCheck(passed=tuple(Passed(change, "output", name, 0.0, 1e-6) for change, name in passed))
+    check = PaddingCheck(passed=tuple(Passed(Change(change), Quantity.OUTPUT, name, 0.0, 1e-6) for change, name in passed))
     assert replace(report, findings=[], check=check).verdict == verdict
 
 

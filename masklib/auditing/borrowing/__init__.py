@@ -1,1 +1,1 @@
-"""Running a user's model and leaving it as it was."""
+"""Running a user's model and restoring it."""

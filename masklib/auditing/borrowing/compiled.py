@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from masklib.auditing.borrowing.running import assign_if_other, to_array
+from masklib.auditing.borrowing.running import assign_if_other
+from masklib.auditing.borrowing.tensors import to_array
 
 
 def has_loss(model: Any) -> bool:
@@ -49,7 +50,7 @@ def name_of(loss: Any) -> str:
 
 @contextmanager
 def compiled_as_before(model: Any) -> Iterator[None]:
-    """Within this context the compiled losses and metrics may be used; behind it they are as before."""
+    """Within this context the compiled losses and metrics may be used; afterwards they are restored."""
     parts = [part for name in ("_compile_loss", "_compile_metrics") if (part := getattr(model, name, None)) is not None]
     kept = [(vars(part), {key: _copy(value) for key, value in vars(part).items()}) for part in parts]
     values = [(variable, to_array(variable.value)) for variable in getattr(model, "metrics_variables", [])]
@@ -74,7 +75,7 @@ def _copy(value: Any) -> tuple[Any, Any]:
 
 
 def _bring_back(attributes: dict[str, Any], before: dict[str, tuple[Any, Any]]) -> None:
-    """Make attributes what they were."""
+    """Restore attributes."""
     for key in [key for key in attributes if key not in before]:
         del attributes[key]
     for key, (value, held) in before.items():

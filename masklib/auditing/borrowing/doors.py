@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib import compat
-from masklib.auditing.borrowing.running import Runner, explained, quietly, to_array
+from masklib.auditing.borrowing.running import Runner, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.tensors import to_array
 
 Array = NDArray[Any]
 FUNCTIONS = ("predict_function", "test_function", "train_function")  # that Keras compiles once, and keeps

@@ -1,11 +1,11 @@
-"""Calls a model as often as a test needs, always from the same state, and leaves it as it was."""
+"""Calls a model as often as a test needs, always from the same state, and restores it."""
 
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from masklib import compat
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.borrowing.unchanged import layers_of, unchanged
 from masklib.compat.attached import keras_mask
 
@@ -24,6 +25,22 @@ class CallError(Exception):
     """The model does not take such inputs; the message is the first line of what was raised."""
 
 
+class Computed(NamedTuple):
+    """What a model puts out for one batch.
+
+    Attributes:
+        names: of the outputs; no two are the same.
+        arrays: the outputs.
+        masks: that they carry; None for one that carries none.
+        pack: builds what the model returns from something for each output.
+    """
+
+    names: list[str]
+    arrays: list[Array]
+    masks: list[Array | None]
+    pack: Callable[[Sequence[Any]], Any]
+
+
 class Runner:
     """A model that is called again and again, without training; use it within `borrowed`.
 
@@ -33,15 +50,12 @@ class Runner:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.names: list[str] = []
-        self.masks: list[Array | None] = []
-        self.pack: Any = None  # builds what the model puts out from its flat outputs
         self._is_jax = keras.backend.backend() == "jax"
         self._compiled: dict[Any, Any] = {}  # functions of JAX, which compiles the loop of an RNN anew in each eager call
         self._states = [(variable, to_array(variable.value)) for variable in states_of(model)]
 
-    def outputs(self, inputs: Any) -> list[Array]:
-        """Return the outputs for one batch as arrays, in the order of `names`; their masks are in `masks` then.
+    def outputs(self, inputs: Any) -> Computed:
+        """Return what the model puts out for one batch.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -51,14 +65,14 @@ class Runner:
             masks = [keras_mask(tensor) for tensor in flatten(structure)[1]]
         else:
             structure, masks = self._call_compiled(inputs)
-        names, tensors, self.pack = flatten(structure, "output")
-        given = list(getattr(self.model, "output_names", None) or [])
-        self.names = _unique(given if len(given) == len(names) and not isinstance(structure, dict) else names)
-        self.masks = [None if mask is None else to_array(mask).astype(bool) for mask in masks]
-        return [np.asarray(to_array(tensor)) for tensor in tensors]
+        names, tensors, pack = flatten(structure, "output")
+        declared = list(getattr(self.model, "output_names", None) or [])
+        names = _unique(declared if len(declared) == len(names) and not isinstance(structure, dict) else names)
+        as_bool = [None if mask is None else to_array(mask).astype(bool) for mask in masks]
+        return Computed(names, [np.asarray(to_array(tensor)) for tensor in tensors], as_bool, pack)
 
     def call(self, inputs: Any, *, training: bool = False) -> Any:
-        """Return the outputs for one batch as tensors that carry their masks; states are put back.
+        """Return the outputs for one batch as tensors that carry their masks; states are restored.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -68,7 +82,7 @@ class Runner:
             return self.model(as_tensors(inputs), training=training)
 
     def put_back(self) -> None:
-        """Put the states back that a call changed, such as those of stateful layers."""
+        """Restore the states that a call changed, such as those of stateful layers."""
         for variable, value in self._states:
             assign_if_other(variable, value)
 
@@ -83,7 +97,7 @@ class Runner:
         return self.compiled("outputs", lambda: call, inputs)
 
     def states_after_training(self, inputs: Any) -> list[Array]:
-        """Return the variables that do not train as they are after one call in training; they are put back.
+        """Return the variables that do not train as they are after one call in training; they are restored.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -116,7 +130,7 @@ class Runner:
 
     @contextmanager
     def other_seeds(self) -> Iterator[None]:
-        """Within this context random layers draw other numbers; behind it the same as before."""
+        """Within this context random layers draw other numbers; afterwards the same as before."""
         seeds = [one for one in self.model.non_trainable_variables if SEED_STATE in one.path]
         before = [to_array(variable.value) for variable in seeds]
         try:
@@ -130,7 +144,7 @@ class Runner:
 
 @contextmanager
 def borrowed(model: Any) -> Iterator[Runner]:
-    """Within this context a model may be called, and given other weights; behind it it is as it was, also after an error.
+    """Within this context a model may be called, and given other weights; afterwards it is restored, also after an error.
 
     A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
     """
@@ -170,7 +184,7 @@ def is_stateful(layer: Any) -> bool:
 
 @contextmanager
 def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
-    """Within this context weights have other values, by their index in `model.weights`; behind it all are as before."""
+    """Within this context weights have other values, by their index in `model.weights`; afterwards all are restored."""
     before = [(variable, to_array(variable.value)) for variable in model.trainable_variables]
     before += [(model.weights[index], to_array(model.weights[index].value)) for index in values]
     try:
@@ -190,7 +204,7 @@ def assign_if_other(variable: Any, value: Array) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within this context nothing warns: what Keras says of masks, the trace tells."""
+    """Within this context nothing warns: what Keras says of masks, the trace reports."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -231,9 +245,3 @@ def _unique(names: Sequence[str]) -> list[str]:
 def as_tensors(structure: Any) -> Any:
     """Return a structure of arrays as one of tensors."""
     return compat.map_structure(compat.ops.convert_to_tensor, structure)
-
-
-def to_array(tensor: Any) -> Array:
-    """Return a tensor or variable as an array that numpy can compute with; bfloat16 becomes float32."""
-    array = np.array(compat.to_numpy(tensor))
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

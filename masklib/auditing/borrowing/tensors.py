@@ -39,5 +39,6 @@ def is_concrete(tensor: Any) -> bool:
 
 
 def to_array(tensor: Any) -> NDArray[Any]:
-    """Return a copy of a concrete tensor as an array."""
-    return np.array(compat.to_numpy(tensor))
+    """Return a copy of a concrete tensor or variable as an array that numpy can compute with; bfloat16 becomes float32."""
+    array = np.array(compat.to_numpy(tensor))
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,4 +1,4 @@
-"""A model that is called leaves traces in itself: here it is brought back to what it was."""
+"""A model that is called leaves traces in itself: here it is restored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from masklib import compat
 
 @contextmanager
 def unchanged(model: Any) -> Iterator[None]:
-    """Within this context a built model may be called; behind it the model is as before.
+    """Within this context a built model may be called; afterwards the model is restored.
 
-    Brought back are the variables that do not train (those of BatchNormalization, of stateful layers, of metrics and of seeds),
+    Restored are the variables that do not train (those of BatchNormalization, of stateful layers, of metrics and of seeds),
     and what layers keep as attributes, such as the losses of the last call. Trainable weights are changed by no call.
 
     Args:
@@ -61,7 +61,7 @@ def _contents(attributes: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _bring_back(attributes: dict[str, Any], before: dict[str, tuple[Any, Any]]) -> None:
-    """Make attributes what they were."""
+    """Restore attributes."""
     for name in [name for name in attributes if name not in before]:
         del attributes[name]
     for name, (value, held) in before.items():

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError, explained
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import unchanged
-from masklib.auditing.inputs.batch import Batch, describe, valid_of
+from masklib.auditing.inputs.batch import SIDES, Batch, valid_of
+from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.settings import DEFAULT, PaddingSettings
 from masklib.auditing.tracing.watch import CallRecord, check_model, record
 from masklib.errors import ArgumentError
 
@@ -51,9 +53,7 @@ class Use:
     mask_value: float | None = None
 
 
-def make_inputs(
-    model: Any, *, seed: int = 0, pad_id: int = 0, mask_value: float | None = None, padding_side: str | None = None
-) -> Any:
+def make_inputs(model: Any, settings: PaddingSettings = DEFAULT, *, seed: int = 0) -> Any:
     """Return a batch of padded inputs as a model's signature asks for them.
 
     Ids lie within the rows of the Embeddings that get them, floats are normally distributed and never pad at valid steps. Lengths
@@ -61,10 +61,8 @@ def make_inputs(
 
     Args:
         model: functional, sequential, or subclassed and built.
+        settings: what the user says about padding.
         seed: of the draw.
-        pad_id: what padded ids hold.
-        mask_value: what padded steps of floats hold; None: that of the Masking layer that gets them, else 0.
-        padding_side: "post" or "pre"; None is "post".
 
     Returns:
         array, list or dict of arrays, as the model takes them.
@@ -77,39 +75,29 @@ def make_inputs(
     uses = _uses_of_slots(model, slots, pack)
     rng = np.random.default_rng([seed, 4])
     samples = next((slot.shape[0] for slot in slots if slot.shape[:1] not in ((), (None,))), None) or SAMPLES
-    side = padding_side or "post"
-    arrays = [_draw(slot, use, samples, side, pad_id, mask_value, rng) for slot, use in zip(slots, uses, strict=True)]
+    arrays = [_draw(slot, use, samples, settings, rng) for slot, use in zip(slots, uses, strict=True)]
     return pack(arrays)
 
 
-def prepare(
-    model: Any, inputs: Any, *, pad_id: int, mask_value: float | None, padding_side: str | None, seed: int
-) -> tuple[Batch, list[CallRecord]]:
+def prepare(model: Any, inputs: Any, settings: PaddingSettings, *, seed: int) -> tuple[Batch, list[CallRecord]]:
     """Return the batch to test, and its record: the inputs given, at most 32 samples of them, or made ones where none are given.
 
     Raises:
         ArgumentError: the inputs do not fit the model, or nothing in them is padding, or everything.
     """
-    side, is_made = padding_side, inputs is None
+    is_made = inputs is None
     if is_made:
-        inputs = make_inputs(model, seed=seed, pad_id=pad_id, mask_value=mask_value, padding_side=padding_side)
-        side = side or "post"
+        settings = replace(settings, padding_side=settings.padding_side or SIDES[0])
+        inputs = make_inputs(model, settings, seed=seed)
     names = check_inputs(model, inputs)
     inputs, chosen = _fewer(_with_declared_ranks(model, inputs))
-    seen = watched(model, inputs)
+    records = watched(model, inputs)
     _, arrays, _ = flatten(inputs)
-    uses = uses_of(seen, [np.asarray(array) for array in arrays])
-    batch = describe(
-        inputs,
-        names=names,
-        ids=[use.rows is not None for use in uses],
-        mask_values=[use.mask_value for use in uses],
-        pad_id=pad_id,
-        mask_value=mask_value,
-        padding_side=side,
-    )
+    uses = uses_of(records, [np.asarray(array) for array in arrays])
+    is_ids, mask_values = [use.rows is not None for use in uses], [use.mask_value for use in uses]
+    batch = read_batch(inputs, settings, names=names, ids=is_ids, mask_values=mask_values)
     note = () if chosen is None else (f"{len(chosen)} samples are tested, spread over the inputs",)
-    return replace(batch, notes=(*note, *batch.notes), chosen=chosen, is_made=is_made), seen
+    return replace(batch, notes=(*note, *batch.notes), chosen=chosen, is_made=is_made), records
 
 
 def check_inputs(model: Any, inputs: Any) -> list[str]:
@@ -133,9 +121,9 @@ def check_inputs(model: Any, inputs: Any) -> list[str]:
     return [tensor.name for tensor in tensors]
 
 
-def uses_of(seen: Sequence[CallRecord], arrays: Sequence[Array]) -> list[Use]:
+def uses_of(records: Sequence[CallRecord], arrays: Sequence[Array]) -> list[Use]:
     """Return what Embedding and Masking layers do with arrays that were the inputs of a recorded call with `keep`."""
-    return [_use(seen, array) for array in arrays]
+    return [_use(records, array) for array in arrays]
 
 
 def is_embedding(call: CallRecord) -> bool:
@@ -150,17 +138,17 @@ def reads(call: CallRecord, array: Array) -> bool:
     return bool(np.array_equal(call.inputs[0].ravel().astype(float), array.ravel().astype(np.float32).astype(float)))
 
 
-def _use(seen: Sequence[CallRecord], array: Array) -> Use:
+def _use(records: Sequence[CallRecord], array: Array) -> Use:
     """Return what layers do with one array."""
-    rows = [call.operation.input_dim for call in seen if is_embedding(call) and reads(call, array)]
+    rows = [call.operation.input_dim for call in records if is_embedding(call) and reads(call, array)]
     values = [
-        call.operation.mask_value for call in seen if isinstance(call.operation, keras.layers.Masking) and reads(call, array)
+        call.operation.mask_value for call in records if isinstance(call.operation, keras.layers.Masking) and reads(call, array)
     ]
     return Use(min(rows, default=None), float(values[0]) if values else None)
 
 
 def watched(model: Any, inputs: Any) -> list[CallRecord]:
-    """Return the calls in a model for given inputs, with their numbers; it is built behind this.
+    """Return the calls in a model for given inputs, with their numbers; the model is built afterwards.
 
     Raises:
         ArgumentError: the model does not take these inputs.
@@ -202,8 +190,8 @@ def _in_order(model: Any, inputs: Any, declared: list[Any], expected: list[str])
     if isinstance(_declared(model), Mapping):
         by_key = dict(_declared(model))
     if set(inputs) != set(by_key):
-        told = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
-        msg = f"The model's inputs are named {sorted(by_key)}, {told}. Rename the arrays."
+        difference = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
+        msg = f"The model's inputs are named {sorted(by_key)}, {difference}. Rename the arrays."
         raise ArgumentError(msg)
     return [by_key[key] for key in sorted(inputs, key=str)]
 
@@ -255,15 +243,10 @@ def _uses_of_slots(model: Any, slots: Sequence[Slot], pack: Any) -> list[Use]:
         arrays = [rng.integers(0, values, _sizes(slot, 2)).astype(slot.dtype or "int32") for slot in slots]
         try:
             with explained(), unchanged(model):
-                return _probed(record(model, pack(arrays), keep=True), arrays)
+                return uses_of(record(model, pack(arrays), keep=True), arrays)
         except CallError:
             continue
     return [Use() for _ in slots]
-
-
-def _probed(seen: Sequence[CallRecord], arrays: Sequence[Array]) -> list[Use]:
-    """Return the uses of arrays that cannot be confused."""
-    return uses_of(seen, arrays)
 
 
 def _sizes(slot: Slot, samples: int) -> tuple[int, ...]:
@@ -279,11 +262,9 @@ def _sizes(slot: Slot, samples: int) -> tuple[int, ...]:
     )
 
 
-def _draw(
-    slot: Slot, use: Use, samples: int, side: str, pad_id: int, mask_value: float | None, rng: np.random.Generator
-) -> Array:
+def _draw(slot: Slot, use: Use, samples: int, settings: PaddingSettings, rng: np.random.Generator) -> Array:
     """Return an array for one input."""
-    shape = _sizes(slot, samples)
+    shape, side, pad_id = _sizes(slot, samples), settings.padding_side or SIDES[0], settings.pad_id
     dtype = slot.dtype or ("int32" if use.rows is not None or (len(shape) == 2 and _is_free(slot)) else "float32")
     single = len(shape) == 1 or shape[1:] == (1,)
     if single and "len" in slot.name.lower():
@@ -297,7 +278,7 @@ def _draw(
     is_ids = use.rows is not None or np.dtype(dtype).kind in "iu"
     if len(shape) == 2 and not is_ids:
         return content
-    pad = pad_id if is_ids else use.mask_value if mask_value is None and use.mask_value is not None else (mask_value or 0.0)
+    pad = pad_id if is_ids else settings.pad_of_floats(use.mask_value)
     inner = _inner(shape, side, valid) if is_ids and len(shape) == 3 and slot.shape[2] != 1 else valid
     return np.where(inner.reshape(*inner.shape, *[1] * (len(shape) - inner.ndim)), content, pad).astype(dtype)
 

@@ -55,17 +55,16 @@ def make(loss: Any, output: Array, kind: Kind, seed: int) -> Array:
     return drawn.astype(np.float32)
 
 
-def paddings(loss: Any, kind: Kind, given: float | None, target_pad: float | None) -> list[Any]:
+def paddings(loss: Any, kind: Kind, target_pad: float | None) -> list[Any]:
     """Return what padded steps of targets may hold, the likeliest first.
 
     Args:
         loss: as `compile` takes it.
         kind: of the targets.
-        given: what padded steps of the user's targets hold, if that is one number.
         target_pad: what the user says.
     """
-    if target_pad is not None or given is not None:
-        return [target_pad if target_pad is not None else given]
+    if target_pad is not None:
+        return [target_pad]
     thing = loss_object(loss, max(kind.classes, 1), is_sparse=kind.is_sparse)
     own = [_own(thing, name) for name in ("ignore_class", "mask_value")]
     last = [float(kind.classes - 1)] if kind.is_sparse else []

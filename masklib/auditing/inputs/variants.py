@@ -1,6 +1,6 @@
 """The same sequences given otherwise: with more padding, without padding, with other content where none should count.
 
-Each function takes a `leaves.Batch` and returns one, or the arrays of one. Nothing that a model may use is changed.
+Each function takes a `batch.Batch` and returns one, or the arrays of one. Nothing that a model may use is changed.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def extra_steps(batch: Batch) -> int:
-    """Return by how many steps padding is made longer: enough to be seen, and not to be dear."""
+    """Return by how many steps padding is made longer: enough to show, and cheap."""
     return max(4, max(group.steps for group in batch.groups) // 4)
 
 
@@ -115,7 +115,7 @@ def padding_of(leaf: Leaf, batch: Batch) -> NDArray[np.bool_] | None:
     return is_pad
 
 
-def is_told_otherwise(leaf: Leaf, batch: Batch) -> bool:
+def is_known_otherwise(leaf: Leaf, batch: Batch) -> bool:
     """Return whether something else than this leaf's content says which of its steps are padding."""
     if leaf.masked or leaf.kind != "floats" or not leaf.groups:
         return False

@@ -42,7 +42,7 @@ def looks_ahead(operation: Any) -> bool:
 
 
 def attends(operation: Any) -> bool:
-    """Return whether an operation is a layer of attention, which can be causal if it is told."""
+    """Return whether an operation is a layer of attention, which can be causal if it is asked to be."""
     return ARGUMENT in _arguments(operation)
 
 

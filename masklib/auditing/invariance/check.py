@@ -5,26 +5,26 @@ samples beside them, and without padding, and what comes out is compared. What c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
+from masklib.auditing.borrowing.running import borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import making
-from masklib.auditing.invariance.compiled_losses import Losses
-from masklib.auditing.invariance.gradients import Gradients, squares
-from masklib.auditing.invariance.outputs import Outputs, Verdict
+from masklib.auditing.inputs.settings import PaddingSettings
+from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.later_steps import on_later_steps
+from masklib.auditing.invariance.loss_inputs import Teaching
+from masklib.auditing.invariance.outputs import OutputJudge
 from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
-from masklib.auditing.invariance.statistics import Statistics
+from masklib.auditing.invariance.subject import Subject, examine
+from masklib.auditing.invariance.training import Tested, check_training
 from masklib.auditing.tracing.watch import check_model
 
 __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
-
-
-LOSS_CHANGES = ("longer padding", "padded content")
 
 
 def check_padding(
@@ -42,7 +42,7 @@ def check_padding(
 ) -> PaddingCheck:
     """Return what padding changes in a model, and what it does not.
 
-    The model is afterwards as it was. The same seed gives the same result.
+    The model is restored afterwards. The same seed gives the same result.
 
     Args:
         model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.
@@ -61,104 +61,63 @@ def check_padding(
         UntestableError: the model's output is random, or no number.
     """
     check_model(model)
-    options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
+    settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value, padding_side=padding_side, target_pad=target_pad)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         making.watched(model, inputs)  # builds it
     with borrowed(model) as runner:
-        batch, seen = making.prepare(model, inputs, seed=seed, **options)
-        outputs = Outputs(runner, batch, seen, seed)
-        given = _chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen)
-        if any(is_stateful(layer) for layer in layers_of(model)):
-            outputs.notes.append("each call begins with the states with which stateful layers begin")
-        rest = _Rest(outputs, outputs.verdicts(causal), *given, target_pad)
-        empty = outputs.of_empty()
-        noise = {name: max(one.relative for one in found) for name, found in outputs.sources.items()}
+        batch, records = making.prepare(model, inputs, settings, seed=seed)
+        subject = examine(runner, batch, records, seed)
+        alternatives = Alternatives(subject)
+        outputs = _of_outputs(subject, alternatives, causal)
+        teaching = Teaching(_chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen), target_pad)
+        tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts)]
+        empty = subject.of_empty_sample()
+    verdicts = [one for part in tested for one in part.verdicts]
     return PaddingCheck(
-        leaks=tuple(one for one in rest.verdicts if isinstance(one, Leak)),
-        passed=tuple(one for one in rest.verdicts if isinstance(one, Passed)),
-        untested=tuple(one for one in rest.verdicts if isinstance(one, Untested)),
-        noise=noise,
-        denominators=rest.denominators,
-        notes=(*batch.notes, *outputs.notes, *rest.notes),
-        batch_size=rest.batch_size,
+        leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
+        passed=tuple(one for one in verdicts if isinstance(one, Passed)),
+        untested=tuple(one for one in verdicts if isinstance(one, Untested)),
+        noise=subject.noise.by_source,
+        denominators={name: count for part in tested for name, count in part.denominators.items()},
+        notes=(*batch.notes, *(note for part in tested for note in part.notes)),
+        batch_size={name: both for part in tested for name, both in part.batch_size.items()},
         empty=empty,
         inputs=batch.inputs,
-        valid=_distinct([group.valid for group in (*batch.groups, *outputs.batch.groups)]),
+        valid=_distinct([group.valid for group in (*batch.groups, *subject.batch.groups)]),
     )
 
 
-def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]:
+def check_other_side(model: Any, settings: PaddingSettings, *, seed: int) -> list[Leak]:
     """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
 
     Args:
         model: a Keras 3 model.
+        settings: what the user says about padding.
         seed: of all draws.
-        **options: `pad_id` and `mask_value`, as those of `check_padding`.
 
     Raises:
         ArgumentError, UntestableError: as `check_padding`.
     """
     with borrowed(model) as runner:
-        settings = {"pad_id": 0, "mask_value": None, **options, "padding_side": "pre"}
-        batch, seen = making.prepare(model, None, seed=seed, **settings)
-        verdicts = Outputs(runner, batch, seen, seed).verdicts(causal=False)
+        batch, records = making.prepare(model, None, replace(settings, padding_side="pre"), seed=seed)
+        subject = examine(runner, batch, records, seed)
+        verdicts = OutputJudge(subject, Alternatives(subject)).verdicts()
     return [one for one in verdicts if isinstance(one, Leak)]
 
 
-class _Rest:
-    """What is tested behind the outputs: loss and metrics, gradients, statistics.
+def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | None) -> Tested:
+    """Return what was found of the outputs."""
+    judge = OutputJudge(subject, alternatives)
+    verdicts = judge.verdicts()
+    later, meant = on_later_steps(judge, subject, alternatives, causal)
+    return Tested([*verdicts, *later], [*_on_states(subject.model), *meant])
 
-    Args:
-        outputs: of the model.
-        verdicts: on them; what is found is added.
-        targets: for the samples tested.
-        sample_weight: likewise.
-        target_pad: what padded steps of the targets hold.
-    """
 
-    def __init__(
-        self, outputs: Outputs, verdicts: list[Verdict], targets: Any, sample_weight: Any, target_pad: float | None
-    ) -> None:
-        self.verdicts = verdicts
-        self.denominators: dict[str, str] = {}
-        self.batch_size: dict[str, tuple[float, float]] = {}
-        self.notes: list[str] = []
-        self._outputs = outputs
-        if not compiled.has_loss(outputs.runner.model):
-            self._cannot("the model has no loss: compile it")
-            self._differentiate(None)
-        else:
-            with compiled.compiled_as_before(outputs.runner.model):
-                self._differentiate(self._try_losses(targets, sample_weight, target_pad))
-        statistics = Statistics(outputs)
-        self.verdicts += statistics.verdicts()
-        if statistics.layers:
-            self.notes.append("statistics are those of one call in training, with dropout off")
-
-    def _try_losses(self, targets: Any, sample_weight: Any, target_pad: float | None) -> Losses | None:
-        """Test the loss and the metrics; return them, None if they cannot be computed."""
-        try:
-            losses = Losses(self._outputs, targets, sample_weight, target_pad)
-            found = losses.verdicts(self.verdicts)
-            self.denominators, self.batch_size = losses.denominators(), losses.by_batch_size()
-        except CallError as error:
-            self._cannot(f"the loss cannot be computed with {'these' if targets is not None else 'made'} targets: {error}")
-            return None
-        self.verdicts += found
-        return losses
-
-    def _cannot(self, why: str) -> None:
-        """Say that the loss cannot be tested."""
-        self.verdicts += [Untested(change, "loss", "loss", why) for change in LOSS_CHANGES]
-
-    def _differentiate(self, losses: Losses | None) -> None:
-        """Test the gradients: of the loss, where padding does not count in it by itself."""
-        outputs = self._outputs
-        if losses is not None and losses.is_silent:
-            self.verdicts += Gradients(outputs, losses.objective).verdicts()
-            return
-        self.notes.append("the gradients are those of the mean square of the outputs at valid steps")
-        self.verdicts += Gradients(outputs, lambda one: squares(outputs, outputs.batch if one is None else one.batch)).verdicts()
+def _on_states(model: Any) -> list[str]:
+    """Return a note on the states of stateful layers, if there are some."""
+    if any(is_stateful(layer) for layer in layers_of(model)):
+        return ["each call begins with the states with which stateful layers begin"]
+    return []
 
 
 def _distinct(masks: Sequence[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.compiled import loss_object
-from masklib.auditing.borrowing.running import CallError, explained, quietly, to_array
+from masklib.auditing.borrowing.running import CallError, explained, quietly
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.invariance.predictions import Prediction
 
 Array = NDArray[Any]

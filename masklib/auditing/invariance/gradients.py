@@ -7,20 +7,24 @@ steps: so that it is the model that is tested, and not its loss once more. Dropo
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly, to_array
+from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, crop, distance, valid_elements
 from masklib.auditing.invariance.noise import Noise, noise_of, rounded_otherwise
-from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.results import Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.subject import Subject
 
 Array = NDArray[Any]
 Objective = Callable[[Any], Any]  # of what the model puts out, to one number
@@ -31,37 +35,39 @@ class Gradients:
     """The gradients of a model in every situation.
 
     Attributes:
-        outputs: of the model.
+        subject: the model, with its batch.
+        alternatives: the situations in which it is compared with itself.
         objective: for a situation, or None for the batch as given, what is differentiated.
     """
 
-    outputs: Outputs
+    subject: Subject
+    alternatives: Alternatives
     objective: Callable[[Situation | None], Objective]
 
     def verdicts(self) -> list[Verdict]:
         """Return what was found for each trainable weight that has a gradient."""
-        weights = self.outputs.runner.model.trainable_variables
+        weights = self.subject.model.trainable_variables
         if not weights:
             return []
         try:
             base = self._of(None)
         except CallError as error:
-            return [Untested("longer padding", "gradient", "all weights", f"no gradient can be computed: {error}")]
+            return [Untested(Change.LONGER_PADDING, Quantity.GRADIENT, "all weights", f"no gradient can be computed: {error}")]
         if not all(np.isfinite(one).all() for one in base if one is not None):
             return self._not_finite(base)
         noise = self._measure_noise(base)
-        return [verdict for situation in self.outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+        return [verdict for situation in self.alternatives.for_training for verdict in self._of_situation(situation, base, noise)]
 
     def _of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradient of each trainable weight; None where the objective does not depend on it."""
-        batch = self.outputs.batch if situation is None else situation.batch
-        return gradients_of(self.outputs.runner, batch.inputs, self.objective(situation))
+        batch = self.subject.batch if situation is None else situation.batch
+        return gradients_of(self.subject.runner, batch.inputs, self.objective(situation))
 
     def _measure_noise(self, base: Sequence[Array | None]) -> list[Noise]:
         """Return the noise of each gradient: at least some of what the largest one has, for sums cancel, and some to 0."""
-        with rounded_otherwise(self.outputs.runner.model, self.outputs.unit, self.outputs.seed):
+        with rounded_otherwise(self.subject.model, self.subject.unit, self.subject.seed):
             rounded = self._of(None)
-        found = [noise_of(_apart(first, other), self.outputs.unit) for first, other in zip(base, rounded, strict=True)]
+        found = [noise_of(_apart(first, other), self.subject.unit) for first, other in zip(base, rounded, strict=True)]
         largest = max(one.scale for one in found)
         return [Noise(max(one.size, one.unit * largest), max(one.scale, 1e-3 * largest), one.unit) for one in found]
 
@@ -71,55 +77,70 @@ class Gradients:
             with situation.changed():
                 others = self._of(situation)
         except CallError as error:
-            return [Untested(situation.change, "gradient", "all weights", str(error))]
-        weights = self.outputs.runner.model.trainable_variables
+            return [Untested(situation.change, Quantity.GRADIENT, "all weights", str(error))]
+        weights = self.subject.model.trainable_variables
         rows = zip(weights, base, others, noise, strict=True)
         return [_judge(situation, str(weight.path), _apart(a, b), one) for weight, a, b, one in rows if a is not None]
 
     def _not_finite(self, base: Sequence[Array | None]) -> list[Verdict]:
         """Return that gradients are no numbers: a leak if they are numbers without padding."""
-        weights = self.outputs.runner.model.trainable_variables
+        weights = self.subject.model.trainable_variables
         bad = [str(w.path) for w, one in zip(weights, base, strict=True) if one is not None and not np.isfinite(one).all()]
         plain = self._without_padding()
         if plain is None or not all(np.isfinite(one).all() for one in plain if one is not None):
             why = "it is not finite, with padding or without"
-            return [Untested("no padding", "gradient", path, why) for path in bad]
-        unit = self.outputs.unit
-        told = "nan or inf as given, a finite number without padding"
-        return [Leak("no padding", "gradient", path, float("inf"), float("inf"), unit, None, told) for path in bad]
+            return [Untested(Change.NO_PADDING, Quantity.GRADIENT, path, why) for path in bad]
+        unit = self.subject.unit
+        example = "nan or inf as given, a finite number without padding"
+        inf = float("inf")
+        leak = partial(Leak, change=Change.NO_PADDING, kind=Quantity.GRADIENT, size=inf, relative=inf, tolerance=unit)
+        return [leak(of=path, example=example) for path in bad]
 
     def _without_padding(self) -> list[Array | None] | None:
         """Return the gradients of the squared outputs for samples without padding; None if the model takes no such."""
-        for situation in reversed(self.outputs.unpadded):
+        squares = Squares(self.subject)
+        for situation in reversed(self.alternatives.unpadded):
             try:
-                return gradients_of(self.outputs.runner, situation.batch.inputs, squares(self.outputs, situation.batch))
+                return gradients_of(self.subject.runner, situation.batch.inputs, squares(situation))
             except CallError:
                 continue
         return None
 
 
-def squares(outputs: Outputs, batch: Batch) -> Objective:
-    """Return the mean square of outputs at valid steps, as a function of what the model puts out for a batch."""
-    lengths = tuple(group.steps for group in batch.groups)
-    kept: Objective = outputs.objectives.setdefault(("squares", batch.samples, lengths), _squares(outputs, batch))
-    return kept
+class Squares:
+    """The mean square of outputs at valid steps, as a function of what a model puts out in a situation.
 
+    Args:
+        subject: the model, with its batch.
+    """
 
-def _squares(outputs: Outputs, batch: Batch) -> Objective:
-    """Return the mean square of outputs at valid steps, as a new function."""
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._known: dict[tuple[Any, ...], Objective] = {}  # so that each is compiled once
 
-    def mean(structure: Any) -> Any:
-        total = 0.0
-        for tensor, axes in zip(flatten(structure)[1], outputs.axes, strict=True):
-            if not str(keras.backend.standardize_dtype(tensor.dtype)).startswith(("float", "bfloat")):
-                continue
-            shape = tuple(int(size) for size in tensor.shape)
-            valid = np.broadcast_to(valid_elements(shape, axes, batch), shape)
-            kept = keras.ops.where(valid, keras.ops.cast(tensor, "float32"), 0.0)
-            total = total + keras.ops.sum(kept * kept) / max(int(valid.sum()), 1)
-        return total
+    def __call__(self, situation: Situation | None) -> Objective:
+        """Return the function for a situation; None is the batch as given."""
+        batch = self._subject.batch if situation is None else situation.batch
+        key = (batch.samples, *(group.steps for group in batch.groups))
+        if key not in self._known:
+            self._known[key] = self._objective(batch)
+        return self._known[key]
 
-    return mean
+    def _objective(self, batch: Batch) -> Objective:
+        """Return a new function for a batch."""
+
+        def mean(structure: Any) -> Any:
+            total = 0.0
+            for tensor, axes in zip(flatten(structure)[1], self._subject.axes.of, strict=True):
+                if not str(keras.backend.standardize_dtype(tensor.dtype)).startswith(("float", "bfloat")):
+                    continue
+                shape = tuple(int(size) for size in tensor.shape)
+                valid = np.broadcast_to(valid_elements(shape, axes, batch), shape)
+                kept = keras.ops.where(valid, keras.ops.cast(tensor, "float32"), 0.0)
+                total = total + keras.ops.sum(kept * kept) / max(int(valid.sum()), 1)
+            return total
+
+        return mean
 
 
 def gradients_of(runner: Any, inputs: Any, objective: Objective) -> list[Array | None]:
@@ -187,7 +208,15 @@ def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: No
     (one,) = apart
     relative = one.size / (noise.scale or 1.0)
     if relative <= noise.tolerance:
-        return Passed(situation.change, "gradient", path, relative, noise.tolerance)
+        return Passed(situation.change, Quantity.GRADIENT, path, relative, noise.tolerance)
     at = ", ".join(map(str, one.at))
     example = f"element ({at}): {one.first:.4g} {situation.labels[0]}, {one.second:.4g} {situation.labels[1]}"
-    return Leak(situation.change, "gradient", path, one.size, relative, noise.tolerance, None, example)
+    return Leak(
+        change=situation.change,
+        kind=Quantity.GRADIENT,
+        of=path,
+        size=one.size,
+        relative=relative,
+        tolerance=noise.tolerance,
+        example=example,
+    )

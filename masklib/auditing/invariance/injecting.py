@@ -1,7 +1,7 @@
 """Other content at masked steps, put where a layer makes a mask or loses it, to see whether somebody uses it.
 
 This is done where sequences cannot be given otherwise: to layers that make a mask and are no Embedding, and, in a model whose
-length is fixed, to layers behind which the mask is gone. Content that is zero is left as it is: who relies on it has a right to;
+length is fixed, to layers after which the mask is gone. Content that is zero stays zero: who relies on it has a right to;
 but not what a layer without a mask makes of it, such as its bias.
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import patched
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.making import is_embedding
+from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.tracing.watch import CallRecord
 
@@ -23,17 +24,17 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 
-def masked_content(batch: Batch, seen: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[Situation]:
+def masked_content(batch: Batch, records: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[Situation]:
     """Yield the batch with other content at masked steps, at one layer after another.
 
     Args:
         batch: as given.
-        seen: its record, with inputs and outputs.
+        records: of the calls with it, with their inputs and outputs.
         seed: of the draw.
         is_fixed: whether the model's length is: then layers that lose a mask are tried, too.
     """
-    for call in seen:
-        if isinstance(call.operation, str) or sum(other.operation is call.operation for other in seen) > 1:
+    for call in records:
+        if isinstance(call.operation, str) or sum(other.operation is call.operation for other in records) > 1:
             continue
         if _makes(call):
             yield _situation(batch, call, call.outputs[0], call.masks_out[0], seed, at_inputs=False)
@@ -72,7 +73,7 @@ def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: in
     where = "into" if at_inputs else "out of"
     labels = ("as given", f"with other content at masked steps {where} {call.path!r}")
     valid = mask.reshape(*mask.shape, *[1] * (array.ndim - mask.ndim))
-    return Situation("masked content", batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
+    return Situation(Change.MASKED_CONTENT, batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
 
 
 def _replaced(operation: Any, valid: Mask, garbage: Array, at_inputs: bool) -> Callable[[], AbstractContextManager[Any]]:

@@ -22,15 +22,17 @@ class Follower:
     Args:
         runner: of the model.
         batch: as given.
-        seen: its record, with inputs and outputs.
+        records: of the calls with it, with their inputs and outputs.
         longer: the situations in which padding is longer, for each group, that the model takes.
         steps: by which it is.
     """
 
-    def __init__(self, runner: Runner, batch: Batch, seen: Sequence[CallRecord], longer: Sequence[Situation], steps: int) -> None:
+    def __init__(
+        self, runner: Runner, batch: Batch, records: Sequence[CallRecord], longer: Sequence[Situation], steps: int
+    ) -> None:
         self._runner = runner
         self._batch = batch
-        self._seen = list(seen)
+        self._records = list(records)
         self._longer = list(longer)
         self._steps = steps
         self._grown: list[tuple[int, Mapping[str, CallRecord]]] | None = None
@@ -43,7 +45,7 @@ class Follower:
         except CallError:
             return None
         least = math.sqrt(tolerance * min(max(relative, tolerance), 1.0))
-        found = [call for call in self._seen if call.path in other and self._begins(call, other[call.path], situation, least)]
+        found = [call for call in self._records if call.path in other and self._begins(call, other[call.path], situation, least)]
         return _innermost(found) if found else None
 
     def _record(self, batch: Batch) -> list[CallRecord]:

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import to_array, with_values
+from masklib.auditing.borrowing.running import with_values
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.invariance.comparing import Distance
 

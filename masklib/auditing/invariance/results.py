@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-CHANGES = ("longer padding", "padded content", "embedding row", "masked content", "batch mates", "no padding", "later steps")
-OF_PADDING = tuple(change for change in CHANGES if change not in ("batch mates", "later steps"))
-KINDS = ("output", "loss", "metric", "gradient", "statistics")
+from masklib.auditing.invariance.changes import Change, Quantity
+
+LOSS = "loss"  # the name of a model's loss as a whole, beside those of its outputs
 COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
 
 
@@ -31,13 +31,13 @@ class Place:
     scale: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Leak:
     """One measured difference beyond the noise.
 
     Attributes:
-        change: one of `CHANGES`.
-        kind: one of `KINDS`.
+        change: what was changed.
+        kind: of the quantity that differs.
         of: name of the output, loss, metric, weight, or BatchNormalization layer.
         size: largest absolute difference; inf where a number became NaN.
         relative: size relative to the scale of that quantity.
@@ -49,13 +49,13 @@ class Leak:
         place: of an output: what it takes to compute it again.
     """
 
-    change: str
-    kind: str
+    change: Change
+    kind: Quantity
     of: str
     size: float
     relative: float
     tolerance: float
-    layer: str | None
+    layer: str | None = None
     example: str
     alone: bool = False
     divisor: bool = False
@@ -66,8 +66,8 @@ class Leak:
 class Passed:
     """Something that was tested, and nothing beyond the noise was found; attributes as those of `Leak`."""
 
-    change: str
-    kind: str
+    change: Change
+    kind: Quantity
     of: str
     relative: float
     tolerance: float
@@ -77,10 +77,13 @@ class Passed:
 class Untested:
     """Something that could not be tested, and why; attributes as those of `Leak`."""
 
-    change: str
-    kind: str
+    change: Change
+    kind: Quantity
     of: str
     why: str
+
+
+Verdict = Leak | Passed | Untested
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,9 @@ class PaddingCheck:
 
     def _rows(self) -> list[tuple[Any, ...]]:
         """Return the rows of the frame."""
-        leaks = [("leak", o.change, o.kind, o.of, o.relative, o.tolerance, o.layer, o.example) for o in self.leaks]
-        passed = [("passed", o.change, o.kind, o.of, o.relative, o.tolerance, None, "") for o in self.passed]
-        untested = [("not tested", o.change, o.kind, o.of, math.nan, math.nan, None, o.why) for o in self.untested]
+        leaks = [("leak", o.change.value, o.kind.value, o.of, o.relative, o.tolerance, o.layer, o.example) for o in self.leaks]
+        passed = [("passed", o.change.value, o.kind.value, o.of, o.relative, o.tolerance, None, "") for o in self.passed]
+        untested = [("not tested", o.change.value, o.kind.value, o.of, math.nan, math.nan, None, o.why) for o in self.untested]
         return [*leaks, *passed, *untested]
 
     def __str__(self) -> str:

@@ -8,34 +8,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import to_array, with_values
+from masklib.auditing.borrowing.running import with_values
+from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.making import is_embedding, reads
+from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.comparing import Axes, Distance, crop, distance, valid_elements
 from masklib.auditing.tracing.watch import CallRecord
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Situation:
-    """Inputs, or weights, changed where it must make no difference.
+    """Inputs, or weights, changed where it must make no difference; each is equal to itself only.
 
     Attributes:
-        change: one of `results.CHANGES`.
+        change: what kind of change it is.
         batch: the changed inputs.
         rows: the samples of the batch as given that are compared.
         other_rows: the samples of the changed batch that are laid beside them.
         changed: what more is changed, as a context.
-        labels: what to say behind the number of the batch as given, and of the changed one.
+        labels: what to say after the number of the batch as given, and of the changed one.
         groups: whose padding was made longer.
         only: (B, T) of one group: the only steps that are compared; None: all valid ones.
         only_group: that group.
         is_penalized: whether what is changed is a part of the loss by a regularizer.
     """
 
-    change: str
+    change: Change
     batch: Batch
     rows: tuple[int, ...]
     other_rows: tuple[int, ...]
@@ -60,7 +62,7 @@ class Situation:
         """
         chosen = variants.select(base, self.rows)
         a, b = first[list(self.rows)], second[list(self.other_rows)]
-        if self.change == "no padding":
+        if self.change == Change.NO_PADDING:
             a, chosen = crop(a, b.shape, axes, chosen), variants.select(self.batch, self.other_rows)
         else:
             b = crop(b, a.shape, axes, chosen)
@@ -83,25 +85,25 @@ def longer_padding(batch: Batch, groups: tuple[int, ...]) -> Situation:
     steps = variants.extra_steps(batch)
     samples = tuple(range(batch.samples))
     labels = ("as given", f"with {steps} more padded steps")
-    return Situation("longer padding", variants.longer(batch, groups, steps), samples, samples, labels, groups=groups)
+    return Situation(Change.LONGER_PADDING, variants.longer(batch, groups, steps), samples, samples, labels, groups=groups)
 
 
 def padded_content(batch: Batch, seed: int) -> Iterator[Situation]:
-    """Yield the batch with other numbers at padded steps of floats, where something else tells that they are padding."""
-    names = [leaf.name for leaf in batch.leaves if variants.is_told_otherwise(leaf, batch)]
+    """Yield the batch with other numbers at padded steps of floats, where something else says that they are padding."""
+    names = [leaf.name for leaf in batch.leaves if variants.is_known_otherwise(leaf, batch)]
     if names:
         labels = ("as given", f"with other numbers at the padded steps of {', '.join(names)}")
         samples = tuple(range(batch.samples))
-        yield Situation("padded content", variants.with_garbage(batch, names, seed), samples, samples, labels)
+        yield Situation(Change.PADDED_CONTENT, variants.with_garbage(batch, names, seed), samples, samples, labels)
 
 
-def embedding_rows(model: Any, batch: Batch, seen: list[CallRecord], seed: int) -> Iterator[Situation]:
+def embedding_rows(model: Any, batch: Batch, records: Sequence[CallRecord], seed: int) -> Iterator[Situation]:
     """Yield the batch with another row of padding in each Embedding that looks it up at padded steps only."""
     rng = np.random.default_rng([seed, 6])
     samples = tuple(range(batch.samples))
     done: set[int] = set()
-    for layer in [call.operation for call in seen if is_embedding(call)]:
-        row = _row_of_padding(layer, batch, seen)
+    for layer in [call.operation for call in records if is_embedding(call)]:
+        row = _row_of_padding(layer, batch, records)
         index = next((i for i, weight in enumerate(model.weights) if any(weight is own for own in layer.weights)), None)
         if row is None or index is None or id(layer) in done:
             continue
@@ -111,7 +113,7 @@ def embedding_rows(model: Any, batch: Batch, seen: list[CallRecord], seed: int) 
         other[row] = rng.normal(0.0, 3.0 * (float(matrix.astype(float).std()) or 1.0), matrix.shape[1])
         labels = (f"with row {row} of {layer.name!r} as it is", "with another one")
         context, is_penalized = _other_values(model, index, other), layer.embeddings_regularizer is not None
-        yield Situation("embedding row", batch, samples, samples, labels, context, is_penalized=is_penalized)
+        yield Situation(Change.EMBEDDING_ROW, batch, samples, samples, labels, context, is_penalized=is_penalized)
 
 
 def batch_mates(batch: Batch) -> list[Situation]:
@@ -120,11 +122,11 @@ def batch_mates(batch: Batch) -> list[Situation]:
         return []
     replaced, kept = variants.with_mates(batch)
     found = [in_another_order(batch)]
-    found.append(Situation("batch mates", replaced, tuple(kept), tuple(kept), ("as given", "with other samples beside it")))
+    found.append(Situation(Change.BATCH_MATES, replaced, tuple(kept), tuple(kept), ("as given", "with other samples beside it")))
     half = batch.samples // 2
     for part in (range(half), range(half, batch.samples)):
         labels = (f"in a batch of {batch.samples}", f"in one of {len(part)}")
-        found.append(Situation("batch mates", variants.select(batch, part), tuple(part), tuple(range(len(part))), labels))
+        found.append(Situation(Change.BATCH_MATES, variants.select(batch, part), tuple(part), tuple(range(len(part))), labels))
     return found
 
 
@@ -132,7 +134,7 @@ def in_another_order(batch: Batch) -> Situation:
     """Return the batch turned round."""
     rows = tuple(range(batch.samples))
     labels = ("as given", "with the batch in another order")
-    return Situation("batch mates", variants.select(batch, rows[::-1]), rows, rows[::-1], labels)
+    return Situation(Change.BATCH_MATES, variants.select(batch, rows[::-1]), rows, rows[::-1], labels)
 
 
 def no_padding(batch: Batch, most: int = 4) -> list[Situation]:
@@ -141,7 +143,7 @@ def no_padding(batch: Batch, most: int = 4) -> list[Situation]:
     for samples in variants.by_length(batch, most):
         cut = variants.without_padding(batch, samples)
         labels = ("as given", "without padding")
-        found.append(Situation("no padding", cut, tuple(samples), tuple(range(len(samples))), labels))
+        found.append(Situation(Change.NO_PADDING, cut, tuple(samples), tuple(range(len(samples))), labels))
     return found
 
 
@@ -151,7 +153,7 @@ def later_steps(batch: Batch, group: int, seed: int) -> Iterator[Situation]:
     for leaf in (leaf for leaf in batch.leaves if variants.has_steps(leaf, group)):
         changed, early = variants.with_other_later_steps(batch, group, seed, leaf.name)
         labels = ("as given", f"with other content at later steps of {leaf.name}")
-        yield Situation("later steps", changed, samples, samples, labels, only=early, only_group=group)
+        yield Situation(Change.LATER_STEPS, changed, samples, samples, labels, only=early, only_group=group)
 
 
 def _other_values(model: Any, index: int, value: Array) -> Callable[[], AbstractContextManager[Any]]:
@@ -159,10 +161,10 @@ def _other_values(model: Any, index: int, value: Array) -> Callable[[], Abstract
     return lambda: with_values(model, {index: value})
 
 
-def _row_of_padding(layer: Any, batch: Batch, seen: list[CallRecord]) -> int | None:
+def _row_of_padding(layer: Any, batch: Batch, records: Sequence[CallRecord]) -> int | None:
     """Return the row that an Embedding looks up at padded steps and nowhere else; None if there is none."""
     rows: set[int] = set()
-    for call in (call for call in seen if call.operation is layer):
+    for call in (call for call in records if call.operation is layer):
         leaf = next((leaf for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups and reads(call, leaf.array)), None)
         if leaf is None or leaf.groups is None:
             return None
@@ -173,7 +175,7 @@ def _row_of_padding(layer: Any, batch: Batch, seen: list[CallRecord]) -> int | N
     return rows.pop() if len(rows) == 1 else None
 
 
-def has_embedding_of_padding(batch: Batch, seen: Sequence[CallRecord]) -> bool:
+def has_embedding_of_padding(batch: Batch, records: Sequence[CallRecord]) -> bool:
     """Return whether an Embedding gets ids that are padded."""
-    calls = [call for call in seen if is_embedding(call)]
+    calls = [call for call in records if is_embedding(call)]
     return any(reads(call, leaf.array) for call in calls for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups)

@@ -1,6 +1,6 @@
 """Whether padding reaches the statistics that BatchNormalization keeps from training.
 
-A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is as before.
+A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is restored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs.batch import Batch
+from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, distance
 from masklib.auditing.invariance.noise import noise_of, rounded_otherwise
-from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.results import Leak, Passed, Untested
+from masklib.auditing.invariance.results import Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.subject import Subject
 
 Array = NDArray[Any]
 RATES = ("rate", "dropout", "recurrent_dropout", "_dropout", "stddev")  # of layers that are random in training
@@ -28,14 +30,16 @@ class Statistics:
     """What the BatchNormalization layers of a model keep of a batch.
 
     Args:
-        outputs: of the model.
+        subject: the model, with its batch.
+        alternatives: the situations in which it is compared with itself.
     """
 
-    def __init__(self, outputs: Outputs) -> None:
-        self._outputs = outputs
-        self._runner = outputs.runner
+    def __init__(self, subject: Subject, alternatives: Alternatives) -> None:
+        self._subject = subject
+        self._alternatives = alternatives
+        self._runner = subject.runner
         kinds = keras.layers.BatchNormalization
-        self.layers = [layer for layer in layers_of(outputs.runner.model) if isinstance(layer, kinds) and layer.trainable]
+        self.layers = [layer for layer in layers_of(subject.model) if isinstance(layer, kinds) and layer.trainable]
 
     def verdicts(self) -> list[Verdict]:
         """Return what was found for each layer and change; nothing if there is no such layer."""
@@ -43,22 +47,30 @@ class Statistics:
             return []
         with without_randomness(self._runner.model):
             try:
-                base = self._of(self._outputs.batch)
+                base = self._of(self._subject.batch)
                 with self._runner.other_seeds():
-                    again = self._of(self._outputs.batch)
-                if any(distance(a, b).relative > self._outputs.much for a, b in zip(base, again, strict=True)):
+                    again = self._of(self._subject.batch)
+                if any(distance(a, b).relative > self._subject.much for a, b in zip(base, again, strict=True)):
                     msg = "the model is random in training, also with its dropout switched off"
                     raise CallError(msg)
-                with rounded_otherwise(self._runner.model, self._outputs.unit, self._outputs.seed):
-                    rounded = self._of(self._outputs.batch)
+                with rounded_otherwise(self._runner.model, self._subject.unit, self._subject.seed):
+                    rounded = self._of(self._subject.batch)
             except CallError as error:
-                return [Untested("longer padding", "statistics", self._path(layer), str(error)) for layer in self.layers]
+                return [
+                    Untested(Change.LONGER_PADDING, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers
+                ]
             noise = [[distance(a, b), distance(a, c)] for a, b, c in zip(base, again, rounded, strict=True)]
-            return [verdict for situation in self._outputs.for_training for verdict in self._of_situation(situation, base, noise)]
+            return [
+                verdict for situation in self._alternatives.for_training for verdict in self._of_situation(situation, base, noise)
+            ]
+
+    def _untested(self, change: Change, error: Exception) -> list[Verdict]:
+        """Return that no layer can be tested, and why."""
+        return [Untested(change, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers]
 
     def _path(self, layer: Any) -> str:
         """Return the path of a layer as the record has it."""
-        return next((call.path for call in self._outputs.seen if call.operation is layer), str(layer.name))
+        return next((call.path for call in self._subject.records if call.operation is layer), str(layer.name))
 
     def _of(self, batch: Batch) -> list[Array]:
         """Return moving mean and variance of each layer, in one row, after one call in training."""
@@ -72,20 +84,28 @@ class Statistics:
             with situation.changed():
                 others = self._of(situation.batch)
         except CallError as error:
-            return [Untested(situation.change, "statistics", self._path(layer), str(error)) for layer in self.layers]
+            return self._untested(situation.change, error)
         rows = zip(self.layers, base, others, noise, strict=True)
         return [self._judge(situation, layer, distance(a, b), known) for layer, a, b, known in rows]
 
     def _judge(self, situation: Situation, layer: Any, apart: Distance, known: Sequence[Distance]) -> Verdict:
         """Return the verdict on one layer."""
-        noise = noise_of(known, self._outputs.unit)
-        name = (situation.change, "statistics", self._path(layer))
+        noise = noise_of(known, self._subject.unit)
         if apart.relative <= noise.tolerance:
-            return Passed(*name, apart.relative, noise.tolerance)
+            return Passed(situation.change, Quantity.STATISTICS, self._path(layer), apart.relative, noise.tolerance)
         half = int(layer.moving_mean.shape[0])
         kept = f"mean of feature {apart.at[0]}" if apart.at[0] < half else f"variance of feature {apart.at[0] - half}"
         example = f"{kept}: {apart.first:.4g} {situation.labels[0]}, {apart.second:.4g} {situation.labels[1]}"
-        return Leak(*name, apart.size, apart.relative, noise.tolerance, self._path(layer), example)
+        return Leak(
+            change=situation.change,
+            kind=Quantity.STATISTICS,
+            of=self._path(layer),
+            size=apart.size,
+            relative=apart.relative,
+            tolerance=noise.tolerance,
+            layer=self._path(layer),
+            example=example,
+        )
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from masklib import compat
-from masklib.auditing.invariance.results import Leak, PaddingCheck
+from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
 from masklib.auditing.report.causes import Cause, Causes
 from masklib.auditing.tracing.calls import Call
@@ -19,8 +20,7 @@ from masklib.auditing.tracing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, 
 from masklib.auditing.tracing.trace import Trace
 
 MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
-OTHERS = ("batch mates", "later steps")  # changes that have nothing to do with masks
-WEAK = "masked content"  # evidence from a model whose length is fixed: what a masked step would do if it held something else
+WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
     for leak in _causing(check.leaks):
-        cause = causes.of(leak) if causes and leak.kind == "output" and leak.change not in OTHERS else None
+        cause = causes.of(leak) if causes and leak.kind is Quantity.OUTPUT and leak.change.is_of_padding else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
         proofs.setdefault(name, _proof(cause) if cause else ())
@@ -83,7 +83,7 @@ def _proof(cause: Cause) -> tuple[str, ...]:
     return (*cause.tried, *([f"several causes: mend this one first, then {others}"] if others else []))
 
 
-def describe(leak: Leak) -> str:
+def sentence_on(leak: Leak) -> str:
     """Return a measured difference as a sentence."""
     name = leak.kind if leak.of == leak.kind else f"{leak.kind} {leak.of!r}"
     if not np.isfinite(leak.size):
@@ -98,16 +98,16 @@ def _causing(leaks: Iterable[Leak]) -> list[Leak]:
     Where an output leaks, the loss, the metrics and the gradients of it change too; where a loss does, its gradients.
     """
     leaks = list(leaks)
-    outputs = [leak for leak in leaks if leak.kind == "output"]
-    losses = [leak for leak in leaks if leak.kind == "loss"]
-    kept = outputs + [leak for leak in leaks if leak.kind == "statistics"]
-    kept += [leak for leak in (*losses, *_of_kind(leaks, "metric")) if not outputs or leak.alone]
+    outputs = [leak for leak in leaks if leak.kind is Quantity.OUTPUT]
+    losses = [leak for leak in leaks if leak.kind is Quantity.LOSS]
+    kept = outputs + [leak for leak in leaks if leak.kind is Quantity.STATISTICS]
+    kept += [leak for leak in (*losses, *_of_kind(leaks, Quantity.METRIC)) if not outputs or leak.alone]
     if not outputs and not losses:
-        kept += _of_kind(leaks, "gradient")
+        kept += _of_kind(leaks, Quantity.GRADIENT)
     return kept
 
 
-def _of_kind(leaks: Iterable[Leak], kind: str) -> list[Leak]:
+def _of_kind(leaks: Iterable[Leak], kind: Quantity) -> list[Leak]:
     """Return the leaks of one kind."""
     return [leak for leak in leaks if leak.kind == kind]
 
@@ -115,21 +115,21 @@ def _of_kind(leaks: Iterable[Leak], kind: str) -> list[Leak]:
 def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
     """Return the code of what lets a leak in, and where that is."""
     where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
-    if leak.kind == "loss":
-        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == "loss" else f"the loss of {leak.of!r}"
-    if leak.kind == "metric":
+    if leak.kind is Quantity.LOSS:
+        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
+    if leak.kind is Quantity.METRIC:
         return "MSK301", f"metric {leak.of!r}"
-    if leak.kind == "gradient":
+    if leak.kind is Quantity.GRADIENT:
         return "MSK203", repr(leak.of)
-    if leak.kind == "statistics":
+    if leak.kind is Quantity.STATISTICS:
         return "MSK401", repr(leak.of)
-    if leak.change in ("batch mates", "later steps"):
-        return ("MSK120" if leak.change == "batch mates" else "MSK130"), where
+    if not leak.change.is_of_padding:
+        return ("MSK120" if leak.change is Change.BATCH_MATES else "MSK130"), where
     return _route(leak, check.valid, trace) or ("MSK106", where)
 
 
 def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | None:
-    """Return what became of the mask on its way to where an output's leak enters."""
+    """Return what became of the mask on its path to where an output's leak enters."""
     entry = next((call for call in trace.calls if call.path == leak.layer), None)
     if entry is None:
         return None
@@ -192,9 +192,9 @@ def _accuse(code: str, where: str, leaks: Sequence[Leak], proof: Sequence[str] =
     """Return the finding that some leaks prove; where only weak evidence could be had, a risk."""
     ordered = sorted(leaks, key=lambda leak: -leak.relative)
     severity = CODES[code].severity
-    if severity == LEAK and all(leak.change == WEAK for leak in leaks):
+    if severity == LEAK and all(leak.change is WEAK for leak in leaks):
         severity = RISK
-    return Finding(code, severity, where, (*map(describe, ordered), *proof), ordered[0].relative)
+    return Finding(code, severity, where, (*map(sentence_on, ordered), *proof), ordered[0].relative)
 
 
 def _notes(check: PaddingCheck) -> list[Finding]:
@@ -204,8 +204,9 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         for name, value in check.empty.items()
     ]
     for name, (whole, parts) in check.batch_size.items():
-        told = f"evaluate reports {whole:.6g} of one batch; of the same samples in two batches it differs by {parts - whole:+.2g}"
-        is_loss = name == "loss"
+        differs = f"of the same samples in two batches it differs by {parts - whole:+.2g}"
+        is_loss = name == LOSS
         code, where = ("MSK204", "the loss") if is_loss else ("MSK302", f"metric {name!r}")
-        found.append(Finding(code, NOTE, where, (told,), abs(parts - whole) / (abs(whole) or 1.0)))
+        evidence = f"evaluate reports {whole:.6g} of one batch; {differs}"
+        found.append(Finding(code, NOTE, where, (evidence,), abs(parts - whole) / (abs(whole) or 1.0)))
     return found

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from masklib.auditing.invariance.results import CHANGES, KINDS, Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck, Passed, Untested
 
 LEAKS, SAME, UNTESTED, NOTHING = "leaks", "same", "not tested", ""
-TOGETHER = {"gradient": "gradients", "statistics": "statistics of BatchNormalization"}  # in one row
+TOGETHER = {Quantity.GRADIENT: "gradients", Quantity.STATISTICS: "statistics of BatchNormalization"}  # in one row
 _SAYS = {Leak: LEAKS, Passed: SAME, Untested: UNTESTED}
 _RANK = (LEAKS, SAME, UNTESTED, NOTHING)  # what a cell says of several
 
@@ -13,9 +14,9 @@ _RANK = (LEAKS, SAME, UNTESTED, NOTHING)  # what a cell says of several
 def matrix(check: PaddingCheck) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the changes that were tried, and for each row its name and what each change did; "" where it was not tried."""
     verdicts: list[Any] = [*check.leaks, *check.passed, *check.untested]
-    changes = [change for change in CHANGES if any(one.change == change for one in verdicts)]
+    changes = [change.value for change in Change if any(one.change == change for one in verdicts)]
     cells: dict[str, dict[str, str]] = {}
-    for one in sorted(verdicts, key=lambda one: KINDS.index(one.kind)):
+    for one in sorted(verdicts, key=lambda one: list(Quantity).index(one.kind)):
         row = cells.setdefault(_name(one), {})
         row[one.change] = min(row.get(one.change, NOTHING), _SAYS[type(one)], key=_RANK.index)
     return changes, [(name, [row.get(change, NOTHING) for change in changes]) for name, row in cells.items()]
@@ -40,7 +41,7 @@ def reasons(check: PaddingCheck) -> list[str]:
 def divisors(check: PaddingCheck) -> list[str]:
     """Return by which count each loss divides, a sentence each."""
     known = {name: count for name, count in check.denominators.items() if count != "unknown"}
-    return [f"{'the loss' if name == 'loss' else f'the loss of {name!r}'} divides by {count}" for name, count in known.items()]
+    return [f"{'the loss' if name == LOSS else f'the loss of {name!r}'} divides by {count}" for name, count in known.items()]
 
 
 def _name(one: Any) -> str:

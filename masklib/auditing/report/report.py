@@ -1,15 +1,16 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from masklib.auditing.inputs.settings import PaddingSettings
+from masklib.auditing.invariance.changes import Quantity
 from masklib.auditing.invariance.check import check_other_side, check_padding
-from masklib.auditing.invariance.results import OF_PADDING, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import PaddingCheck, Passed, Untested
 from masklib.auditing.report import matrix, page
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
@@ -35,7 +36,7 @@ class Report:
         model: its name.
         findings: the worst first.
         check: what was tested, with numbers.
-        trace: the way of the masks.
+        trace: the path of the masks.
     """
 
     model: str
@@ -50,8 +51,8 @@ class Report:
         if worst:
             return worst[0]
         verdicts: list[Passed | Untested] = [*self.check.passed, *self.check.untested]
-        outputs = {one.of for one in verdicts if one.kind == "output"}
-        tested = {one.of for one in self.check.passed if one.kind == "output" and one.change in OF_PADDING}
+        outputs = {one.of for one in verdicts if one.kind is Quantity.OUTPUT}
+        tested = {one.of for one in self.check.passed if one.kind is Quantity.OUTPUT and one.change.is_of_padding}
         return NO_LEAK if tested and tested == outputs else NOT_TESTED
 
     def fails(self, on: str) -> bool:
@@ -104,28 +105,46 @@ class Report:
     def headline(self) -> str:
         """The verdict, in a line."""
         counts = [(sum(one.severity == name for one in self.findings), name) for name in (LEAK, RISK, NOTE)]
-        told = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
+        parts = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
         if self.verdict in (NO_LEAK, NOT_TESTED):
-            told = [self.verdict, *told]
-        told += ["not all was tested"] if self.check.untested and self.verdict != NOT_TESTED else []
-        return f"{self.model} (Keras {keras.__version__}, {keras.backend.backend()}): {', '.join(told)}"
+            parts = [self.verdict, *parts]
+        parts += ["not all was tested"] if self.check.untested and self.verdict != NOT_TESTED else []
+        return f"{self.model} (Keras {keras.__version__}, {keras.backend.backend()}): {', '.join(parts)}"
 
     def _repr_html_(self) -> str:
         """The report for a notebook; names are text, never markup."""
         return page.fragment(self)
 
 
-def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -> Report:
+def audit(
+    model: Any,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    sample_weight: Any = None,
+    mask_value: float | None = None,
+    pad_id: int = 0,
+    padding_side: str | None = None,
+    target_pad: float | None = None,
+    causal: bool | None = None,
+    seed: int = 0,
+) -> Report:
     """Test whether padding changes what a model computes, and say where it enters and what to write instead.
 
-    The model is afterwards what it was.
+    The model is restored afterwards.
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
         inputs: a padded batch as the model takes it: an array, or a list or dict of arrays. None: made from the model's
             signature.
         targets: for the model's outputs; None: made from its outputs and losses.
-        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, causal, seed.
+        sample_weight: as `fit` takes it; None: none.
+        mask_value: what padded steps of floats hold; None: that of the Masking layer that gets them, else 0.
+        pad_id: what padded ids hold.
+        padding_side: "post" or "pre"; None: found in the inputs.
+        target_pad: what padded steps of the targets hold; None: what the loss says, or what is customary.
+        causal: whether outputs must not depend on later steps; None: if a layer of the model says that it is causal.
+        seed: of all draws.
 
     Returns:
         Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
@@ -141,15 +160,39 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
         >>> masklib.audit(model).verdict
         'leak'
     """
-    check = check_padding(model, inputs, targets, **options)
-    seen = trace(model, check.inputs)
-    findings = find(check, seen, Causes(model, check.inputs) if check.leaks else None)
-    if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
-        findings += _of_other_side(model, check, seen, options)
-    return Report(str(model.name), findings, check, seen)
+    check = check_padding(
+        model,
+        inputs,
+        targets,
+        sample_weight=sample_weight,
+        mask_value=mask_value,
+        pad_id=pad_id,
+        padding_side=padding_side,
+        target_pad=target_pad,
+        causal=causal,
+        seed=seed,
+    )
+    traced = trace(model, check.inputs)
+    findings = find(check, traced, Causes(model, check.inputs) if check.leaks else None)
+    if inputs is None and padding_side is None and not any(one.code == IGNORED_CODE for one in findings):
+        settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value)
+        findings += _of_other_side(model, check, traced, settings, seed)
+    return Report(str(model.name), findings, check, traced)
 
 
-def assert_padding_invariant(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -> None:
+def assert_padding_invariant(
+    model: Any,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    sample_weight: Any = None,
+    mask_value: float | None = None,
+    pad_id: int = 0,
+    padding_side: str | None = None,
+    target_pad: float | None = None,
+    causal: bool | None = None,
+    seed: int = 0,
+) -> None:
     """Raise AssertionError, with the findings as its text, if padding changes what a model computes; for tests.
 
     Arguments and other errors are those of `audit`. A model that could not be tested fails too.
@@ -160,23 +203,33 @@ def assert_padding_invariant(model: Any, inputs: Any = None, targets: Any = None
         >>> x = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
         >>> masklib.assert_padding_invariant(keras.Model(ids, keras.layers.LSTM(4)(x)))
     """
-    report = audit(model, inputs, targets, **options)
+    report = audit(
+        model,
+        inputs,
+        targets,
+        sample_weight=sample_weight,
+        mask_value=mask_value,
+        pad_id=pad_id,
+        padding_side=padding_side,
+        target_pad=target_pad,
+        causal=causal,
+        seed=seed,
+    )
     if report.verdict != NO_LEAK:
         raise AssertionError(str(report))
 
 
-def _of_other_side(model: Any, check: PaddingCheck, seen: Trace, options: Mapping[str, Any]) -> list[Finding]:
-    """Return a note for each layer that ignores its mask, harmless behind a sequence, and would not be in front of one."""
-    if not any(call.outcome == IGNORED for call in seen.calls):
+def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, settings: PaddingSettings, seed: int) -> list[Finding]:
+    """Return a note for each layer that ignores its mask, harmless after a sequence, and would not be in front of one."""
+    if not any(call.outcome == IGNORED for call in traced.calls):
         return []
-    given = {name: options[name] for name in ("pad_id", "mask_value", "seed") if name in options}
     try:
-        other = replace(check, leaks=check_other_side(model, **given))
+        other = replace(check, leaks=check_other_side(model, settings, seed=seed))
     except (ArgumentError, UntestableError):
         return []
-    found = [finding for finding in find(other, seen) if finding.code == IGNORED_CODE]
-    told = "harmless where padding stands behind the sequence; in front of it: "
-    return [replace(one, severity=NOTE, evidence=(told + one.evidence[0],), relative=one.relative) for one in found]
+    found = [finding for finding in find(other, traced) if finding.code == IGNORED_CODE]
+    where = "harmless where padding stands behind the sequence; in front of it: "
+    return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in found]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

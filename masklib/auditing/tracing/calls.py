@@ -1,4 +1,4 @@
-"""What is noted of a call while it goes on, and what is told of it."""
+"""What is noted of a call while it runs, and what is reported of it."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -97,14 +97,14 @@ class Call(CallRecord):
 
     @property
     def valid(self) -> float:
-        """The share of steps that the mask behind the call calls valid, or that the mask consumed by it did; NaN without one."""
+        """The share of steps that the mask after the call calls valid, or that the mask consumed by it did; NaN without one."""
         masks = [mask for mask in (*self.masks_out, *self.masks_got, *self.masks_in) if mask is not None]
         return float(masks[0].mean()) if masks else float("nan")
 
 
 @dataclass(eq=False)
 class OpenCall:
-    """A call that goes on, and what is known of it when it is over."""
+    """A call that is running, and what is known of it when it is over."""
 
     of: Any
     parent: "OpenCall | None"

@@ -1,4 +1,4 @@
-"""Draw a trace: the model's graph from top to bottom, with the way of the masks in it.
+"""Draw a trace: the model's graph from top to bottom, with the path of the masks in it.
 
 A row a call, wrapped into columns when there are many. Tensors that go further than to the next row run in lanes at the left, and
 go on in the same lane at the top of the next column.
@@ -130,13 +130,13 @@ class _Paper:
 
 
 def _of_edge(state: str) -> dict[str, Any]:
-    """Return how an edge is drawn in the theme of now."""
+    """Return how an edge is drawn in the current theme."""
     role, style = EDGES[state]
     return {"color": colour(role), **style}
 
 
 def _draw_edge(ax: Axes, paper: _Paper, edge: Edge) -> None:
-    """Draw a tensor's way."""
+    """Draw a tensor's path."""
     style = _of_edge(edge.state) | ({} if edge.sure else {"linestyle": (0, (1, 1.2))})
     pieces = list(_straight(paper, edge) if edge.target == edge.source + 1 else _through_lane(paper, edge))
     for xs, ys in pieces:
@@ -280,7 +280,7 @@ def _wide(text: str, size: float, weight: str = "normal") -> float:
 
 
 def _cut(text: str, room: float, size: float, weight: str = "normal") -> str:
-    """Return a text that is so wide at most; the end of a name tells layers apart, so the middle is left out."""
+    """Return a text that is so wide at most; the end of a name distinguishes layers, so the middle is left out."""
     kept, cut = len(text), text
     while _wide(cut, size, weight) > room and kept > 2:
         kept -= 1

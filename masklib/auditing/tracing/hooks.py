@@ -1,4 +1,4 @@
-"""Stand before the calls of Keras, for one thread, and give Keras its own back."""
+"""Intercept the calls of Keras, for one thread, and restore Keras's own."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import keras
 
 
 class Hook(Protocol):
-    """What is told of every call; it makes the call with `original(layer, *args, **kwargs)`, or answers itself."""
+    """What every call is handed to; it makes the call with `original(layer, *args, **kwargs)`, or answers itself."""
 
     def of_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
         """Answer a call of a layer."""
@@ -38,7 +38,7 @@ def hooked(hook: Hook) -> Iterator[None]:
 
 
 def _install() -> None:
-    """Stand before the calls of Keras, unless another thread does already."""
+    """Intercept the calls of Keras, unless another thread does already."""
     global _users
     with _lock:
         _users += 1
@@ -50,7 +50,7 @@ def _install() -> None:
 
 
 def _remove() -> None:
-    """Give Keras its own calls back when nobody needs others any more."""
+    """Restore Keras's own calls when nobody needs others any more."""
     global _users
     with _lock:
         _users -= 1

@@ -34,12 +34,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Edge:
-    """A tensor on its way from one row to another.
+    """A tensor on its path from one row to another.
 
     Attributes:
         source: index of a row.
         target: index of a row, below.
-        state: whether a mask is attached to it, is given to `call` in another way, was lost, or none of these.
+        state: whether a mask is attached to it, is given to `call` in another form, was lost, or none of these.
         sure: whether it is known that the tensor comes from there; else it is computed from something above.
     """
 
@@ -77,7 +77,7 @@ def lay_out(calls: Sequence[Call]) -> Drawing:
 
 
 def _rows(calls: Sequence[Call]) -> list[Row]:
-    """Return the rows: an input stands before its first use, an end behind all that is inside."""
+    """Return the rows: an input stands before its first use, an end after all that is inside."""
     rows: list[Row] = []
     known: set[str] = set()
     open_ends: list[tuple[Call, int]] = []
@@ -145,7 +145,7 @@ def _edges_to(
 
 
 def _lanes(edges: Sequence[Edge]) -> dict[int, int]:
-    """Return a lane for each row from which an edge goes further than to the next: short ways take the inner lanes."""
+    """Return a lane for each row from which an edge goes further than to the next: short paths take the inner lanes."""
     spans: dict[int, int] = {}
     for edge in edges:
         if edge.target > edge.source + 1:

@@ -1,4 +1,4 @@
-"""What becomes of a mask in a call, decided from what was seen of all calls."""
+"""What becomes of a mask in a call, decided from the records of all calls."""
 
 from collections.abc import Sequence
 
@@ -50,31 +50,31 @@ OUTCOMES = {
 }
 
 
-def decide(seen: Sequence[CallRecord]) -> list[str]:
+def decide(records: Sequence[CallRecord]) -> list[str]:
     """Return the outcome of each call of a record.
 
     Args:
-        seen: what `masklib.auditing.tracing.watch.record` returned.
+        records: what `masklib.auditing.tracing.watch.record` returned.
     """
-    outcomes = [_outcome(call) for call in seen]
-    _decide_those_that_hold(seen, outcomes)
-    ways = _Ways(seen, outcomes)
+    outcomes = [_outcome(call) for call in records]
+    _decide_those_that_hold(records, outcomes)
+    paths = _Paths(records, outcomes)
     for i, outcome in enumerate(outcomes):
-        if outcome in LOST and not seen[i].holds and ways.is_given_again(i):
-            outcomes[i] = WITHIN if ways.is_of_holder(i) else AGAIN
-    _decide_those_that_hold(seen, outcomes)
+        if outcome in LOST and not records[i].holds and paths.is_given_again(i):
+            outcomes[i] = WITHIN if paths.is_of_holder(i) else AGAIN
+    _decide_those_that_hold(records, outcomes)
     return outcomes
 
 
-def _decide_those_that_hold(seen: Sequence[CallRecord], outcomes: list[str]) -> None:
+def _decide_those_that_hold(records: Sequence[CallRecord], outcomes: list[str]) -> None:
     """Make the outcome of a model or layer that hands no mask on that of what is inside: it was lost there, or consumed."""
-    for i in reversed(range(len(seen))):
-        if not seen[i].holds or outcomes[i] not in (*LOST, CONSUMED):
+    for i in reversed(range(len(records))):
+        if not records[i].holds or outcomes[i] not in (*LOST, CONSUMED):
             continue
-        inside = [outcomes[j] for j in range(i + 1, len(seen)) if seen[j].path.startswith(f"{seen[i].path}/")]
+        inside = [outcomes[j] for j in range(i + 1, len(records)) if records[j].path.startswith(f"{records[i].path}/")]
         if any(outcome in BAD for outcome in inside):
-            outcomes[i] = WARNED if seen[i].warned else SILENT
-        elif not _keeps_steps(seen[i]):
+            outcomes[i] = WARNED if records[i].warned else SILENT
+        elif not _keeps_steps(records[i]):
             outcomes[i] = next((one for one in (CONSUMED, VALID_STEPS, AGAIN) if one in inside), outcomes[i])
 
 
@@ -104,7 +104,7 @@ def _keeps_steps(call: CallRecord) -> bool:
 
 
 def _handed_on(call: CallRecord, before: Sequence[Mask], after: Sequence[Mask]) -> str:
-    """Return how the masks behind a call follow from those before it."""
+    """Return how the masks after a call follow from those before it."""
     if all(mask.all() for mask in after) and not all(mask.all() for mask in before):
         return ALL_VALID
     is_first = all(_same(mask, before[0]) for mask in after)
@@ -119,15 +119,15 @@ def _same(one: Mask, other: Mask) -> bool:
     return one is other or (one.shape == other.shape and bool((one == other).all()))
 
 
-class _Ways:
+class _Paths:
     """Where the output of a call goes, to find whether a mask that it lost comes back before anything needs it."""
 
-    def __init__(self, seen: Sequence[CallRecord], outcomes: Sequence[str]) -> None:
-        self._seen = seen
+    def __init__(self, records: Sequence[CallRecord], outcomes: Sequence[str]) -> None:
+        self._records = records
         self._outcomes = outcomes
-        self._holders = {call.path: i for i, call in enumerate(seen) if call.holds}
+        self._holders = {call.path: i for i, call in enumerate(records) if call.holds}
         self._users: dict[int, set[int]] = {}
-        for user, call in enumerate(seen):
+        for user, call in enumerate(records):
             for source in call.sources:
                 if isinstance(source, int):
                     self._note_user(source, user)
@@ -137,23 +137,23 @@ class _Ways:
             self._given_again[i] = self._find(i)
 
     def is_given_again(self, i: int) -> bool:
-        """Return whether on every way from a call that lost a mask it is given again."""
+        """Return whether on every path from a call that lost a mask it is given again."""
         return self._given_again[i]
 
     def _from_the_end(self) -> list[int]:
-        """Return the calls so that each comes behind those that its output goes to, and behind what it is in."""
-        ends = list(range(len(self._seen)))
-        for i in range(len(self._seen)):
+        """Return the calls so that each comes after those that its output goes to, and after what it is in."""
+        ends = list(range(len(self._records)))
+        for i in range(len(self._records)):
             holder = self._holder(i)
             while holder is not None:
                 ends[holder] = i
                 holder = self._holder(holder)
-        return sorted(range(len(ends)), key=lambda i: (-ends[i], self._seen[i].depth))
+        return sorted(range(len(ends)), key=lambda i: (-ends[i], self._records[i].depth))
 
     def _note_user(self, source: int, user: int) -> None:
-        """Take note of who uses what a call returns; behind a layer of one's own it is what that layer returns."""
+        """Take note of who uses what a call returns; after a layer of one's own it is what that layer returns."""
         holder = self._holder(source)
-        is_inside = holder is None or self._seen[user].path.startswith(f"{self._seen[holder].path}/")
+        is_inside = holder is None or self._records[user].path.startswith(f"{self._records[holder].path}/")
         if is_inside or not self._is_of_own(holder):
             self._users.setdefault(source, set()).add(user)
         if holder is not None and not is_inside:
@@ -161,45 +161,45 @@ class _Ways:
 
     def _holder(self, i: int) -> int | None:
         """Return the model or layer that a call is right in; None: it is in the traced model."""
-        return self._holders.get(self._seen[i].path.rpartition("/")[0])
+        return self._holders.get(self._records[i].path.rpartition("/")[0])
 
     def _is_of_own(self, i: int | None) -> bool:
         """Return whether a model or layer is of one's own: its code may do more with tensors than is seen."""
-        return i is not None and not is_of_keras(self._seen[i].operation)
+        return i is not None and not is_of_keras(self._records[i].operation)
 
     def _find(self, i: int) -> bool:
-        """Return whether on every way from a call the mask is given again; the calls behind it are known."""
+        """Return whether on every path from a call the mask is given again; the calls after it are known."""
         holder = self._holder(i)
-        ways = [self._is_good(user, i) for user in self._users.get(i, ())]
+        paths = [self._is_good(user, i) for user in self._users.get(i, ())]
         if holder is not None and self._is_of_own(holder):
-            is_of_holder = self._seen[holder].warned and not self._is_masked_behind(holder)
-            ways.append(self._is_masked_behind(holder) or is_of_holder or self._given_again[holder])
+            is_of_holder = self._records[holder].warned and not self._is_masked_after(holder)
+            paths.append(self._is_masked_after(holder) or is_of_holder or self._given_again[holder])
             self._of_holder |= {i} if is_of_holder else set()
-        elif self._seen[i].ends:
-            return self._is_masked_behind(i)
-        elif holder is not None and not ways:  # nothing else in there uses it: it is what comes out
-            ways.append(self._given_again[holder])
-        return bool(ways) and all(ways)
+        elif self._records[i].ends:
+            return self._is_masked_after(i)
+        elif holder is not None and not paths:  # nothing else in there uses it: it is what comes out
+            paths.append(self._given_again[holder])
+        return bool(paths) and all(paths)
 
     def is_of_holder(self, i: int) -> bool:
         """Return whether a call lost a mask that the layer it is in does not hand on either, as Keras warns there."""
         return i in self._of_holder
 
     def _is_good(self, user: int, source: int) -> bool:
-        """Return whether a call that gets an unmasked tensor has its mask in another way, or needs none and has it behind it."""
-        call = self._seen[user]
+        """Return whether a call that gets an unmasked tensor has its mask in another form, or needs none and has it after it."""
+        call = self._records[user]
         if call.holds and is_of_keras(call.operation):
             return True  # the calls in it are asked
         gets_one = any(mask is not None for mask in call.masks_got)
-        if not gets_one and not call.holds and not (_keeps_to_steps(call) and _as_long(call, self._seen[source])):
+        if not gets_one and not call.holds and not (_keeps_to_steps(call) and _as_long(call, self._records[source])):
             return False
-        if self._is_masked_behind(user):
+        if self._is_masked_after(user):
             return self._outcomes[user] not in BAD
         return (gets_one and self._outcomes[user] == CONSUMED) or self._given_again[user]
 
-    def _is_masked_behind(self, i: int) -> bool:
+    def _is_masked_after(self, i: int) -> bool:
         """Return whether the output of a call has a mask."""
-        return any(mask is not None for mask in self._seen[i].masks_out)
+        return any(mask is not None for mask in self._records[i].masks_out)
 
 
 def _keeps_to_steps(call: CallRecord) -> bool:

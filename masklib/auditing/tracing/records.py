@@ -99,7 +99,7 @@ def _repetitions(calls: Sequence[OpenCall]) -> set[int]:
         if isinstance(parent.of, keras.layers.TimeDistributed):
             steps = compat.static_shape(parent.tensors[0])[1] or 1
             later |= {call.index for call in children[len(children) // steps :]} if len(children) % steps == 0 else set()
-    for call in calls:  # those inside come behind
+    for call in calls:  # those inside come later
         if call.parent is not None and call.parent.index in later:
             later.add(call.index)
     return later

@@ -1,4 +1,4 @@
-"""Does what masked steps hold reach a result? Computed anew, with other contents there and all else as it was.
+"""Does what masked steps hold reach a result? Computed again, with other contents there and all else the same.
 
 Keras does not see what Python operators and functions do with tensors. So the `call` that they are in is computed once more: what
 the layers in it returned is returned again, with other numbers at masked steps. What then differs was computed from them.
@@ -50,7 +50,9 @@ class Contents:
         noise = (1 + np.abs(array)) * self._rng.uniform(0.5, 1.5, array.shape)
         if not self._all and mask.shape == array.shape[: mask.ndim]:
             noise = np.where(mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim)), 0, noise)
-        new = keras.ops.convert_to_tensor((array + noise).astype(array.dtype))
+        new = keras.ops.convert_to_tensor(
+            (array + noise).astype(array.dtype), dtype=keras.backend.standardize_dtype(tensor.dtype)
+        )
         return with_mask(new, keras.ops.convert_to_tensor(mask))
 
 
@@ -60,7 +62,7 @@ class _Again:
     def __init__(self, parent: Any, children: Sequence[OpenCall], contents: Contents) -> None:
         self.arrived: dict[int, Any] = {}  # by the id of what arrived before
         self._parent = parent
-        self._to_begin = 2  # how often the parent is told of: as a layer, and as what computes it
+        self._to_begin = 2  # how often the parent is reported: as a layer, and as what computes it
         self._children = iter(children)
         self._contents = contents
 
@@ -103,7 +105,7 @@ def differing(parent: OpenCall, children: Sequence[OpenCall], tensors: Sequence[
         everywhere: whether from anything in masked tensors; else from what masked steps hold.
 
     Returns:
-        One bool a tensor; None if the call went another way, so that it cannot be told.
+        One bool a tensor; None if the call took another path, so that nothing is known.
     """
     contents = Contents(parent.known, everywhere=everywhere)
     again = _Again(parent.of, children, contents)
@@ -120,7 +122,7 @@ def differing(parent: OpenCall, children: Sequence[OpenCall], tensors: Sequence[
 def lets_through(call: OpenCall, *, everywhere: bool) -> bool:
     """Return whether what masked steps hold, or masked tensors `everywhere`, reaches the output of a call.
 
-    True where it could not be told.
+    True where it is not known.
     """
     known = {id(tensor): (tensor, mask) for tensor, mask in zip(call.tensors, call.masks_in, strict=True)}
     known |= {id(tensor): (tensor, mask) for tensor, mask in zip(call.given, call.masks_in, strict=False)}
@@ -133,7 +135,7 @@ def lets_through(call: OpenCall, *, everywhere: bool) -> bool:
 
 
 def _is_other(before: Any, now: Any) -> bool:
-    """Return whether two tensors differ; NaN, from which nothing can be told, differs from everything."""
+    """Return whether two tensors differ; NaN, which says nothing, differs from everything."""
     if now is None or not is_tensor(now):
         return True
     one, other = to_array(before), to_array(now)

@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 def keeps_steps(before: Sequence[Shape], after: Sequence[Shape], masks: Sequence[NDArray[np.bool_]], *, passes: bool) -> bool:
     """Return whether an output begins with the axes of a mask.
 
-    An output without axes behind those, where the inputs have some, may as well have lost the steps: (B, F), with as many
+    An output without axes after those, where the inputs have some, may as well have lost the steps: (B, F), with as many
     features as steps. If what masked steps hold passes, it is said to have them.
 
     Args:

@@ -1,4 +1,4 @@
-"""The way of masks through a model: which calls get one, and what becomes of it."""
+"""The path of masks through a model: which calls get one, and what becomes of it."""
 
 import html
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Trace:
 
     @property
     def lost(self) -> list[Call]:
-        """The calls that a user should look at: the mask is gone behind them, or not used, or not what it was said to be.
+        """The calls that a user should look at: the mask is gone after them, or not used, or not what it was said to be.
 
         A model or layer in which one of these is, and which only therefore returns no mask, is not among them.
         """
@@ -84,9 +84,9 @@ class Trace:
 
 
 def trace(model: Any, inputs: Any) -> Trace:
-    """Call a model once, in inference, and return what became of masks on the way.
+    """Call a model once, in inference, and return what became of masks on their path.
 
-    Weights, states, seeds and compiled settings are afterwards what they were. A model or layer that was not built is built.
+    Weights, states, seeds and compiled settings are restored afterwards. A model or layer that was not built is built.
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.

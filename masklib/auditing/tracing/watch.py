@@ -1,8 +1,8 @@
 """Watch one call of a model: every layer in it and every operation between layers, with their masks, as they happen.
 
-Nested models, wrappers, shared layers and subclassed models are all seen. Masks travel in two ways: attached to tensors, and
+Nested models, wrappers, shared layers and subclassed models are all watched. Masks travel in two forms: attached to tensors, and
 written into the graph of a functional model as an argument. What `call` was really given is therefore read where Keras hands it
-over, behind all its preparations.
+over, after all its preparations.
 """
 
 import warnings
@@ -29,7 +29,7 @@ __all__ = ["COMPUTATION", "CallRecord", "Mask", "Passing", "check_model", "recor
 def record(model: Any, inputs: Any, *, training: bool = False, keep: bool = False) -> list[CallRecord]:
     """Call a model once and return every call inside of it, in the order in which they began.
 
-    Of a layer in `TimeDistributed`, which is called at each step, the first step is told. The model is afterwards as it was:
+    Of a layer in `TimeDistributed`, which is called at each step, the first step is recorded. The model is restored afterwards:
     weights, states, seeds, compiled settings and attributes. If it, or a layer in it, was not built before, it is now.
 
     Args:
@@ -241,7 +241,7 @@ class Watch:
 
 @contextmanager
 def _listening(watch: Watch) -> Iterator[None]:
-    """Within this context warnings are told to `watch`; those that are not about masks are given behind it."""
+    """Within this context warnings are reported to `watch`; those that are not about masks are given afterwards."""
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         watch.messages = messages if messages is not None else []

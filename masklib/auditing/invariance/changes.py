@@ -1,0 +1,30 @@
+"""What is changed where it must make no difference, and what is compared then. The values are the words that a report shows."""
+
+from enum import StrEnum
+
+
+class Change(StrEnum):
+    """A kind of change, in the order in which reports list them."""
+
+    LONGER_PADDING = "longer padding"
+    PADDED_CONTENT = "padded content"
+    EMBEDDING_ROW = "embedding row"
+    MASKED_CONTENT = "masked content"
+    BATCH_MATES = "batch mates"
+    NO_PADDING = "no padding"
+    LATER_STEPS = "later steps"
+
+    @property
+    def is_of_padding(self) -> bool:
+        """Whether padding is changed, or what stands there, and not the samples or steps beside it."""
+        return self not in (Change.BATCH_MATES, Change.LATER_STEPS)
+
+
+class Quantity(StrEnum):
+    """A kind of quantity that is compared, in the order in which reports list them."""
+
+    OUTPUT = "output"
+    LOSS = "loss"
+    METRIC = "metric"
+    GRADIENT = "gradient"
+    STATISTICS = "statistics"

@@ -1,0 +1,91 @@
+"""The compiled loss and metrics of a model, for predictions: the one place where they are obtained."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import keras
+
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import as_tensors, explained, quietly
+from masklib.auditing.invariance.predictions import Prediction
+from masklib.auditing.invariance.results import LOSS
+from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.subject import Subject
+
+
+class LossValues:
+    """Computes the compiled loss and metrics of a model.
+
+    Args:
+        subject: the model, with its batch.
+        has_weights: whether the user gives sample weights.
+    """
+
+    def __init__(self, subject: Subject, *, has_weights: bool) -> None:
+        self._subject = subject
+        self._model = subject.model
+        self._has_weights = has_weights
+
+    @property
+    def adds_penalties(self) -> bool:
+        """Whether layers add something to the loss."""
+        return bool(self._model.losses)
+
+    def loss(self, predictions: Sequence[Prediction]) -> float:
+        """Return the loss that the model computes for these predictions, without what its layers add to it.
+
+        Raises:
+            CallError: it cannot be computed.
+        """
+        with explained(), quietly():
+            loss = self.objective(predictions)(self._pack([one.tensor() for one in predictions]))
+            return float(keras.ops.convert_to_numpy(loss)) - self._added()
+
+    def metrics(self, *batches: Sequence[Prediction]) -> dict[str, float]:
+        """Return the metrics that the model computes over batches, by name, without those that average losses.
+
+        Without weights of the user's, those metrics that take some get 1 at valid steps and 0 at others.
+
+        Raises:
+            CallError: they cannot be computed.
+        """
+        found: dict[str, float] = {}
+        with explained(), quietly():
+            compiled.reset_metrics(self._model)
+            for predictions in batches:
+                y, y_pred = self._pack([one.target for one in predictions]), self._pack([one.tensor() for one in predictions])
+                weight = self._pack([one.weight if self._has_weights else one.valid_weight() for one in predictions])
+                found = compiled.numbers(self._model.compute_metrics(None, y, y_pred, weight))
+        losses = {LOSS, *(f"{name}_loss" for name in self._subject.observations.names)}
+        return {name: value for name, value in found.items() if name not in losses}
+
+    def objective(self, predictions: Sequence[Prediction]) -> Callable[[Any], Any]:
+        """Return the loss as a function of what the model returns, with the targets and weights of these predictions."""
+        y = self._pack([one.target for one in predictions])
+        weight = self._pack([one.weight for one in predictions]) if self._has_weights else None
+
+        def loss(y_pred: Any) -> Any:
+            return self._model.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=weight, training=False)
+
+        return loss
+
+    def penalty(self, situation: Situation | None) -> float:
+        """Return what layers add to the loss, such as regularizers of activity, in a situation; None is the batch as given.
+
+        Raises:
+            CallError: the model does not take the situation.
+        """
+        batch = self._subject.batch if situation is None else situation.batch
+        with nullcontext() if situation is None else situation.changed(), explained(), quietly():
+            self._subject.runner.put_back()
+            self._model(as_tensors(batch.inputs), training=False)
+            return self._added()
+
+    def _added(self) -> float:
+        """Return what layers added to the loss when the model was last called."""
+        return float(sum(float(keras.ops.convert_to_numpy(one)) for one in self._model.losses))
+
+    def _pack(self, leaves: Sequence[Any]) -> Any:
+        """Return something for each output in the structure of the outputs."""
+        return self._subject.observations.pack(leaves)

@@ -1,0 +1,90 @@
+"""What is tested after the outputs: the loss and the metrics, the gradients, the statistics that a model keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import CallError
+from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.compiled_losses import Losses
+from masklib.auditing.invariance.gradients import Gradients, Squares
+from masklib.auditing.invariance.loss_inputs import Teaching
+from masklib.auditing.invariance.results import LOSS, Untested, Verdict
+from masklib.auditing.invariance.statistics import Statistics
+from masklib.auditing.invariance.subject import Subject
+
+LOSS_CHANGES = (Change.LONGER_PADDING, Change.PADDED_CONTENT)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What was found of a part of a model.
+
+    Attributes:
+        verdicts: on it.
+        notes: what a user may want to know, one sentence each.
+        denominators: for each loss by name, by which count its mean divides.
+        batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+    """
+
+    verdicts: Sequence[Verdict] = ()
+    notes: Sequence[str] = ()
+    denominators: Mapping[str, str] = field(default_factory=dict)
+    batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def check_training(
+    subject: Subject, alternatives: Alternatives, teaching: Teaching, of_outputs: Sequence[Verdict]
+) -> list[Tested]:
+    """Return what was found of the loss and the metrics, of the gradients and of the statistics.
+
+    Args:
+        subject: the model, with its batch.
+        alternatives: the situations in which it is compared with itself.
+        teaching: targets and weights that the user gives.
+        of_outputs: what was found of the outputs.
+
+    Raises:
+        ArgumentError: targets or weights do not fit the outputs.
+    """
+    if not compiled.has_loss(subject.model):
+        found = [_no_loss("the model has no loss: compile it"), _of_gradients(subject, alternatives, None)]
+    else:
+        with compiled.compiled_as_before(subject.model):
+            of_losses, losses = _of_losses(subject, alternatives, teaching, of_outputs)
+            found = [of_losses, _of_gradients(subject, alternatives, losses)]
+    return [*found, _of_statistics(subject, alternatives)]
+
+
+def _of_losses(
+    subject: Subject, alternatives: Alternatives, teaching: Teaching, of_outputs: Sequence[Verdict]
+) -> tuple[Tested, Losses | None]:
+    """Return what was found of the loss and the metrics, and these; None if they cannot be computed."""
+    try:
+        losses = Losses(subject, alternatives, teaching)
+        verdicts = losses.verdicts(of_outputs)
+        return Tested(verdicts, (), losses.denominators(), losses.by_batch_size()), losses
+    except CallError as error:
+        which = "made" if teaching.targets is None else "these"
+        return _no_loss(f"the loss cannot be computed with {which} targets: {error}"), None
+
+
+def _no_loss(why: str) -> Tested:
+    """Return that the loss cannot be tested."""
+    return Tested([Untested(change, Quantity.LOSS, LOSS, why) for change in LOSS_CHANGES])
+
+
+def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | None) -> Tested:
+    """Return what was found of the gradients: of the loss, where padding does not count in it by itself."""
+    if losses is not None and losses.is_silent:
+        return Tested(Gradients(subject, alternatives, losses.objective).verdicts())
+    note = "the gradients are those of the mean square of the outputs at valid steps"
+    return Tested(Gradients(subject, alternatives, Squares(subject)).verdicts(), (note,))
+
+
+def _of_statistics(subject: Subject, alternatives: Alternatives) -> Tested:
+    """Return what was found of the statistics that BatchNormalization keeps."""
+    statistics = Statistics(subject, alternatives)
+    note = "statistics are those of one call in training, with dropout off"
+    return Tested(statistics.verdicts(), (note,) if statistics.layers else ())
