@@ -21,9 +21,9 @@ def audit(keras: ModuleType) -> Any:
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_fault_is_found_and_its_remedy_is_a_remedy(audit: Any, code: str):
-    from masklib.auditing.report.examples import pair
+    from masklib.auditing.report.examples import OPTIONS, pair
 
-    failing, remedied = (audit(build()) for build in pair(code))
+    failing, remedied = (audit(build(), **OPTIONS.get(code, {})) for build in pair(code))
 
     found = [finding for finding in failing.findings if finding.code == code]
     assert found, str(failing)

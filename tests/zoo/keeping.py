@@ -15,7 +15,7 @@ ACCUSATIONS = ("leak", "risk")
 
 # fault: how the codes of the findings begin that are about it
 CODES_OF: dict[str, tuple[str, ...]] = {
-    "output": ("MSK10",),
+    "output": ("MSK10", "MSK11"),
     "batch": ("MSK120",),
     "future": ("MSK130",),
     "loss": ("MSK201", "MSK202"),

@@ -169,7 +169,8 @@ _ALL = (
         "padding enters at {where}, and no mask explains it",
         LEAK,
         "No single mask, and no few of them, makes the leak vanish: the model has masks, and padding comes in another way.",
-        "Look at what {where} computes from the number of steps, such as a length, a position or a mean over all of them.",
+        "Look at what is computed there from the number of steps: a length, a position, or a mean over all of them, which "
+        "becomes `ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)`.",
     ),
     Code(
         "MSK120",

@@ -115,8 +115,8 @@ class Causes:
             if len(chosen) == MOST_TOGETHER:
                 break
         if least > leak.tolerance or not chosen:
-            return self._unexplained(entry)
-        return self._found(sorted(chosen, key=lambda one: self._place_of(one.where)), least)
+            return self._unexplained(entry, trial.place)
+        return self._found(sorted(chosen, key=lambda one: (self._place_of(one.where), one.code)), least)
 
     def _found(self, candidates: Sequence[Candidate], off: float) -> Cause:
         """Return the cause that candidates are together, and remember it: it may explain other leaks."""
@@ -125,9 +125,11 @@ class Causes:
         self._proven.append((cause, [one.intervention for one in candidates]))
         return cause
 
-    def _unexplained(self, entry: Call) -> Cause:
+    def _unexplained(self, entry: Call, place: Place) -> Cause:
         """Return that no mask explains a leak; or that there is no mask, where there is none of any kind before the leak."""
         before = [entry, *self._before(entry)]
+        if any(_is_one_of(mask, place) for mask in entry.masks_got):
+            return Cause("MSK107", entry.path)
         has_mask = any(mask is not None for call in before for mask in (*call.masks_in, *call.masks_got, *call.masks_out))
         return Cause(UNEXPLAINED if has_mask or any(map(_makes_booleans, before)) else NO_MASK, entry.path)
 
@@ -156,8 +158,8 @@ class Causes:
         for group in [index for index, one in enumerate(place.batch.groups) if one.axis == 1]:
             yield from self._own_masks(entry, place, group)
             yield from self._lost(entry, before, group)
+            yield from self._wrong(entry, before, place, group)
             yield from self._at_entry(entry, before, place, group)
-            yield from self._wrong(before, place, group)
             yield from self._without_masks(entry, before, group)
 
     def _own_masks(self, entry: Call, place: Place, group: int) -> Iterator[Candidate]:
@@ -176,18 +178,19 @@ class Causes:
             yield Candidate("MSK108", entry.path, self._at(Kind.HAND_ATTENTION, entry, group))
 
     def _lost(self, entry: Call, before: Sequence[Call], group: int) -> Iterator[Candidate]:
-        """Yield the calls that lost a mask, nearest first."""
-        for call in [entry, *before]:
-            code = {WARNED: "MSK101", SILENT: "MSK105" if call.kind in MERGING else "MSK102", ALL_VALID: "MSK104"}.get(
-                call.outcome
-            )
-            if code is None:
-                continue
-            taker = self._taker(call) if code == "MSK105" else None
-            where = (code, call.path) if taker is None else ("MSK109", taker.path)
-            if call is entry and _takes_one_step(call):
-                yield Candidate("MSK113", call.path, self._at(Kind.LAST, call, group))
-            yield Candidate(*where, self._at(Kind.KEEP, call, group))
+        """Yield the calls that lost a mask, nearest first: put back on what they return, or handed to where it is missed."""
+        lost = [call for call in [entry, *before] if call.outcome in (WARNED, SILENT, ALL_VALID)]
+        if entry in lost and _takes_one_step(entry):
+            yield Candidate("MSK113", entry.path, self._at(Kind.LAST, entry, group))
+        yield from (Candidate(*self._name(call), self._at(Kind.KEEP, call, group)) for call in lost)
+        if entry.takes_mask and entry not in lost:
+            yield from (Candidate(*self._name(call), self._at(Kind.HAND, entry, group)) for call in lost[:1])
+
+    def _name(self, call: Call) -> tuple[str, str]:
+        """Return the code of a call that lost a mask, and the path of the call to blame."""
+        code = {WARNED: "MSK101", SILENT: "MSK105" if call.kind in MERGING else "MSK102"}.get(call.outcome, "MSK104")
+        taker = self._taker(call) if code == "MSK105" else None
+        return (code, call.path) if taker is None else ("MSK109", taker.path)
 
     def _at_entry(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
         """Yield what the call where the difference enters may do wrong itself."""
@@ -208,18 +211,22 @@ class Causes:
             has_mask = any(mask is not None for call in before for mask in call.masks_out)
             yield Candidate("MSK103" if has_mask else NO_MASK, entry.path, self._at(Kind.HAND, entry, group))
 
-    def _wrong(self, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
+    def _wrong(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
         """Yield the layers that make a mask which is not that of the padding."""
         valid = place.batch.groups[group].valid
         for call in (call for call in before if call.outcome == MADE):
             masks = [mask for mask in call.masks_out if mask is not None]
             if not any(mask.shape == valid.shape and np.array_equal(mask, valid) for mask in masks):
                 yield Candidate("MSK108", call.path, self._at(Kind.KEEP, call, group))
+                if entry.takes_mask:
+                    yield Candidate("MSK108", call.path, self._at(Kind.HAND, entry, group))
 
     def _without_masks(self, entry: Call, before: Sequence[Call], group: int) -> Iterator[Candidate]:
         """Yield what would help where no mask is lost: masked steps cleared, or a mask where there was none."""
         got = any(mask is not None for mask in entry.masks_got)
         yield Candidate("MSK107" if got else "MSK116", entry.path, self._at(Kind.CLEAR_INPUTS, entry, group))
+        mixing = [call for call in before if call.outcome == WARNED and not call.holds]
+        yield from (Candidate("MSK116", call.path, self._at(Kind.CLEAR_INPUTS, call, group)) for call in mixing)
         for call in before:
             if not any(mask is not None for mask in call.masks_out) and not call.holds:
                 yield Candidate(NO_MASK, entry.path, self._at(Kind.KEEP, call, group))
@@ -288,6 +295,11 @@ def _occurrences(calls: Sequence[Call]) -> dict[str, int]:
         found[call.path] = counts.get(id(call.operation), 0)
         counts[id(call.operation)] = found[call.path] + 1
     return found
+
+
+def _is_one_of(mask: Any, place: Place) -> bool:
+    """Return whether a mask is that of the padding of some group of steps."""
+    return mask is not None and any(np.array_equal(mask, group.valid) for group in place.batch.groups)
 
 
 def _holds_any(call: Call, paths: set[str]) -> bool:

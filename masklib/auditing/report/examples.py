@@ -26,6 +26,10 @@ def pair(code: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return found[f"{code.lower()}_failing"], found[f"{code.lower()}_remedied"]
 
 
+# What the audit is told of a model whose fault shows on one side of the padding only; by code.
+OPTIONS: dict[str, dict[str, Any]] = {"MSK112": {"padding_side": "pre"}, "MSK113": {"padding_side": "post"}}
+
+
 def msk101_failing() -> Any:
     """A convolution takes the mask away from the mean behind it."""
     ids = keras.Input((None,), dtype="int32")
@@ -194,6 +198,115 @@ class MinusMeanOfBatch(layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Return the differences (B, F)."""
         return inputs - ops.mean(inputs, axis=0, keepdims=True)
+
+
+def msk110_failing() -> Any:
+    """Attention is told to look at padding."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=ops.equal(ids, 0)[:, None, :]))
+
+
+def msk110_remedied() -> Any:
+    """Attention is told to look at what is no padding."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=ops.not_equal(ids, 0)[:, None, :]))
+
+
+def msk112_failing() -> Any:
+    """Positions from the first column on, for sequences with padding in front."""
+    ids = keras.Input((None,), dtype="int32")
+    mask = ids != 0
+    positions = ops.cumsum(ops.ones_like(ids), axis=1) - 1
+    x = layers.Embedding(VOCABULARY, 8)(ids) + layers.Embedding(64, 8)(positions)
+    return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=mask[:, None, :])[:, -1])
+
+
+def msk112_remedied() -> Any:
+    """Positions from the first valid step on."""
+    ids = keras.Input((None,), dtype="int32")
+    mask = ids != 0
+    positions = ops.maximum(ops.cumsum(ops.cast(mask, "int32"), axis=1) - 1, 0)
+    x = layers.Embedding(VOCABULARY, 8)(ids) + layers.Embedding(64, 8)(positions)
+    return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=mask[:, None, :])[:, -1])
+
+
+def msk113_failing() -> Any:
+    """The last step of sequences that are padded at their end."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.Bidirectional(layers.LSTM(8, return_sequences=True))(x)[:, -1]
+    return keras.Model(ids, layers.Dense(2)(x))
+
+
+def msk113_remedied() -> Any:
+    """The last states, which the layer itself returns."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.Bidirectional(layers.LSTM(8))(x)
+    return keras.Model(ids, layers.Dense(2)(x))
+
+
+def msk114_failing() -> Any:
+    """A layer that goes backwards, and one after it that gets the mask as it was."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.LSTM(8, return_sequences=True, go_backwards=True)(x)
+    return keras.Model(ids, layers.GRU(4)(x))
+
+
+def msk114_remedied() -> Any:
+    """The steps are turned back before the next layer, which is handed the mask."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = ops.flip(layers.LSTM(8, return_sequences=True, go_backwards=True)(x), axis=1)
+    return keras.Model(ids, layers.GRU(4)(x, mask=ids != 0))
+
+
+def msk115_failing() -> Any:
+    """The largest value over time, to which padded steps contribute."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Dense(8, bias_initializer="ones")(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    return keras.Model(ids, layers.GlobalMaxPooling1D()(x))
+
+
+def msk115_remedied() -> Any:
+    """Padded steps have a value that is never the largest."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Dense(8, bias_initializer="ones")(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    x = ops.where((ids != 0)[..., None], x, -1e9)
+    return keras.Model(ids, layers.GlobalMaxPooling1D()(x))
+
+
+def msk116_failing() -> Any:
+    """A convolution whose last valid step sees the first padded one."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    return keras.Model(ids, layers.Conv1D(8, 3, padding="same")(x))
+
+
+def msk116_remedied() -> Any:
+    """The convolution sees zeros there."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    x = x * ops.cast((ids != 0)[..., None], x.dtype)
+    return keras.Model(ids, layers.Conv1D(8, 3, padding="same")(x))
+
+
+def msk119_failing() -> Any:
+    """A mean that divides by all steps, whatever the mask."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    return keras.Model(ids, ops.mean(x * ops.cast((ids != 0)[..., None], x.dtype), axis=1))
+
+
+def msk119_remedied() -> Any:
+    """A mean that divides by the number of valid steps."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
+    mask = ops.cast((ids != 0)[..., None], x.dtype)
+    return keras.Model(ids, ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0))
 
 
 def msk120_failing() -> Any:

@@ -67,7 +67,7 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
     """
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
-    for leak in _causing(check.leaks):
+    for leak in sorted(_causing(check.leaks), key=_telling):
         cause = causes.of(leak) if causes and leak.kind is Quantity.OUTPUT and leak.change.is_of_padding else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
@@ -75,6 +75,12 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
+
+
+def _telling(leak: Leak) -> int:
+    """Return how little a change says of causes: where only content changes, clearing it cures everything."""
+    order = (Change.LONGER_PADDING, Change.NO_PADDING)
+    return order.index(leak.change) if leak.change in order else len(order)
 
 
 def _proof(cause: Cause) -> tuple[str, ...]:
