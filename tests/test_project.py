@@ -94,3 +94,13 @@ def test_make_help_lists_every_target():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
     assert set(re.findall(r"make ([a-z-]+)", listed)) == targets
+
+
+def test_what_contributing_names_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = [one for one in re.findall(r"`([\w/.]+/[\w.]+)`", text) if "NN_" not in one]
+    inside = [one if one.startswith(("masklib", "tests")) else f"masklib/auditing/{one}" for one in named]
+    assert len(inside) > 8
+    assert [one for one in inside if not (ROOT / one).exists()] == []
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
