@@ -133,8 +133,8 @@ def test_series_and_arrays_become_plain_values_to_their_last_bit():
 @pytest.mark.parametrize(
     ("plot", "values", "options", "fact"),
     [
-        (plots.shade_masked, (), {}, "a function masklib.figures.plots.plot_"),
-        (print, (), {}, "a function masklib.figures.plots.plot_"),
+        (plots.shade_masked, (), {}, "must be drawn by a function of masklib.figures.plots"),
+        (print, (), {}, "must be drawn by a function of masklib.figures.plots"),
         (plots.plot_rows, ([[1.0]],), {}, "missing a required argument: 'labels'"),
         (plots.plot_rows, ([[1.0]], ["a"]), {"colour": "red"}, "unexpected keyword argument 'colour'"),
         (plots.plot_rows, (object(), ["a"]), {}, "rows of figure 'f' is a object"),
