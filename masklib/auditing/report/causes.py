@@ -77,6 +77,7 @@ class Causes:
         self.calls = trace_calls(model, inputs, keep=True)
         self._occurrences = _occurrences(self.calls)
         self._proven: list[tuple[Cause, list[Intervention]]] = []
+        self._of_entries: dict[str, Cause] = {}  # by the path of the call where a difference enters
 
     def of(self, leak: Leak) -> Cause | None:
         """Return what lets a leak of an output in; None if it cannot be followed through an eager call."""
@@ -88,7 +89,8 @@ class Causes:
             if trial.off([]) <= leak.tolerance:
                 return None  # the eager call does not leak
             known = (cause for cause, interventions in self._proven if trial.off(interventions) <= leak.tolerance)
-            return next(known, None) or self._prove(entry, leak, trial)
+            cause = next(known, None) or self._of_entries.get(entry.path) or self._prove(entry, leak, trial)
+        return self._of_entries.setdefault(entry.path, cause)
 
     def _prove(self, entry: Call, leak: Leak, trial: "_Trial") -> Cause:
         """Return the cause that an intervention proves, or several that do together, or none."""
@@ -128,6 +130,8 @@ class Causes:
     def _unexplained(self, entry: Call, place: Place) -> Cause:
         """Return that no mask explains a leak; or that there is no mask, where there is none of any kind before the leak."""
         before = [entry, *self._before(entry)]
+        if entry.outcome in (WARNED, SILENT, ALL_VALID):
+            return Cause(*self._name(entry))  # the mask came here, and went no further
         if any(_is_one_of(mask, place) for mask in entry.masks_got):
             return Cause("MSK107", entry.path)
         has_mask = any(mask is not None for call in before for mask in (*call.masks_in, *call.masks_got, *call.masks_out))
