@@ -4,7 +4,7 @@ Nothing is read from Keras's masks for this: sequences are given with more paddi
 samples beside them, and without padding, and what comes out is compared. What counts as equal is measured on the model itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from masklib.auditing.inputs import making
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
 from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import NOT_ASKED, Leak, PaddingCheck, Passed, Untested
 from masklib.auditing.invariance.statistics import Statistics
 from masklib.auditing.tracing.watch import check_model
 
@@ -39,6 +39,8 @@ def check_padding(
     target_pad: float | None = None,
     causal: bool | None = None,
     seed: int = 0,
+    quick: bool = False,
+    on_stage: Callable[[str], object] | None = None,
 ) -> PaddingCheck:
     """Return what padding changes in a model, and what it does not.
 
@@ -55,6 +57,8 @@ def check_padding(
         target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
         causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
         seed: of all draws.
+        quick: whether only the outputs are tested, with longer padding and without padding.
+        on_stage: is called with what is tested next, such as "the gradients".
 
     Raises:
         ArgumentError: this is no model, or inputs that it does not take, or inputs without padding, or nothing but padding.
@@ -64,14 +68,22 @@ def check_padding(
     options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         making.watched(model, inputs)  # builds it
+    say = on_stage or (lambda stage: None)
     with borrowed(model) as runner:
+        say("the inputs")
         batch, seen = making.prepare(model, inputs, seed=seed, **options)
+        say("the outputs")
         outputs = Outputs(runner, batch, seen, seed)
         given = _chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen)
         if any(is_stateful(layer) for layer in layers_of(model)):
             outputs.notes.append("each call begins with the states with which stateful layers begin")
-        rest = _Rest(outputs, outputs.verdicts(causal), *given, target_pad)
-        empty = outputs.of_empty()
+        found = outputs.verdicts_of_two() if quick else outputs.verdicts(causal)
+        rest = _Rest(outputs, found, *given, target_pad, say)
+        if quick:
+            rest.leave_out()
+        else:
+            rest.test()
+        empty = {} if quick else outputs.of_empty()
         noise = {name: max(one.relative for one in found) for name, found in outputs.sources.items()}
     return PaddingCheck(
         leaks=tuple(one for one in rest.verdicts if isinstance(one, Leak)),
@@ -114,29 +126,51 @@ class _Rest:
         targets: for the samples tested.
         sample_weight: likewise.
         target_pad: what padded steps of the targets hold.
+        say: is called with what is tested next.
     """
 
     def __init__(
-        self, outputs: Outputs, verdicts: list[Verdict], targets: Any, sample_weight: Any, target_pad: float | None
+        self,
+        outputs: Outputs,
+        verdicts: list[Verdict],
+        targets: Any,
+        sample_weight: Any,
+        target_pad: float | None,
+        say: Callable[[str], object],
     ) -> None:
         self.verdicts = verdicts
         self.denominators: dict[str, str] = {}
         self.batch_size: dict[str, tuple[float, float]] = {}
         self.notes: list[str] = []
         self._outputs = outputs
-        if not compiled.has_loss(outputs.runner.model):
+        self._given = targets, sample_weight, target_pad
+        self._say = say
+
+    def leave_out(self) -> None:
+        """Test nothing of it, and say so of what the model has."""
+        model = self._outputs.runner.model
+        if compiled.has_loss(model):
+            self._cannot(NOT_ASKED)
+        if model.trainable_variables:
+            self.verdicts.append(Untested("longer padding", "gradient", "all weights", NOT_ASKED))
+
+    def test(self) -> None:
+        """Test it all."""
+        if not compiled.has_loss(self._outputs.runner.model):
             self._cannot("the model has no loss: compile it")
             self._differentiate(None)
         else:
-            with compiled.compiled_as_before(outputs.runner.model):
-                self._differentiate(self._try_losses(targets, sample_weight, target_pad))
-        statistics = Statistics(outputs)
+            with compiled.compiled_as_before(self._outputs.runner.model):
+                self._differentiate(self._try_losses(*self._given))
+        self._say("the statistics")
+        statistics = Statistics(self._outputs)
         self.verdicts += statistics.verdicts()
         if statistics.layers:
             self.notes.append("statistics are those of one call in training, with dropout off")
 
     def _try_losses(self, targets: Any, sample_weight: Any, target_pad: float | None) -> Losses | None:
         """Test the loss and the metrics; return them, None if they cannot be computed."""
+        self._say("the loss and the metrics")
         try:
             losses = Losses(self._outputs, targets, sample_weight, target_pad)
             found = losses.verdicts(self.verdicts)
@@ -148,12 +182,15 @@ class _Rest:
         return losses
 
     def _cannot(self, why: str) -> None:
-        """Say that the loss cannot be tested."""
+        """Say that the loss cannot be tested, nor the metrics, which are computed beside it."""
         self.verdicts += [Untested(change, "loss", "loss", why) for change in LOSS_CHANGES]
+        if compiled.has_metrics(self._outputs.runner.model):
+            self.verdicts += [Untested(change, "metric", "metric", why) for change in LOSS_CHANGES]
 
     def _differentiate(self, losses: Losses | None) -> None:
         """Test the gradients: of the loss, where padding does not count in it by itself."""
         outputs = self._outputs
+        self._say("the gradients")
         if losses is not None and losses.is_silent:
             self.verdicts += Gradients(outputs, losses.objective).verdicts()
             return

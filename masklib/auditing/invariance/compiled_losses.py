@@ -6,9 +6,9 @@ counts padding is told from one that only shows what leaks into the outputs. Wha
 that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -20,52 +20,18 @@ from masklib.auditing.borrowing.running import CallError, as_tensors, explained,
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs import targets
 from masklib.auditing.inputs.batch import Group
+from masklib.auditing.invariance.controls import blind_metrics, moved
 from masklib.auditing.invariance.denominators import denominator
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.outputs import Outputs, Verdict
-from masklib.auditing.invariance.predictions import WAYS, Prediction
+from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.results import Leak, Passed, Untested
 from masklib.auditing.invariance.situations import Situation, in_another_order
+from masklib.auditing.invariance.tries import CONTENT, LONGER, Try, alone, worst
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
 LOSS = "loss"
-LONGER, CONTENT = "longer padding", "padded content"
-
-
-@dataclass(frozen=True)
-class Try:
-    """A loss or metric in one situation: its value as given, and its value there.
-
-    Attributes:
-        change: one of `results.CHANGES`.
-        kind: "loss" or "metric".
-        of: its name.
-        first: value as given.
-        second: value in the situation.
-        told: what the situation is.
-        alone: whether only the loss or metric was in it, with the outputs at valid steps as they are.
-    """
-
-    change: str
-    kind: str
-    of: str
-    first: float
-    second: float
-    told: str
-    alone: bool
-
-    @property
-    def size(self) -> float:
-        """Return the absolute difference; inf where a number became none."""
-        if not np.isfinite(self.first):
-            return 0.0
-        return abs(self.second - self.first) if np.isfinite(self.second) else float("inf")
-
-    @property
-    def relative(self) -> float:
-        """Return the size relative to the value as given."""
-        return self.size / (abs(self.first) or 1.0)
 
 
 class Losses:
@@ -130,9 +96,10 @@ class Losses:
         """
         if not np.isfinite(self.value):
             return self._of_nan()
-        tries = [*self.alone, *self._tries_of_metrics(), *self._tries_in_model()]
+        tries = [*self.alone, *self._tries_of_metrics(self.base, self.metrics), *self._tries_in_model(), *self._tries_of_zeros()]
         layers = {one.change: one.layer for one in of_outputs if isinstance(one, Leak)}
         names = dict.fromkeys((one.change, one.kind, one.of) for one in tries)
+        self._blind = blind_metrics(self.metrics, self.metrics_of, self.base, self.outputs.seed)
         found = [self._judge([one for one in tries if (one.change, one.kind, one.of) == name], layers) for name in names]
         return found + self._unknown_steps()
 
@@ -257,7 +224,7 @@ class Losses:
         for value in values if one.valid is not None and one.loss is not None else []:
             padded = one if self._is_given else one.padded_with(value)
             tries = self._tried_alone(index, padded)
-            is_silent = bool(tries) and _worst(tries) <= FACTOR * FLOOR * self.outputs.unit
+            is_silent = bool(tries) and worst(tries) <= FACTOR * FLOOR * self.outputs.unit
             if tries and (is_silent or not kept):
                 kept, self.base[index] = tries, padded
             if is_silent:
@@ -272,7 +239,7 @@ class Losses:
                 return []
             return [
                 Try(change, LOSS, self._name(index), first, self._with(index, other), told, True)
-                for change, told, other in _alone(padded, self.outputs)
+                for change, told, other in alone(padded, self.outputs)
             ]
         except CallError:
             return []
@@ -281,15 +248,34 @@ class Losses:
         """Return the loss with something else for one output."""
         return self.of([other if i == index else one for i, one in enumerate(self.base)])
 
-    def _tries_of_metrics(self) -> list[Try]:
-        """Return the metrics by themselves in each way of padding."""
+    def _tries_of_metrics(self, base: Sequence[Prediction], metrics: Mapping[str, float]) -> list[Try]:
+        """Return metrics by themselves in each way of padding."""
         found = []
-        for index, one in enumerate(self.base):
-            for change, told, other in _alone(one, self.outputs) if self.metrics and one.valid is not None else []:
-                values = self.metrics_of([other if i == index else own for i, own in enumerate(self.base)])
-                found += [
-                    Try(change, "metric", n, first, values[n], told, True) for n, first in self.metrics.items() if n in values
-                ]
+        for index, one in enumerate(base):
+            for change, told, other in alone(one, self.outputs) if metrics and one.valid is not None else []:
+                values = self.metrics_of([other if i == index else own for i, own in enumerate(base)])
+                found += [Try(change, "metric", n, first, values[n], told, True) for n, first in metrics.items() if n in values]
+        return found
+
+    def _tries_of_zeros(self) -> list[Try]:
+        """Return the metrics that are 0 as given, such as an accuracy before training, with predictions of which some are right.
+
+        Whether a metric counts padding does not depend on the predictions.
+        """
+        zeros = [name for name, value in self.metrics.items() if value == 0]
+        if not zeros:
+            return []
+        agree = [one.agreeing(self.outputs.seed) for one in self.base]
+        base = moved(self.base, agree)
+        values = self.metrics_of(base)
+        firsts = {name: values[name] for name in zeros if values[name]}
+        found = self._tries_of_metrics(base, firsts)
+        for situation in self.outputs.for_training if firsts else []:
+            predictions = self._of_situation(situation)
+            if [one.array.shape for one in predictions] == [one.array.shape for one in base]:
+                values = self.metrics_of(moved(predictions, agree))
+                told = situation.labels[1]
+                found += [Try(situation.change, "metric", n, first, values[n], told, False) for n, first in firsts.items()]
         return found
 
     def _tries_in_model(self) -> list[Try]:
@@ -342,37 +328,26 @@ class Losses:
 
     def _judge(self, tries: Sequence[Try], layers: dict[str, str | None]) -> Verdict:
         """Return the verdict on one loss or metric and one change."""
-        worst = max(tries, key=lambda one: (one.relative > self._tolerance(one.of, one.first) and one.alone, one.relative))
-        tolerance = self._tolerance(worst.of, worst.first)
-        name = (worst.change, worst.kind, worst.of)
-        if not np.isfinite(worst.first):
+        largest = max(tries, key=lambda one: (one.relative > self._tolerance(one.of, one.first) and one.alone, one.relative))
+        tolerance = self._tolerance(largest.of, largest.first)
+        name = (largest.change, largest.kind, largest.of)
+        if not np.isfinite(largest.first):
             return Untested(*name, "it is no finite number as given")
-        if worst.relative <= tolerance:
-            return Passed(*name, worst.relative, tolerance)
-        layer = None if worst.alone else layers.get(worst.change)
-        divisor = worst.kind == LOSS and worst.alone and self._only_divides(worst.of)
-        example = f"{worst.first:.6g} as given, {worst.second:.6g} {worst.told}"
-        return Leak(*name, worst.size, worst.relative, tolerance, layer, example, worst.alone, divisor)
+        if largest.kind == "metric" and not any(one.first or one.second for one in tries):
+            return Untested(*name, "it is 0 in every situation")
+        if largest.relative <= tolerance:
+            if largest.kind == "metric" and largest.of in self._blind:
+                return Untested(*name, "it is the same whatever the model predicts")
+            return Passed(*name, largest.relative, tolerance)
+        layer = None if largest.alone else layers.get(largest.change)
+        divisor = largest.kind == LOSS and largest.alone and self._only_divides(largest.of)
+        example = f"{largest.first:.6g} as given, {largest.second:.6g} {largest.told}"
+        return Leak(*name, largest.size, largest.relative, tolerance, layer, example, largest.alone, divisor)
 
     def _only_divides(self, name: str) -> bool:
         """Return whether more padded steps change a loss, and what is predicted there does not."""
         changed = {one.change for one in self.alone if one.of == name and one.relative > self._tolerance(name, one.first)}
         return changed == {LONGER}
-
-
-def _alone(one: Prediction, outputs: Outputs) -> list[tuple[str, str, Prediction]]:
-    """Return one output with other predictions at padded steps, and with more padded steps: change, what is told, prediction."""
-    found = []
-    for way in WAYS:
-        found.append((CONTENT, "with other predictions at padded steps", one.with_garbage(way, outputs.seed)))
-        longer = one.longer(outputs.steps, way, outputs.seed)
-        found.append((LONGER, f"with {outputs.steps} more padded steps of predictions and targets", longer))
-    return found
-
-
-def _worst(tries: Sequence[Try]) -> float:
-    """Return the largest relative difference."""
-    return max(one.relative for one in tries)
 
 
 def _in_order(what: str, structure: Any, names: Sequence[str], outputs: Sequence[Array]) -> list[Array]:

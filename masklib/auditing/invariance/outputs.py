@@ -110,6 +110,10 @@ class Outputs:
         found += self._of_change("no padding", self.unpadded, "no sample has padding of its own")
         return found + self._of_later(causal)
 
+    def verdicts_of_two(self) -> list[Verdict]:
+        """Return what was found with longer padding and without padding, for every output."""
+        return self._of_longer() + self._of_change("no padding", self.unpadded, "no sample has padding of its own")
+
     def of_empty(self) -> dict[str, float]:
         """Return for each output, by name, what is no finite number in it where a sample holds nothing but padding."""
         try:

@@ -9,6 +9,7 @@ from typing import Any
 CHANGES = ("longer padding", "padded content", "embedding row", "masked content", "batch mates", "no padding", "later steps")
 OF_PADDING = tuple(change for change in CHANGES if change not in ("batch mates", "later steps"))
 KINDS = ("output", "loss", "metric", "gradient", "statistics")
+NOT_ASKED = "quick: only the outputs were tested"
 COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
 
 
