@@ -13,7 +13,7 @@ from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
-from masklib.auditing.inputs import making
+from masklib.auditing.inputs import choosing, making
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
 from masklib.auditing.invariance.outputs import Outputs, Verdict
@@ -46,8 +46,10 @@ def check_padding(
 
     Args:
         model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.
-        inputs: padded, as the model takes them: an array, or a list or dict of arrays. None: made from the model's signature.
-        targets: as the model's loss takes them, (B, T, ...). None: made from the outputs' shapes and the loss.
+        inputs: padded, as the model takes them: an array, or a list or dict of arrays; rows of several lengths are padded. Or a
+            dataset as `fit` takes it, of which the first batches are read. None: made from the model's signature.
+        targets: as the model's loss takes them, (B, T, ...). None: those in the dataset, else made from the outputs' shapes and
+            the loss.
         sample_weight: as `fit` takes it. None: none.
         mask_value: what padded steps of floats hold. None: that of the Masking layer that gets them, else 0.
         pad_id: what padded ids hold.
@@ -62,12 +64,13 @@ def check_padding(
     """
     check_model(model)
     options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
+    read = choosing.read_for(model, inputs, targets, sample_weight, target_pad=target_pad, **options)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
-        making.watched(model, inputs)  # builds it
+        making.watched(model, read.batches[0].inputs)  # builds it
     with borrowed(model) as runner:
-        batch, seen = making.prepare(model, inputs, seed=seed, **options)
+        one, batch, seen = choosing.prepare(model, read, seed=seed, **options)
         outputs = Outputs(runner, batch, seen, seed)
-        given = _chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen)
+        given = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
         if any(is_stateful(layer) for layer in layers_of(model)):
             outputs.notes.append("each call begins with the states with which stateful layers begin")
         rest = _Rest(outputs, outputs.verdicts(causal), *given, target_pad)

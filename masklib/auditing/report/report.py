@@ -122,9 +122,10 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
-        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays. None: made from the model's
+        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays; rows of several lengths are padded.
+            Or a dataset as `fit` takes it: tf.data, a generator, a PyDataset, a DataLoader. None: made from the model's
             signature.
-        targets: for the model's outputs; None: made from its outputs and losses.
+        targets: for the model's outputs; None: those in the dataset, else made from its outputs and losses.
         **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, causal, seed.
 
     Returns:
