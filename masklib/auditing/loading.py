@@ -1,6 +1,10 @@
-"""Reads what a user brings: a saved model, and arrays for it. Nothing in a file is executed unless it is allowed."""
+"""Reads what a user brings: a model, and inputs for it, from a file or from code.
+
+Nothing in a file is executed unless it is allowed. What is given as "module:name" is code that the user asks to be run.
+"""
 
 import importlib
+import inspect
 import json
 import re
 import warnings
@@ -25,10 +29,10 @@ TARGETS, WEIGHTS = "y", "sample_weight"
 
 
 class Given(NamedTuple):
-    """Arrays for a model.
+    """Inputs for a model, and what belongs to them.
 
     Attributes:
-        inputs: as the model takes them: an array, or a list or dict of arrays.
+        inputs: as the model takes them: an array, or a list or dict of arrays; or a dataset as `fit` takes it.
         targets: likewise for its outputs; None if not given.
         sample_weight: likewise; None if not given.
     """
@@ -39,16 +43,18 @@ class Given(NamedTuple):
 
 
 def load_model(path: str | Path, *, custom: Sequence[str] = (), allow_unsafe: bool = False) -> Any:
-    """Return a saved model.
+    """Return a saved model, or one that lives in code.
 
     Args:
-        path: of a `.keras` file, or one of the older `.h5`.
+        path: of a `.keras` file, or one of the older `.h5`; or "module:name" of a model, or of a function that builds one.
         custom: classes and functions of its own that the model uses, each as "module:name".
         allow_unsafe: whether code in the file, such as a Lambda layer's, may be executed.
 
     Raises:
         ArgumentError: there is no model in this file; or it needs a newer Keras, code that is not given, or a permission.
     """
+    if _is_code(path):
+        return _built(str(path))
     path = Path(path)
     _check_file(path)
     objects = dict(find_custom(text) for text in custom)
@@ -66,28 +72,28 @@ def find_custom(text: str) -> tuple[str, Any]:
     Raises:
         ArgumentError: the text has another form, or names what is not there.
     """
-    module, _, name = text.partition(":")
-    if not module or not name:
+    name = text.partition(":")[2]
+    if not name or text.startswith(":"):
         msg = f"--custom must be module:name, such as my_layers:Attention, got {text!r}."
         raise ArgumentError(msg)
-    try:
-        return name, getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        msg = f"--custom {text} cannot be had: {error}. Name a module that Python finds, and what is defined in it."
-        raise ArgumentError(msg) from error
+    return name, _find(text, "--custom")
 
 
 def load_arrays(path: str | Path, model: Any) -> Given:
-    """Return the arrays of a `.npz` or `.npy` file as the model takes them.
+    """Return the arrays of a `.npz` or `.npy` file as the model takes them, or inputs that live in code.
 
     Args:
         path: of the file. In a `.npz` the inputs have the names of the model's inputs, or stand in their order; `y` holds the
             targets and `sample_weight` the weights, `y/NAME` and `sample_weight/NAME` those of one of several outputs.
+            Or "module:name" of a dataset, of inputs, of a tuple of inputs, targets and weights, or of a function that returns
+            one of these.
         model: whose inputs they are.
 
     Raises:
         ArgumentError: there are no such arrays in the file, more or fewer than the model has inputs, or pickled objects.
     """
+    if _is_code(path):
+        return _given(_called(_find(str(path), "--inputs"), f"--inputs {path}"), str(path))
     path = Path(path)
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -107,6 +113,51 @@ def input_names(model: Any) -> list[str]:
     if isinstance(struct, Mapping):
         return list(struct)
     return [tensor.name for tensor in model.inputs] if struct is not None else []
+
+
+def _is_code(path: str | Path) -> bool:
+    """Return whether a text is "module:name", and no file."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", str(path)) is not None and not Path(path).exists()
+
+
+def _find(text: str, option: str) -> Any:
+    """Return what "module:name" names; whatever goes wrong in that module is told in one sentence."""
+    module, _, name = text.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
+        msg = f"{option} {text} cannot be had: {error or type(error).__name__}. "
+        raise ArgumentError(msg + "Name a module that Python finds, and what is defined in it.") from error
+
+
+def _called(thing: Any, told: str) -> Any:
+    """Return what a function or class makes; anything else as it is."""
+    if not inspect.isroutine(thing) and not inspect.isclass(thing):
+        return thing
+    try:
+        return thing()
+    except (Exception, SystemExit) as error:  # whatever the user's function does
+        msg = f"{told} must be callable without arguments, it raised {type(error).__name__}: {error}. "
+        raise ArgumentError(msg + "Name a function that needs none.") from error
+
+
+def _built(text: str) -> Any:
+    """Return the model that "module:name" is or builds."""
+    model = _called(_find(text, "MODEL"), f"MODEL {text}")
+    if not isinstance(model, keras.Model):
+        msg = f"MODEL {text} must be a keras.Model, or a function that returns one, got {type(model).__name__}."
+        raise ArgumentError(msg)
+    return model
+
+
+def _given(thing: Any, text: str) -> Given:
+    """Return inputs, or a tuple of inputs, targets and weights, by their roles."""
+    if not isinstance(thing, tuple):
+        return Given(thing)
+    if not 1 <= len(thing) <= len(Given._fields):
+        msg = f"--inputs {text} must give inputs, (inputs, targets) or (inputs, targets, sample_weight), got {len(thing)} things."
+        raise ArgumentError(msg + " Put several inputs into a list or dict.")
+    return Given(*thing)
 
 
 def _arrange(arrays: Mapping[str, Array], names: Sequence[str], model: Any, path: Path) -> Any:

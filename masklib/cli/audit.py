@@ -16,7 +16,12 @@ from masklib.cli.options import json_option
 
 @click.command(short_help="Does padding leak into a model?")
 @click.argument("model", metavar="MODEL")
-@click.option("--inputs", type=click.Path(), metavar="FILE", help="A padded batch, .npz or .npy; by default one is made.")
+@click.option(
+    "--inputs",
+    type=click.Path(),
+    metavar="INPUTS",
+    help="A padded batch, .npz or .npy, or MODULE:NAME; by default one is made.",
+)
 @click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
 @click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
 @click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
