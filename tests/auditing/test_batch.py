@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from masklib.auditing.borrowing.structures import flatten
-from masklib.auditing.inputs.batch import describe
+from masklib.auditing.inputs.describing import describe
+from masklib.auditing.inputs.grouping import Hint
 from masklib.errors import ArgumentError
 
 IDS = np.array([[3, 1, 2, 4], [5, 0, 6, 0], [7, 0, 0, 0]])
@@ -37,9 +38,9 @@ def test_a_step_of_floats_is_padding_if_all_its_features_are():
 def test_the_value_of_the_masking_layer_is_the_pad_value_unless_another_is_given():
     x = np.ones((2, 3, 2))
     x[0, 2] = 9.0
-    assert describe(x, mask_values=[9.0]).groups[0].lengths.tolist() == [2, 3]
+    assert describe(x, hints=[Hint(mask_value=9.0)]).groups[0].lengths.tolist() == [2, 3]
     with pytest.raises(ArgumentError, match="padding"):
-        describe(x, mask_values=[9.0], mask_value=4.0)
+        describe(x, hints=[Hint(mask_value=9.0)], mask_value=4.0)
 
 
 def test_leaves_that_are_padded_alike_are_one_group_and_others_are_two():

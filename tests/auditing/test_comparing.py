@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from masklib.auditing.borrowing.running import borrowed, to_array
-from masklib.auditing.inputs.batch import describe
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.invariance import comparing, noise
 from masklib.auditing.invariance.denominators import named
 from tests.auditing import models as small

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from masklib.auditing.inputs import making
-from masklib.auditing.inputs.batch import describe
+from masklib.auditing.inputs.describing import describe
 from masklib.errors import ArgumentError
 from masklib.experiments import models
 from tests.auditing import models as small

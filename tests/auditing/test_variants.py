@@ -3,7 +3,7 @@
 import numpy as np
 
 from masklib.auditing.inputs import variants
-from masklib.auditing.inputs.batch import describe
+from masklib.auditing.inputs.describing import describe
 
 IDS = np.array([[3, 1, 2, 4], [5, 9, 6, 0], [7, 0, 0, 0]])
 DOCUMENTS = np.array([[[1, 2, 3], [4, 0, 0]], [[5, 6, 0], [0, 0, 0]]])

@@ -63,7 +63,7 @@ def prepare(model: Any, given: Given, **options: Any) -> tuple[GivenBatch, Batch
     first: NoPaddingError | None = None
     for index, one in enumerate(_candidates(given)):
         try:
-            batch, seen = making.prepare(model, one.inputs, **options)
+            batch, seen = making.prepare(model, one.inputs, weights=one.sample_weight, **options)
         except NoPaddingError as error:
             first = first or error
             continue

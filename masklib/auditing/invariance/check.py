@@ -14,6 +14,7 @@ from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import choosing, making
+from masklib.auditing.inputs.uses import watched
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
 from masklib.auditing.invariance.outputs import Outputs, Verdict
@@ -34,9 +35,10 @@ def check_padding(
     *,
     sample_weight: Any = None,
     mask_value: float | None = None,
-    pad_id: int = 0,
+    pad_id: int | None = None,
     padding_side: str | None = None,
     target_pad: float | None = None,
+    not_a_sequence: Sequence[str] = (),
     causal: bool | None = None,
     seed: int = 0,
 ) -> PaddingCheck:
@@ -52,9 +54,10 @@ def check_padding(
             the loss.
         sample_weight: as `fit` takes it. None: none.
         mask_value: what padded steps of floats hold. None: that of the Masking layer that gets them, else 0.
-        pad_id: what padded ids hold.
+        pad_id: what padded ids hold. None: the id that the model's own mask marks, else 0.
         padding_side: "post" or "pre". None: found in the inputs.
         target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
+        not_a_sequence: names of inputs that are never padded, such as a picture beside a question.
         causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
         seed: of all draws.
 
@@ -66,9 +69,9 @@ def check_padding(
     options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
     read = choosing.read_for(model, inputs, targets, sample_weight, target_pad=target_pad, **options)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
-        making.watched(model, read.batches[0].inputs)  # builds it
+        watched(model, read.batches[0].inputs)  # builds it
     with borrowed(model) as runner:
-        one, batch, seen = choosing.prepare(model, read, seed=seed, **options)
+        one, batch, seen = choosing.prepare(model, read, seed=seed, not_a_sequence=not_a_sequence, **options)
         outputs = Outputs(runner, batch, seen, seed)
         given = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
         if any(is_stateful(layer) for layer in layers_of(model)):
@@ -83,6 +86,7 @@ def check_padding(
         noise=noise,
         denominators=rest.denominators,
         notes=(*batch.notes, *outputs.notes, *rest.notes),
+        assumptions=(*batch.assumptions, *rest.assumptions),
         batch_size=rest.batch_size,
         empty=empty,
         inputs=batch.inputs,
@@ -102,7 +106,7 @@ def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]
         ArgumentError, UntestableError: as `check_padding`.
     """
     with borrowed(model) as runner:
-        settings = {"pad_id": 0, "mask_value": None, **options, "padding_side": "pre"}
+        settings = {"pad_id": None, "mask_value": None, **options, "padding_side": "pre"}
         batch, seen = making.prepare(model, None, seed=seed, **settings)
         verdicts = Outputs(runner, batch, seen, seed).verdicts(causal=False)
     return [one for one in verdicts if isinstance(one, Leak)]
@@ -126,6 +130,7 @@ class _Rest:
         self.denominators: dict[str, str] = {}
         self.batch_size: dict[str, tuple[float, float]] = {}
         self.notes: list[str] = []
+        self.assumptions: list[str] = []
         self._outputs = outputs
         if not compiled.has_loss(outputs.runner.model):
             self._cannot("the model has no loss: compile it")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import CallError, Runner
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding, reads, watched
+from masklib.auditing.inputs.uses import is_embedding, reads, watched
 from masklib.auditing.invariance import causality, injecting, situations
 from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, distance, grown_axes, valid_elements
 from masklib.auditing.invariance.locating import Follower, likely_axes

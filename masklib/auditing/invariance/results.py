@@ -97,6 +97,7 @@ class PaddingCheck:
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
         empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
         inputs: that were tested.
+        assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
     """
 
@@ -109,6 +110,7 @@ class PaddingCheck:
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     empty: Mapping[str, float] = field(default_factory=dict)
     inputs: Any = None
+    assumptions: Sequence[str] = ()
     valid: Sequence[Any] = ()
 
     @property

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.running import to_array, with_values
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding, reads
+from masklib.auditing.inputs.uses import is_embedding, reads
 from masklib.auditing.invariance.comparing import Axes, Distance, crop, distance, valid_elements
 from masklib.auditing.tracing.watch import CallRecord
 

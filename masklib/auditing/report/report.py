@@ -86,6 +86,7 @@ class Report:
             "tested": json.loads(tested.to_json(orient="records")),
             "denominators": dict(self.check.denominators),
             "notes": list(self.check.notes),
+            "assumptions": list(self.check.assumptions),
             "trace": json.loads(self.trace.to_frame().to_json(orient="records")),
         }
 
@@ -98,6 +99,7 @@ class Report:
             lines += [f"      why: {finding.why}", f"      do:  {finding.remedy}", ""]
         lines += ["What was tested:", matrix.as_text(self.check)]
         lines += [f"not tested: {reason}" for reason in matrix.reasons(self.check)]
+        lines += [f"assumed: {one}" for one in self.check.assumptions]
         return "\n".join([*lines, *(f"note: {note}" for note in (*matrix.divisors(self.check), *self.check.notes))])
 
     @property
@@ -126,7 +128,8 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
             Or a dataset as `fit` takes it: tf.data, a generator, a PyDataset, a DataLoader. None: made from the model's
             signature.
         targets: for the model's outputs; None: those in the dataset, else made from its outputs and losses.
-        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, causal, seed.
+        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, not_a_sequence,
+            causal, seed.
 
     Returns:
         Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
