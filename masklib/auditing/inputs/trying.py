@@ -116,7 +116,7 @@ class Trial:
         slot, rows = self.slots[index], self.uses[index].rows
         shape, dtype = _shape(slot, sizes), slot.dtype or "int32"
         if slot.is_single and rows is None:
-            return np.resize(LENGTHS, shape[0]).reshape(shape).astype(dtype)
+            return np.resize(np.roll(LENGTHS, index), shape[0]).reshape(shape).astype(dtype)  # so that no two hold the same
         if rows is not None or slot.is_whole or dtype == "bool":
             return rng.integers(0, 2 if rows is None else rows, shape).astype(dtype)
         ends = np.resize([sizes[0], *LENGTHS], shape[0])
