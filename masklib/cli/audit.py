@@ -23,8 +23,9 @@ from masklib.cli.options import json_option
     help="A padded batch, .npz or .npy, or MODULE:NAME; by default one is made.",
 )
 @click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
-@click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
+@click.option("--pad-id", type=int, help="The id of padding; by default what the model's own mask marks, else 0.")
 @click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
+@click.option("--not-a-sequence", multiple=True, metavar="NAME", help="An input that is never padded; may be repeated.")
 @click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
 @click.option("--custom", multiple=True, metavar="MODULE:NAME", help="A class or function that the model uses; may be repeated.")
 @click.option("--allow-unsafe", is_flag=True, help="Execute code that the file holds, such as a Lambda layer's.")

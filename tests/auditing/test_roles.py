@@ -263,6 +263,6 @@ def test_what_was_assumed_is_said_with_the_option_that_says_otherwise() -> None:
     assert any(
         one.startswith("'n_steps' holds the lengths") and "--not-a-sequence n_steps" in one for one in report.check.assumptions
     )
-    assert "assumed: padding stands after the sequences (--padding-side)" in str(report)
+    assert "assumed: padding stands after the sequences (padding_side)" in str(report)
     assert report.to_dict()["assumptions"] == list(report.check.assumptions)
     assert masklib.audit(small.recurrent(), small.TOKENS).check.assumptions == ()

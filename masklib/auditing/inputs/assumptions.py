@@ -20,7 +20,7 @@ def of_made(sketches: Sequence[Sketch], padding: Padding) -> tuple[str, ...]:
     if not any(one.role.is_of_steps for one in sketches):
         return tuple(of_each)
     families = _of_families(sketches)
-    return (*of_each, *families, f"padding stands {WHERE[padding.side]} the sequences (--padding-side)")
+    return (*of_each, *families, f"padding stands {WHERE[padding.side]} the sequences (padding_side)")
 
 
 def of_given(batch: Batch, hints: Sequence[Hint], pad: int | None, side: str | None) -> tuple[str, ...]:
@@ -38,10 +38,10 @@ def of_given(batch: Batch, hints: Sequence[Hint], pad: int | None, side: str | N
         if hint.marks is not None
     ]
     if pad:
-        found.append(f"ids are padded with {pad}, for the model's own mask marks it (--pad-id)")
+        found.append(f"ids are padded with {pad}, for the model's own mask marks it (pad_id)")
     sides = {group.side for group in batch.groups}
     if side is None and "pre" in sides:
-        found.append("padding stands before the sequences, as most of it does in the inputs (--padding-side)")
+        found.append("padding stands before the sequences, as most of it does in the inputs (padding_side)")
     return tuple(found)
 
 
@@ -59,14 +59,14 @@ def _of_sketch(one: Sketch, padding: Padding) -> str:
     if one.is_ids:
         rows = one.use.rows
         told = f"from an Embedding of {rows} rows" if rows else "small ones, for no Embedding gets them"
-        return f"{name!r} holds ids, {told}, padded with {padding.ids or 0} (--pad-id, or give inputs)"
+        return f"{name!r} holds ids, {told}, padded with {padding.ids or 0} (pad_id, or give inputs)"
     pad = f"{padding.of_floats(one.use):g}"
-    return f"{name!r} is a sequence of numbers, padded with {pad} (--mask-value, or --not-a-sequence {name})"
+    return f"{name!r} is a sequence of numbers, padded with {pad} (mask_value, or not_a_sequence={name!r})"
 
 
 def _of_lengths(name: str, why: str) -> str:
     """Return that an input holds lengths."""
-    return f"{name!r} holds the lengths of the sequences, for {why} (--not-a-sequence {name})"
+    return f"{name!r} holds the lengths of the sequences, for {why} (not_a_sequence={name!r})"
 
 
 def _of_families(sketches: Sequence[Sketch]) -> list[str]:

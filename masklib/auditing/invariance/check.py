@@ -13,14 +13,18 @@ from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import CallError, borrowed, is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
-from masklib.auditing.inputs import choosing, making
+from masklib.auditing.inputs import assumptions, choosing, making
+from masklib.auditing.inputs.content import Padding
+from masklib.auditing.inputs.given import Given
 from masklib.auditing.inputs.uses import watched
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
 from masklib.auditing.invariance.outputs import Outputs, Verdict
 from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.sides import of_cleaner_side
 from masklib.auditing.invariance.statistics import Statistics
 from masklib.auditing.tracing.watch import check_model
+from masklib.errors import NoPaddingError
 
 __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
 
@@ -38,7 +42,7 @@ def check_padding(
     pad_id: int | None = None,
     padding_side: str | None = None,
     target_pad: float | None = None,
-    not_a_sequence: Sequence[str] = (),
+    not_a_sequence: str | Sequence[str] = (),
     causal: bool | None = None,
     seed: int = 0,
 ) -> PaddingCheck:
@@ -70,8 +74,24 @@ def check_padding(
     read = choosing.read_for(model, inputs, targets, sample_weight, target_pad=target_pad, **options)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         watched(model, read.batches[0].inputs)  # builds it
+    options |= {"not_a_sequence": [not_a_sequence] if isinstance(not_a_sequence, str) else list(not_a_sequence), "seed": seed}
+
+    def check(**other: Any) -> PaddingCheck:
+        return _check(model, read, causal=causal, target_pad=target_pad, **{**options, **other})
+
+    try:
+        found = check()
+    except NoPaddingError as error:
+        if inputs is not None:
+            raise
+        return _nothing_to_test(model, str(error))
+    return of_cleaner_side(found, model, check, **options) if inputs is None and padding_side is None else found
+
+
+def _check(model: Any, read: Given, *, causal: bool | None, target_pad: float | None, seed: int, **options: Any) -> PaddingCheck:
+    """Return what padding changes in a model, with what was read of the user's inputs."""
     with borrowed(model) as runner:
-        one, batch, seen = choosing.prepare(model, read, seed=seed, not_a_sequence=not_a_sequence, **options)
+        one, batch, seen = choosing.prepare(model, read, seed=seed, **options)
         outputs = Outputs(runner, batch, seen, seed)
         given = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
         if any(is_stateful(layer) for layer in layers_of(model)):
@@ -94,22 +114,13 @@ def check_padding(
     )
 
 
-def check_other_side(model: Any, *, seed: int = 0, **options: Any) -> list[Leak]:
-    """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
-
-    Args:
-        model: a Keras 3 model.
-        seed: of all draws.
-        **options: `pad_id` and `mask_value`, as those of `check_padding`.
-
-    Raises:
-        ArgumentError, UntestableError: as `check_padding`.
-    """
-    with borrowed(model) as runner:
-        settings = {"pad_id": None, "mask_value": None, **options, "padding_side": "pre"}
-        batch, seen = making.prepare(model, None, seed=seed, **settings)
-        verdicts = Outputs(runner, batch, seen, seed).verdicts(causal=False)
-    return [one for one in verdicts if isinstance(one, Leak)]
+def _nothing_to_test(model: Any, why: str) -> PaddingCheck:
+    """Return the check of a model without a sequence among its inputs, of which nothing can be said."""
+    made = making.make(model, Padding(None, None, "post"), seed=0)
+    names = list(getattr(model, "output_names", None) or ["output"])
+    untested = tuple(Untested("longer padding", "output", name, "no input is a sequence that could be padded") for name in names)
+    told = assumptions.of_made(made.sketches, made.padding)
+    return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=told, notes=(why,))
 
 
 class _Rest:

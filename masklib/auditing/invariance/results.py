@@ -98,6 +98,7 @@ class PaddingCheck:
         empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
         inputs: that were tested.
         assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
+        other_side: the check with padding at the other side, if made sequences leak only there; None if not.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
     """
 
@@ -111,6 +112,7 @@ class PaddingCheck:
     empty: Mapping[str, float] = field(default_factory=dict)
     inputs: Any = None
     assumptions: Sequence[str] = ()
+    other_side: "PaddingCheck | None" = None
     valid: Sequence[Any] = ()
 
     @property

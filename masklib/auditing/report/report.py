@@ -1,15 +1,16 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from masklib.auditing.invariance.check import check_other_side, check_padding
+from masklib.auditing.invariance.check import check_padding
 from masklib.auditing.invariance.results import OF_PADDING, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.sides import check_other_side
 from masklib.auditing.report import matrix, page
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
@@ -150,6 +151,9 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
     findings = find(check, seen, Causes(model, check.inputs) if check.leaks else None)
     if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
         findings += _of_other_side(model, check, seen, options)
+    if check.other_side is not None:
+        found = find(check.other_side, trace(model, check.other_side.inputs))
+        findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
     return Report(str(model.name), findings, check, seen)
 
 
@@ -179,8 +183,13 @@ def _of_other_side(model: Any, check: PaddingCheck, seen: Trace, options: Mappin
     except (ArgumentError, UntestableError):
         return []
     found = [finding for finding in find(other, seen) if finding.code == IGNORED_CODE]
-    told = "harmless where padding stands behind the sequence; in front of it: "
-    return [replace(one, severity=NOTE, evidence=(told + one.evidence[0],), relative=one.relative) for one in found]
+    return _as_notes(found, "harmless where padding stands after the sequence; before it: ")
+
+
+def _as_notes(findings: Sequence[Finding], told: str) -> list[Finding]:
+    """Return what was found with padding at the other side."""
+    accused = [one for one in findings if one.severity != NOTE]
+    return [replace(one, severity=NOTE, evidence=(told + one.evidence[0],), relative=one.relative) for one in accused]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
