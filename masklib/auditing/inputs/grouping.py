@@ -130,15 +130,12 @@ def _assumed(before: Sequence[Leaf], after: Sequence[Leaf], groups: Sequence[Gro
     """Return what was taken to be so of the leaves, a sentence each."""
     found = []
     for one, leaf in zip(before, after, strict=True):
+        otherwise = f"(not_a_sequence={leaf.name!r})"
         if leaf.kind == "lengths" and one.kind != "lengths":
-            found.append(
-                f"{leaf.name!r} holds the lengths of the sequences, for these are its numbers (not_a_sequence={leaf.name!r})"
-            )
+            found.append(f"{leaf.name!r} holds the lengths of the sequences, for these are its numbers {otherwise}")
         if leaf.groups and _is_all_padding(one) and leaf.kind != "pairs":
             beside = groups[leaf.groups[1]].name.replace(f", {leaf.name}", "")
-            found.append(
-                f"{leaf.name!r} holds {one.shown_pad} everywhere and is padded with {beside!r} (not_a_sequence={leaf.name!r})"
-            )
+            found.append(f"{leaf.name!r} holds {one.shown_pad} everywhere and is padded with {beside!r} {otherwise}")
     return found
 
 

@@ -160,6 +160,7 @@ class _Rest:
             losses = Losses(self._outputs, targets, sample_weight, target_pad)
             found = losses.verdicts(self.verdicts)
             self.denominators, self.batch_size = losses.denominators(), losses.by_batch_size()
+            self.assumptions += losses.assumptions
         except CallError as error:
             self._cannot(f"the loss cannot be computed with {'these' if targets is not None else 'made'} targets: {error}")
             return None
@@ -190,4 +191,4 @@ def _chosen(structure: Any, chosen: Any) -> Any:
     if structure is None or chosen is None:
         return structure
     _, arrays, pack = flatten(structure)
-    return pack([np.asarray(array)[chosen] for array in arrays])
+    return pack([None if array is None else np.asarray(array)[chosen] for array in arrays])

@@ -8,7 +8,8 @@ that find padding there: unless the user says it, a loss is accused only if no v
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
-from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs import targets
+from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.batch import Group
 from masklib.auditing.invariance.denominators import denominator
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
@@ -26,46 +27,11 @@ from masklib.auditing.invariance.outputs import Outputs, Verdict
 from masklib.auditing.invariance.predictions import WAYS, Prediction
 from masklib.auditing.invariance.results import Leak, Passed, Untested
 from masklib.auditing.invariance.situations import Situation, in_another_order
-from masklib.errors import ArgumentError
+from masklib.auditing.invariance.tries import Try, worst_of
 
 Array = NDArray[Any]
 LOSS = "loss"
 LONGER, CONTENT = "longer padding", "padded content"
-
-
-@dataclass(frozen=True)
-class Try:
-    """A loss or metric in one situation: its value as given, and its value there.
-
-    Attributes:
-        change: one of `results.CHANGES`.
-        kind: "loss" or "metric".
-        of: its name.
-        first: value as given.
-        second: value in the situation.
-        told: what the situation is.
-        alone: whether only the loss or metric was in it, with the outputs at valid steps as they are.
-    """
-
-    change: str
-    kind: str
-    of: str
-    first: float
-    second: float
-    told: str
-    alone: bool
-
-    @property
-    def size(self) -> float:
-        """Return the absolute difference; inf where a number became none."""
-        if not np.isfinite(self.first):
-            return 0.0
-        return abs(self.second - self.first) if np.isfinite(self.second) else float("inf")
-
-    @property
-    def relative(self) -> float:
-        """Return the size relative to the value as given."""
-        return self.size / (abs(self.first) or 1.0)
 
 
 class Losses:
@@ -87,8 +53,10 @@ class Losses:
         self.model = outputs.runner.model
         self._has_weights = sample_weight is not None
         self._is_given = given is not None and target_pad is None
+        self.assumptions: list[str] = []
         self.base = self._predictions(given, sample_weight, target_pad)
         self.alone: list[Try] = []
+        self._is_square = False  # whether the loss takes only as many samples as steps
         for index in range(len(self.base)):
             self._settle(index, target_pad)
         self.value = self.of(self.base)
@@ -130,7 +98,7 @@ class Losses:
         """
         if not np.isfinite(self.value):
             return self._of_nan()
-        tries = [*self.alone, *self._tries_of_metrics(), *self._tries_in_model()]
+        tries = self.alone if self._is_square else [*self.alone, *self._tries_of_metrics(), *self._tries_in_model()]
         layers = {one.change: one.layer for one in of_outputs if isinstance(one, Leak)}
         names = dict.fromkeys((one.change, one.kind, one.of) for one in tries)
         found = [self._judge([one for one in tries if (one.change, one.kind, one.of) == name], layers) for name in names]
@@ -206,22 +174,22 @@ class Losses:
     def _predictions(self, given: Any, sample_weight: Any, target_pad: float | None) -> list[Prediction]:
         """Return what the loss gets for the batch as given."""
         outputs = self.outputs
-        ys = _in_order("targets", given, outputs.names, outputs.base) if given is not None else [None] * len(outputs.base)
-        ws = _in_order("sample_weight", sample_weight, outputs.names, outputs.base) if self._has_weights else [None] * len(ys)
-        found = []
-        for index, (y, weight) in enumerate(zip(ys, ws, strict=True)):
-            loss = compiled.loss_of(self.model, index, outputs.names[index], len(ys))
-            found.append(self._prediction(index, loss, y, weight, target_pad))
-        return found
+        losses = [compiled.loss_of(self.model, index, name, len(outputs.names)) for index, name in enumerate(outputs.names)]
+        wanted = [name for name, loss in zip(outputs.names, losses, strict=True) if loss is not None]
+        ys = by_output("targets", given, outputs.names, outputs.base, wanted)
+        ws = by_output("sample_weight", sample_weight, outputs.names, outputs.base, wanted)
+        return [self._prediction(index, *one, target_pad) for index, one in enumerate(zip(losses, ys, ws, strict=True))]
 
     def _prediction(self, index: int, loss: Any, y: Any, weight: Any, target_pad: float | None) -> Prediction:
         """Return what the loss gets for one output."""
         outputs = self.outputs
         array, axes = outputs.base[index], outputs.axes[index]
-        kind = targets.kind_of(loss, array)
+        takes = partial(self._takes, loss, index)
+        kind, target = targets.made(loss, array, outputs.seed, takes) if y is None else targets.given(loss, array, y)
+        if y is None and loss is not None:
+            self.assumptions.append(f"made targets for {outputs.names[index]!r}: {kind.told} (give targets)")
         group = outputs.batch.groups[axes[1]] if 1 in axes and outputs.batch.groups[axes[1]].axis == 1 else None
         valid = outputs.valid_steps(index) if group is not None else None
-        target = targets.make(loss, array, kind, outputs.seed) if y is None else np.asarray(y)
         if group is None and y is not None:
             group, valid = self._steps_of_targets(array, target)
         made = Prediction(outputs.names[index], loss, kind, array, outputs.masks[index], target, weight, group, valid)
@@ -229,6 +197,26 @@ class Losses:
             held = targets.found_padding(target, valid)
             return replace(made, padding=0.0 if held is None else held)
         return made if y is not None and target_pad is None else made.padded_with(target_pad or 0.0)
+
+    def _takes(self, loss: Any, index: int, target: Array) -> bool:
+        """Return whether the loss of one output can be computed with targets, and is a number."""
+        outputs = self.outputs
+        if loss is None and len(outputs.base) > 1:
+            return True
+        try:
+            with explained(), quietly():
+                return bool(np.isfinite(self._alone_with(loss, outputs.base[index], target)))
+        except CallError:
+            return False
+
+    def _alone_with(self, loss: Any, array: Array, target: Array) -> float:
+        """Return the loss of one output; of a model that computes it itself, what it computes."""
+        y, y_pred = keras.ops.convert_to_tensor(target), keras.ops.convert_to_tensor(array)
+        if loss is None:
+            value = self.model.compute_loss(x=None, y=self._pack([y]), y_pred=self._pack([y_pred]), training=False)
+        else:
+            value = compiled.loss_object(loss, array.shape[-1], is_sparse=target.ndim < array.ndim)(y, y_pred)
+        return float(np.mean(keras.ops.convert_to_numpy(value)))
 
     def _steps_of_targets(self, array: Array, target: Array) -> tuple[Group | None, Array | None]:
         """Return the group whose steps a given target has, if the same ones are padding, and which of them are valid.
@@ -257,7 +245,7 @@ class Losses:
         for value in values if one.valid is not None and one.loss is not None else []:
             padded = one if self._is_given else one.padded_with(value)
             tries = self._tried_alone(index, padded)
-            is_silent = bool(tries) and _worst(tries) <= FACTOR * FLOOR * self.outputs.unit
+            is_silent = bool(tries) and worst_of(tries) <= FACTOR * FLOOR * self.outputs.unit
             if tries and (is_silent or not kept):
                 kept, self.base[index] = tries, padded
             if is_silent:
@@ -275,7 +263,21 @@ class Losses:
                 for change, told, other in _alone(padded, self.outputs)
             ]
         except CallError:
+            return self._tried_twice_as_long(index, padded)
+
+    def _tried_twice_as_long(self, index: int, padded: Prediction) -> list[Try]:
+        """Return the loss where it can be computed only with as many samples as steps."""
+        if len(self.base) > 1:
             return []
+        doubled = [padded.twice_as_long(way, self.outputs.seed) for way in WAYS]
+        told = f"with each sample twice and {len(padded.array)} more padded steps, since it takes only as many samples as steps"
+        try:
+            first = self.of([padded])
+            tries = [Try(LONGER, LOSS, LOSS, first, self.of([one]), told, True) for one in doubled if one is not None]
+        except CallError:
+            return []
+        self._is_square = bool(tries)
+        return tries
 
     def _with(self, index: int, other: Prediction) -> float:
         """Return the loss with something else for one output."""
@@ -329,8 +331,9 @@ class Losses:
         order = in_another_order(self.outputs.batch).other_rows
         turned = [one.select(order) for one in self.base]
         rounded = [replace(one, array=array) for one, array in zip(self.base, self.outputs.rounded, strict=True)]
-        noise = {LOSS: max(abs(self.of(other) - self.value) for other in (turned, rounded))}
-        for other in (turned, rounded) if self.metrics else []:
+        others = [rounded] if self._is_square else [turned, rounded]  # a sample that passes for a step depends on its place
+        noise = {LOSS: max(abs(self.of(other) - self.value) for other in others)}
+        for other in others if self.metrics else []:
             values = self.metrics_of(other)
             noise |= {name: max(noise.get(name, 0.0), abs(values[name] - first)) for name, first in self.metrics.items()}
         return noise
@@ -368,30 +371,3 @@ def _alone(one: Prediction, outputs: Outputs) -> list[tuple[str, str, Prediction
         longer = one.longer(outputs.steps, way, outputs.seed)
         found.append((LONGER, f"with {outputs.steps} more padded steps of predictions and targets", longer))
     return found
-
-
-def _worst(tries: Sequence[Try]) -> float:
-    """Return the largest relative difference."""
-    return max(one.relative for one in tries)
-
-
-def _in_order(what: str, structure: Any, names: Sequence[str], outputs: Sequence[Array]) -> list[Array]:
-    """Return arrays in the order of the outputs.
-
-    Raises:
-        ArgumentError: there are not as many, their names are others, or they have another number of samples.
-    """
-    found, arrays, _ = flatten(structure)
-    if isinstance(structure, dict):
-        if set(structure) != set(names):
-            msg = f"{what} must have the outputs' names {list(names)}, got {list(structure)}. Rename the arrays."
-            raise ArgumentError(msg)
-        arrays = [structure[name] for name in names]
-    if len(arrays) != len(names):
-        msg = f"{what} must be one array for each of the outputs {list(names)}, got {len(arrays)} ({', '.join(found)})."
-        raise ArgumentError(msg)
-    for name, array, output in zip(names, arrays, outputs, strict=True):
-        if np.shape(array)[:1] != output.shape[:1]:
-            msg = f"{what} of {name!r} must have {len(output)} samples as the inputs, got shape {np.shape(array)}."
-            raise ArgumentError(msg)
-    return [np.asarray(array) for array in arrays]
