@@ -53,7 +53,7 @@ def divides_by_all(y_true: Any, y_pred: Any) -> Any:
 
 def of_labels(y_true: Any, y_pred: Any) -> Any:
     """Connectionist temporal classification by a name that says nothing."""
-    steps, labels = (ops.full((ops.shape(one)[0],), ops.shape(one)[1]) for one in (y_pred, y_true))
+    steps, labels = (ops.full((ops.shape(one)[0],), ops.shape(one)[1], dtype="int32") for one in (y_pred, y_true))
     return ops.ctc_loss(ops.cast(y_true, "int32"), y_pred, labels, steps)
 
 

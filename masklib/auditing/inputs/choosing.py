@@ -13,6 +13,7 @@ from masklib.auditing.inputs import making
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.given import Given, GivenBatch, read
 from masklib.auditing.inputs.rows import Filling
+from masklib.auditing.inputs.text import Cut
 from masklib.auditing.tracing.watch import CallRecord
 from masklib.errors import ArgumentError, NoPaddingError
 
@@ -47,6 +48,22 @@ def read_for(
     filling = Filling(pad_id or 0, value, target_pad or 0.0, padding_side or "post")
     count, n_outputs = (len(getattr(model, name, None) or []) for name in ("inputs", "outputs"))
     return read(inputs, targets, sample_weight, filling=filling, n_inputs=count, n_outputs=n_outputs)
+
+
+def looked_up(given: Given, cut: Cut) -> Given:
+    """Return what a user gave with ids in place of text.
+
+    Args:
+        given: as it was read.
+        cut: the model without the layers that read text.
+
+    Raises:
+        ArgumentError: these layers do not take the text.
+    """
+    if cut.lookup is None:
+        return given
+    batches = tuple(replace(one, inputs=cut.inputs_of(one.inputs)) for one in given.batches)
+    return replace(given, batches=batches, notes=(*given.notes, cut.told))
 
 
 def prepare(model: Any, given: Given, **options: Any) -> tuple[GivenBatch, Batch, list[CallRecord]]:

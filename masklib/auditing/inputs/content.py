@@ -156,4 +156,4 @@ def made_lengths(samples: int, steps: int, family: int = 0) -> Array:
 
 def _of_numpy(dtype: str) -> str:
     """Return a type that NumPy knows."""
-    return "float32" if dtype == "bfloat16" else "U" if dtype == "string" else dtype
+    return "float32" if dtype == "bfloat16" else dtype

@@ -43,9 +43,26 @@ def describe(
     names = list(names) if len(names) == len(found) else found
     raw = [np.asarray(array) for array in arrays]
     _check_samples(names, raw)
+    check_numbers(names, raw)
     hints = hints or [Hint()] * len(raw)
     leaves = [_leaf(*one, pad_id, mask_value) for one in zip(names, raw, hints, strict=True)]
     return grouped(leaves, hints, pack, padding_side, weights)
+
+
+def check_numbers(names: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Raise if an input holds no numbers.
+
+    Raises:
+        ArgumentError: it holds text, or other things.
+    """
+    for name, array in zip(names, arrays, strict=True):
+        dtype = np.asarray(array).dtype
+        if dtype.kind in "OSU":
+            msg = f"Input {name!r} must hold numbers, got text. A subclassed model cannot be cut after its lookup: "
+            raise ArgumentError(msg + "audit the part of it that takes ids.")
+        if dtype.kind not in "biuf" and dtype.name != "bfloat16":
+            msg = f"Input {name!r} must hold numbers, got dtype {dtype}. Turn it into ids or floats first."
+            raise ArgumentError(msg)
 
 
 def _leaf(name: str, array: Array, hint: Hint, pad_id: int, mask_value: float | None) -> Leaf:
@@ -65,10 +82,6 @@ def _check_samples(names: Sequence[str], arrays: Sequence[Array]) -> None:
         told = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True)) or "none"
         msg = f"The inputs must be arrays with the same number of samples, at least one, got {told}. Give whole batches."
         raise ArgumentError(msg)
-    for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            msg = f"Input {name!r} must hold numbers, got dtype {array.dtype}. Turn it into ids or floats first."
-            raise ArgumentError(msg)
 
 
 def _kind(name: str, array: Array, is_ids: bool) -> str:

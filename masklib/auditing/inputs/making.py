@@ -11,7 +11,7 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs import assumptions
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.content import Drawing, Padding, Sketch
-from masklib.auditing.inputs.describing import describe
+from masklib.auditing.inputs.describing import check_numbers, describe
 from masklib.auditing.inputs.families import roles_of
 from masklib.auditing.inputs.grouping import Hint
 from masklib.auditing.inputs.roles import ids_marked_by, masks_in, steps_marked_by
@@ -89,10 +89,6 @@ def make(model: Any, padding: Padding, *, seed: int, not_a_sequence: Sequence[st
     """
     check_model(model)
     slots, pack = signature(model)
-    if any(slot.is_text for slot in slots):
-        names = ", ".join(repr(slot.name) for slot in slots if slot.is_text)
-        msg = f"Inputs can be made of numbers only, {names} is text, and the model turns it into ids where it cannot be cut."
-        raise ArgumentError(msg + " Give text as inputs to a functional model, or the model behind the lookup and its ids.")
     trial = Trial(model, slots, pack).begin()
     roles = roles_of(trial, not_a_sequence)
     if padding.ids is None:
@@ -132,6 +128,7 @@ def prepare(
         made = make(model, Padding(pad_id, mask_value, padding_side or "post"), seed=seed, not_a_sequence=not_a_sequence)
         return _prepare_made(model, made, mask_value)
     names = check_inputs(model, inputs)
+    check_numbers(names, flatten(inputs)[1])
     inputs, chosen = _fewer(_with_declared_ranks(model, inputs))
     seen = watched(model, inputs)
     arrays = [np.asarray(array) for array in flatten(inputs)[1]]

@@ -38,11 +38,6 @@ class Slot:
         return self.dtype is not None and self.dtype.startswith(("int", "uint"))
 
     @property
-    def is_text(self) -> bool:
-        """Return whether it holds text."""
-        return self.dtype == "string"
-
-    @property
     def is_square(self) -> bool:
         """Return whether both its axes after the samples are free, as those of a matrix of pairs of steps."""
         return len(self.shape) > 2 and self.shape[1] is None and self.shape[2] is None

@@ -98,8 +98,8 @@ def _others(output: Array) -> list[Kind]:
         return [Kind(False, 0), Kind(False, 1)]
     dense, sparse, numbers = Kind(False, width), Kind(True, width), Kind(False, 0)
     is_probability = np.allclose(output.sum(axis=-1), 1.0, atol=1e-3) and (output >= 0).all()
-    labels = [Kind(True, width, is_labels=True)] if output.ndim == 3 else []
-    return [dense, sparse, numbers, *labels] if is_probability else [numbers, sparse, dense, *labels]
+    labels = [Kind(True, width, is_labels=True)] if output.ndim == 3 and output.shape[1] != LABELS else []
+    return [dense, *labels, sparse, numbers] if is_probability else [numbers, *labels, sparse, dense]
 
 
 def make(loss: Any, output: Array, kind: Kind, seed: int) -> Array:

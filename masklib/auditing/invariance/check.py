@@ -5,6 +5,7 @@ samples beside them, and without padding, and what comes out is compared. What c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import assumptions, choosing, making
 from masklib.auditing.inputs.content import Padding
 from masklib.auditing.inputs.given import Given
+from masklib.auditing.inputs.text import without_text
 from masklib.auditing.inputs.uses import watched
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, squares
@@ -70,8 +72,10 @@ def check_padding(
         UntestableError: the model's output is random, or no number.
     """
     check_model(model)
+    cut = without_text(model)
     options: dict[str, Any] = {"pad_id": pad_id, "mask_value": mask_value, "padding_side": padding_side}
     read = choosing.read_for(model, inputs, targets, sample_weight, target_pad=target_pad, **options)
+    read, model = choosing.looked_up(read, cut), cut.model
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         watched(model, read.batches[0].inputs)  # builds it
     options |= {"not_a_sequence": [not_a_sequence] if isinstance(not_a_sequence, str) else list(not_a_sequence), "seed": seed}
@@ -85,7 +89,9 @@ def check_padding(
         if inputs is not None:
             raise
         return _nothing_to_test(model, str(error))
-    return of_cleaner_side(found, model, check, **options) if inputs is None and padding_side is None else found
+    if inputs is None and padding_side is None:
+        found = of_cleaner_side(found, model, check, **options)
+    return replace(found, model=model)
 
 
 def _check(model: Any, read: Given, *, causal: bool | None, target_pad: float | None, seed: int, **options: Any) -> PaddingCheck:
@@ -120,7 +126,7 @@ def _nothing_to_test(model: Any, why: str) -> PaddingCheck:
     names = list(getattr(model, "output_names", None) or ["output"])
     untested = tuple(Untested("longer padding", "output", name, "no input is a sequence that could be padded") for name in names)
     told = assumptions.of_made(made.sketches, made.padding)
-    return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=told, notes=(why,))
+    return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=told, notes=(why,), model=model)
 
 
 class _Rest:

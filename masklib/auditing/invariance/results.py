@@ -99,6 +99,7 @@ class PaddingCheck:
         inputs: that were tested.
         assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
         other_side: the check with padding at the other side, if made sequences leak only there; None if not.
+        model: that was tested: after the layers that read text, where there are some.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
     """
 
@@ -113,6 +114,7 @@ class PaddingCheck:
     inputs: Any = None
     assumptions: Sequence[str] = ()
     other_side: "PaddingCheck | None" = None
+    model: Any = field(default=None, repr=False)
     valid: Sequence[Any] = ()
 
     @property

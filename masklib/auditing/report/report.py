@@ -147,12 +147,13 @@ def audit(model: Any, inputs: Any = None, targets: Any = None, **options: Any) -
         'leak'
     """
     check = check_padding(model, inputs, targets, **options)
-    seen = trace(model, check.inputs)
-    findings = find(check, seen, Causes(model, check.inputs) if check.leaks else None)
+    tested, other = check.model, check.other_side
+    seen = trace(tested, check.inputs)
+    findings = find(check, seen, Causes(tested, check.inputs) if check.leaks else None)
     if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
-        findings += _of_other_side(model, check, seen, options)
-    if check.other_side is not None:
-        found = find(check.other_side, trace(model, check.other_side.inputs))
+        findings += _of_other_side(tested, check, seen, options)
+    if other is not None:
+        found = find(other, trace(tested, other.inputs), Causes(tested, other.inputs))
         findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
     return Report(str(model.name), findings, check, seen)
 
