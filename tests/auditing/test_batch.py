@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.grouping import Hint
 from masklib.errors import ArgumentError
@@ -87,3 +88,41 @@ def test_what_is_flattened_is_built_again():
     assert names == ["a", "b_0", "b_1_0"]
     assert again["a"] is structure["a"]
     assert again["b"][1][0] is structure["b"][1][0]
+
+
+def test_one_hot_steps_of_the_class_of_padding_are_padding():
+    x = np.eye(8)[IDS]
+    batch = describe(x)
+    assert batch.groups[0].lengths.tolist() == [4, 3, 1]
+    assert variants.longer(batch, (0,), 2).leaves[0].array[0, 4:].tolist() == np.eye(8)[[0, 0]].tolist()
+    assert describe(np.eye(8)[(IDS + 3) % 8], pad_id=3).groups[0].lengths.tolist() == [4, 3, 1]
+    x[IDS == 0] = 0.0  # zeros, where padding is no class
+    assert describe(x).groups[0].lengths.tolist() == [4, 3, 1]
+
+
+def test_segments_that_are_zero_everywhere_are_padded_with_the_ids():
+    for segments in (np.zeros_like(IDS), np.array([[0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0]])):
+        batch = describe({"segments": segments, "tokens": IDS})
+        assert [group.lengths.tolist() for group in batch.groups] == [[4, 3, 1]]
+        assert [dict(leaf.groups or {}) for leaf in batch.leaves] == [{1: 0}, {1: 0}]
+
+
+def test_lengths_are_known_by_their_numbers():
+    batch = describe({"ids": IDS, "n": np.array([[4], [3], [1]]), "age": np.array([[4], [3], [2]])})
+    assert {leaf.name: leaf.kind for leaf in batch.leaves} == {"ids": "ids", "n": "lengths", "age": "ids"}
+    assert [one.startswith("'n' holds the lengths") for one in batch.assumptions] == [True]
+
+
+def test_pairs_of_steps_are_padded_along_both_axes():
+    valid = np.array([[True] * 4, [True] * 3 + [False], [True] + [False] * 3])
+    both = (valid[:, :, None] & valid[:, None, :]).astype("float32")
+    batch = describe({"adjacency": both, "nodes": valid[..., None] * np.ones(2)})
+    assert {leaf.name: dict(leaf.groups or {}) for leaf in batch.leaves} == {"adjacency": {1: 0, 2: 0}, "nodes": {1: 0}}
+    assert variants.longer(batch, (0,), 2).leaves[0].array.shape == (3, 6, 6)
+    assert variants.without_padding(batch, [1]).leaves[0].array.shape == (1, 3, 3)
+    assert (variants.padding_of(batch.leaves[0], batch) == (both == 0)).all()
+
+
+def test_another_pad_id_is_asked_for():
+    with pytest.raises(ArgumentError, match="Samples of 'inputs' end in several 9: is that the pad_id"):
+        describe(np.where(IDS == 0, 9, IDS))

@@ -78,8 +78,15 @@ def one_hot_pad(array: Array, pad_id: int, otherwise: Any) -> Any:
 
 def _in_order_of_content(leaves: Sequence[Leaf]) -> list[int]:
     """Return the order in which leaves are looked at: those last that may be padded with others."""
-    hold_nothing = [bool(leaf.array.ndim > 1 and leaf.kind == "ids" and padded_steps(leaf, 0).any()) for leaf in leaves]
-    return sorted(range(len(leaves)), key=lambda i: (_is_square(leaves[i]), hold_nothing[i]))
+    return sorted(range(len(leaves)), key=lambda i: (_is_square(leaves[i]), _is_ambiguous(leaves[i])))
+
+
+def _is_ambiguous(leaf: Leaf) -> bool:
+    """Return whether ids hold the pad value in a whole sample, or at both sides, as segment ids do."""
+    if leaf.kind != "ids" or leaf.array.ndim < 2:
+        return False
+    is_pad = padded_steps(leaf, 1)
+    return bool(is_pad.all(axis=1).any() or (is_pad[:, 0].any() and is_pad[:, -1].any()))
 
 
 def _is_all_padding(leaf: Leaf) -> bool:
@@ -153,7 +160,7 @@ def _place(leaf: Leaf, groups: list[Group], side: str | None, weights: Sequence[
     for axis in [] if _is_all_padding(leaf) else _time_axes(leaf):
         is_pad = padded_steps(leaf, axis)
         outer = ~padded_steps(leaf, axis - 1) if axis > 1 else np.ones(is_pad.shape[:-1], bool)
-        found = side or _side(is_pad[outer])
+        found = side or _side_of_others(is_pad, groups) or _side(is_pad[outer])
         lengths = is_pad.shape[-1] - runs(is_pad, found)
         has_padding = (lengths[outer] < is_pad.shape[-1]).any() if outer.any() else False
         valid = valid_of(lengths, is_pad.shape[-1], found)
@@ -188,6 +195,16 @@ def _is_beside(group: Group, other: Group) -> bool:
     empty = ~group.valid.any(axis=1)
     kept = np.array_equal(group.valid[~empty], other.valid[~empty])
     return bool(kept and empty.any() and (~empty).any() and other.valid[empty].any())
+
+
+def _side_of_others(is_pad: NDArray[np.bool_], groups: Sequence[Group]) -> str:
+    """Return the side of a group with as many steps that these are padded with; "" if there is none."""
+    for group in groups:
+        if group.axis == 1 and group.valid.shape == is_pad.shape:
+            valid = valid_of(is_pad.shape[1] - runs(is_pad, group.side), is_pad.shape[1], group.side)
+            if np.array_equal(valid, group.valid) or _is_beside(replace(group, valid=valid), group):
+                return group.side
+    return ""
 
 
 def _side(is_pad: NDArray[np.bool_]) -> str:

@@ -89,6 +89,7 @@ def make(model: Any, padding: Padding, *, seed: int, not_a_sequence: Sequence[st
     """
     check_model(model)
     slots, pack = signature(model)
+    _check_known(not_a_sequence, [slot.name for slot in slots])
     trial = Trial(model, slots, pack).begin()
     roles = roles_of(trial, not_a_sequence)
     if padding.ids is None:
@@ -129,6 +130,7 @@ def prepare(
         return _prepare_made(model, made, mask_value)
     names = check_inputs(model, inputs)
     check_numbers(names, flatten(inputs)[1])
+    _check_known(not_a_sequence, names)
     inputs, chosen = _fewer(_with_declared_ranks(model, inputs))
     seen = watched(model, inputs)
     arrays = [np.asarray(array) for array in flatten(inputs)[1]]
@@ -164,6 +166,14 @@ def _prepare_made(model: Any, made: Made, mask_value: float | None) -> tuple[Bat
         padding_side=made.padding.side,
     )
     return replace(batch, is_made=True, assumptions=assumptions.of_made(made.sketches, made.padding)), seen
+
+
+def _check_known(not_a_sequence: Sequence[str], names: Sequence[str]) -> None:
+    """Raise if the user names an input that there is not."""
+    for name in not_a_sequence:
+        if name not in names:
+            msg = f"not_a_sequence must name inputs, of {list(names)}, got {name!r}."
+            raise ArgumentError(msg)
 
 
 def _hint(name: str, array: Array, use: Use, seen: Sequence[CallRecord], not_a_sequence: Sequence[str]) -> Hint:
