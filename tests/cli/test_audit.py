@@ -78,7 +78,6 @@ def test_json_and_html_hold_the_same_findings_and_names_are_text(models: Path, t
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("table.keras", "time axis"),
         ("not_a_number.keras", "finite number"),
         ("nothing.keras", "there is no"),
         ("../models", "is a folder"),
@@ -91,6 +90,19 @@ def test_what_cannot_be_tested_is_one_sentence_and_status_2(models: Path, name: 
     assert "no leak" not in result.output
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("masklib: ")]
     assert told in sentence
+
+
+def test_a_model_without_a_sequence_is_reported_as_not_tested_and_is_status_2(models: Path):
+    result = audit(models / "table.keras")
+
+    assert result.exit_code == 2
+    assert "no leak" not in result.output
+    assert "no input is a sequence that could be padded" in result.stdout
+
+
+def test_an_input_that_is_never_padded_can_be_named(models: Path):
+    assert audit(models / "leaky.keras", "--not-a-sequence", "ids").exit_code == 2
+    assert "must name inputs, of ['ids'], got 'words'" in audit(models / "leaky.keras", "--not-a-sequence", "words").stderr
 
 
 @pytest.mark.parametrize(

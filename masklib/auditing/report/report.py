@@ -184,7 +184,7 @@ def _of_other_side(model: Any, check: PaddingCheck, seen: Trace, options: Mappin
     except (ArgumentError, UntestableError):
         return []
     found = [finding for finding in find(other, seen) if finding.code == IGNORED_CODE]
-    return _as_notes(found, "harmless where padding stands after the sequence; before it: ")
+    return _as_notes(found, "harmless where padding stands after the sequence; in front of it: ")
 
 
 def _as_notes(findings: Sequence[Finding], told: str) -> list[Finding]:
