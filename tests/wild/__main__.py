@@ -15,7 +15,7 @@ import keras
 from rich.console import Console
 from rich.table import Table
 
-from tests.wild.judging import ACCUSED, FOUND, GOOD, MISSED, SILENT, SKIPPED, UNTESTED, Outcome, examine
+from tests.wild.judging import ACCUSED, FOUND, GOOD, MISSED, SILENT, SKIPPED, UNDERSTATED, UNTESTED, Outcome, examine
 from tests.wild.specimens import Specimen, all_specimens
 
 COLUMNS = ("model", "kind of model", "truth: moved by padding", "audit", "with made inputs", "verdict", "seconds")
@@ -73,12 +73,13 @@ def details(outcomes: Sequence[Outcome]) -> list[str]:
     """Return, for each specimen of which not all is well, what is true, what was said, and why something was not tested."""
     lines: list[str] = []
     for one in outcomes:
-        if one.verdict in GOOD:
+        if one.verdict in GOOD and UNDERSTATED not in one.cells.values() and not one.refused:
             continue
         lines += ["", f"{one.specimen.name} ({one.specimen.source}): {one.verdict}", *([one.skipped] if one.skipped else [])]
         for kind, measured in one.truth.items():
             told = f"moved by {measured.size:.1e}, noise {measured.noise:.0e}, {measured.by}"
             lines.append(f"  {kind}: {told}; audit: {one.said.kinds.get(kind, UNTESTED)}; {one.cells[kind]}")
+        lines += [f"  {reason}" for reason in one.refused.values()]
         lines += [f"  why: {reason}" for reason in one.said.reasons]
     return lines
 

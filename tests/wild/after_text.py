@@ -21,6 +21,13 @@ REVIEWS: dict[str, Any] = {
 }
 
 
+def as_strings(x: Any) -> Any:
+    """Return strings as TensorFlow takes them."""
+    import tensorflow as tf
+
+    return tf.constant(x)
+
+
 def words() -> Any:
     """Return an input of ids."""
     return keras.Input((None,), dtype="int64")
@@ -174,12 +181,13 @@ def hierarchical_attention() -> Any:
     feed=lambda: Batch(texts(), flags()),
     lengths={"steps": LENGTHS},
     x=None,
+    give=as_strings,
     backends=("tensorflow",),
 )
 def strings_masked_lstm() -> Any:
     """Strings go in, and a layer makes padded ids of them."""
     lookup = layers.TextVectorization(max_tokens=20)
-    lookup.adapt(list(texts()))
+    lookup.adapt([str(one) for one in texts()])
     inputs = keras.Input((), dtype="string")
     x = layers.Embedding(20, 8, mask_zero=True)(lookup(inputs))
     return yes_or_no(inputs, layers.LSTM(6)(x))
@@ -191,12 +199,13 @@ def strings_masked_lstm() -> Any:
     feed=lambda: Batch(texts(), flags()),
     lengths={"steps": LENGTHS},
     x=None,
+    give=as_strings,
     backends=("tensorflow",),
 )
 def strings_mean_of_words() -> Any:
     """Strings go in, and the mean over words takes the padding too."""
     lookup = layers.TextVectorization(max_tokens=20)
-    lookup.adapt(list(texts()))
+    lookup.adapt([str(one) for one in texts()])
     inputs = keras.Input((), dtype="string")
     return yes_or_no(inputs, layers.GlobalAveragePooling1D()(layers.Embedding(20, 8)(lookup(inputs))))
 

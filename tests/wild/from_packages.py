@@ -32,9 +32,9 @@ def of(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def masked_words(length: int | None = None) -> tuple[Any, Any]:
+def masked_words() -> tuple[Any, Any]:
     """Return an input of ids, and masked words."""
-    tokens = keras.Input((length,), dtype="int32")
+    tokens = keras.Input((None,), dtype="int32")
     return tokens, layers.Embedding(20, 8, mask_zero=True)(tokens)
 
 
@@ -97,17 +97,17 @@ def keras_transformer_encoder() -> Any:
     return classified(tokens, layers.GlobalAveragePooling1D()(x))
 
 
-@specimen("text classification", "mingru-keras", **TEXTS, package="mingru_keras", fixed=True)
+@specimen("text classification", "mingru-keras", **TEXTS, package="mingru_keras", backends=("jax",))
 def mingru_classifier() -> Any:
     """A recurrent layer by scanning; it knows no mask."""
-    tokens, x = masked_words(parts.TOTAL)
+    tokens, x = masked_words()
     return classified(tokens, layers.GlobalAveragePooling1D()(of("mingru_keras").MinGRU(6)(x)))
 
 
-@specimen("tagging", "mingru-keras", **TAGS, package="mingru_keras", fixed=True)
+@specimen("tagging", "mingru-keras", **TAGS, package="mingru_keras", backends=("jax",))
 def mingru_tagger() -> Any:
     """The same at each step: padding behind cannot be seen."""
-    tokens, x = masked_words(parts.TOTAL)
+    tokens, x = masked_words()
     return tagged(tokens, of("mingru_keras").MinGRU(6)(x))
 
 
@@ -124,7 +124,7 @@ def lmu_by_fft() -> Any:
     """The same memory by Fourier transforms over the whole series."""
     signal = keras.Input((parts.TOTAL, 4))
     layer = of("keras_lmu").LMUFeedforward(memory_d=1, order=4, theta=8, hidden_cell=layers.Dense(6))
-    return compiled(keras.Model(signal, layers.Dense(1)(layer(layers.Masking()(signal)))), "mse")
+    return compiled(keras.Model(signal, layers.Dense(1)(layer(signal))), "mse")
 
 
 @specimen("time series", "lite-mamba", **SIGNALS, package="lite_mamba", backends=TF)
@@ -153,13 +153,6 @@ def bayesflow_set_transformer() -> Any:
 def bayesflow_time_series() -> Any:
     """Convolutions and a recurrent net with skips as a summary."""
     net = of("bayesflow").networks.TimeSeriesNetwork(summary_dim=3, filters=4, recurrent_dim=4, skip_steps=2)
-    return compiled(keras.Sequential([net]), "mse")
-
-
-@specimen("time series", "bayesflow", **SETS, package="bayesflow")
-def bayesflow_time_series_transformer() -> Any:
-    """Attention over time as a summary."""
-    net = of("bayesflow").networks.TimeSeriesTransformer(summary_dim=3, embed_dims=(8,), num_heads=(2,), time_embed_dim=2)
     return compiled(keras.Sequential([net]), "mse")
 
 
@@ -196,10 +189,10 @@ def spektral_masked_graphs() -> Any:
 
 @specimen("graph", "spektral", **GRAPHS)
 def spektral_mean_of_nodes() -> Any:
-    """Graph convolutions without a mask, and the mean of all nodes."""
+    """The same, and the mean of all nodes, those that are none too."""
     library = of("spektral.layers")
     nodes, links = keras.Input((None, 4)), keras.Input((None, None))
-    x = library.GCSConv(6, activation="relu")([nodes, links])
+    x = library.GCNConv(6, activation="relu")([library.GraphMasking()(nodes), links])
     return classified([nodes, links], library.GlobalAvgPool()(x))
 
 

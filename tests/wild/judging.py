@@ -12,7 +12,8 @@ from tests.wild.specimens import Specimen
 from tests.wild.truth import KINDS, Measured, Truth
 
 LEAK, PASSED, UNTESTED = "leak", "passed", "not tested"  # as a row of a report says it
-FOUND, MISSED, ACCUSED, SILENT, FOLLOWS, SKIPPED = "found", "missed", "accused", "silent", "follows", "skipped"
+FOUND, MISSED, ACCUSED, SILENT, SKIPPED = "found", "missed", "accused", "silent", "skipped"
+FOLLOWS, UNDERSTATED = "follows", "said to be the same"  # of what moves because something else does
 GOOD = (FOUND, SILENT)
 
 KIND_OF = {"output": "output", "loss": "loss", "metric": "metric", "gradient": "fit", "statistics": "fit"}
@@ -46,6 +47,7 @@ class Outcome:
         truth: by brute force.
         said: by the audit, with the batch of the specimen.
         made: by the audit, with inputs that it made itself.
+        refused: the doors that raise, by name, and what.
         skipped: why it could not be built here.
         seconds: that the audit took.
     """
@@ -54,6 +56,7 @@ class Outcome:
     truth: Mapping[str, Measured] = field(default_factory=dict)
     said: Said = field(default_factory=Said)
     made: Said = field(default_factory=Said)
+    refused: Mapping[str, str] = field(default_factory=dict)
     skipped: str = ""
     seconds: float = 0.0
 
@@ -63,8 +66,8 @@ class Outcome:
         found: dict[str, str] = {}
         for kind, measured in self.truth.items():
             cell = judge(measured.moved, self.said.kinds.get(kind, UNTESTED))
-            if cell in (UNTESTED, ACCUSED) and any(found.get(one) == FOUND for one in SOURCES[kind]):
-                cell = FOLLOWS
+            if cell in (UNTESTED, ACCUSED, MISSED) and any(found.get(one) == FOUND for one in SOURCES[kind]):
+                cell = UNDERSTATED if cell == MISSED else FOLLOWS
             found[kind] = cell
         return found
 
@@ -98,11 +101,14 @@ def examine(specimen: Specimen, *, made: bool = True) -> Outcome:
         return Outcome(specimen, skipped=reason)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        truth = {kind: one for kind, one in sorted(Truth(specimen).measure().items(), key=lambda item: KINDS.index(item[0]))}
+        measuring = Truth(specimen)
+        found = measuring.measure()
+        truth = {kind: found[kind] for kind in KINDS if kind in found}
         start = time.perf_counter()
         said = audit(specimen)
         seconds = time.perf_counter() - start
-        return Outcome(specimen, truth, said, audit(specimen, made=True) if made else Said(), seconds=seconds)
+        made_up = audit(specimen, made=True) if made else Said()
+    return Outcome(specimen, truth, said, made_up, measuring.refused, seconds=seconds)
 
 
 def audit(specimen: Specimen, *, made: bool = False) -> Said:
@@ -111,7 +117,7 @@ def audit(specimen: Specimen, *, made: bool = False) -> Said:
     if batch.weights is not None and not made:
         options["sample_weight"] = batch.weights
     try:
-        report = masklib.audit(model, *((None, None) if made else (batch.x, batch.y)), **options)
+        report = masklib.audit(model, *((None, None) if made else (specimen.give(batch.x), batch.y)), **options)
         return said_by(report)
     except MasklibError as error:
         return Said(reasons=(f"{type(error).__name__}: {error}",))

@@ -59,6 +59,7 @@ class Specimen:
         package: the module that must be there; "" where Keras is enough.
         backends: on which the model can run.
         options: what the audit must be told.
+        give: turns the inputs into what the model takes, where arrays are not it.
     """
 
     name: str
@@ -77,12 +78,13 @@ class Specimen:
     package: str = ""
     backends: tuple[str, ...] = ("tensorflow", "jax", "torch")
     options: Mapping[str, Any] = field(default_factory=dict)
+    give: Callable[[Any], Any] = lambda x: x
 
     def build(self) -> Any:
         """Return the model, always the same one, its weights as if it had been trained a little."""
         keras.utils.set_random_seed(zlib.crc32(self.name.encode()) % 2**31)
         model = self.make()
-        model.predict(self.feed().x, verbose=0)
+        model.predict(self.give(self.feed().x), verbose=0)
         train_a_little(model, self.name)
         return model
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from masklib.compat import to_numpy
 from tests.wild.clothing import Wardrobe, flatten
+from tests.wild.serving import dataset
 from tests.wild.specimens import Array, Batch, Specimen
 
 BAR = 1e-4
@@ -43,20 +43,6 @@ class Measured:
         return self.size > max(BAR, 10 * self.noise)
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches as `evaluate` takes them, each as long as it is."""
-
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> Any:
-        return tuple(part for part in self.batches[index] if part is not None)
-
-
 class Truth:
     """Measures one specimen."""
 
@@ -66,14 +52,24 @@ class Truth:
         silence(self.model)
         self.wardrobe = Wardrobe(specimen)
         self.found: dict[str, Measured] = {}
+        self.refused: dict[str, str] = {}  # the doors that raise, and what
 
     def measure(self) -> dict[str, Measured]:
         """Return what padding moved, for each kind that the model has."""
         self._measure_outputs()
         if getattr(self.model, "compiled", False) and self.wardrobe.batch.y is not None:
-            self._measure_reports()
-            self._measure_fit()
+            self._try("evaluate", self._measure_reports)
+            self._try("fit", self._measure_fit)
         return self.found
+
+    def _try(self, door: str, measure: Callable[[], None]) -> None:
+        """Measure what comes out of a door; where Keras cannot open it for this model, keep the reason."""
+        start = self.model.get_weights()
+        try:
+            measure()
+        except Exception as error:  # of any backend
+            self.refused[door] = f"{door} raises {type(error).__name__}: {error}"[:300]
+            self.model.set_weights(start)
 
     @property
     def samples(self) -> tuple[int, ...]:
@@ -152,18 +148,18 @@ class Truth:
 
     def _predict(self, batch: Batch) -> list[Array]:
         """Return the outputs in flat order."""
-        outputs = self.model.predict(batch.x, batch_size=self.specimen.n_samples, verbose=0)
+        outputs = self.model.predict(self.specimen.give(batch.x), batch_size=self.specimen.n_samples, verbose=0)
         return [np.asarray(one, dtype="float64") for one in flatten(outputs)]
 
     def _evaluate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Return loss and metrics of some batches."""
-        return dict(self.model.evaluate(Batches(batches), verbose=0, return_dict=True))
+        return dict(self.model.evaluate(dataset(batches, self.specimen.give), verbose=0, return_dict=True))
 
     def _fit(self, batch: Batch) -> tuple[list[Array], list[Array], dict[str, float]]:
         """Return what one step moves, trained weights and others, and what it reports; the weights are put back."""
         self.model.set_weights(self.start)
         self.model.make_train_function(force=True)  # TensorFlow cannot differentiate every model for unknown lengths
-        history = self.model.fit(Batches([batch]), epochs=1, shuffle=False, verbose=0).history
+        history = self.model.fit(dataset([batch], self.specimen.give), epochs=1, shuffle=False, verbose=0).history
         moved = [after - before for after, before in zip(self.model.get_weights(), self.start, strict=True)]
         trained = {id(one) for one in self.model.trainable_variables}
         pairs = [(id(one) in trained, step) for one, step in zip(self.model.weights, moved, strict=True)]
@@ -185,10 +181,15 @@ class Truth:
 
 
 def difference(one: Array, other: Array) -> float:
-    """Return the largest difference of two arrays, relative to the largest number; inf where only one has a number."""
-    if one.size == 0 or one.shape != other.shape:
-        msg = f"Two arrays of the same shape, not empty, are needed, got {one.shape} and {other.shape}."
+    """Return the largest difference of two arrays, relative to the largest number; inf where only one has a number.
+
+    It is inf too where one has fewer steps than the other: `predict` may lose some.
+    """
+    if one.size == 0 and other.size == 0:
+        msg = "Two arrays that are not empty are needed."
         raise ValueError(msg)
+    if one.shape != other.shape:
+        return float("inf")
     if not np.array_equal(np.isfinite(one), np.isfinite(other)):
         return float("inf")
     one, other = np.nan_to_num(one, posinf=0, neginf=0), np.nan_to_num(other, posinf=0, neginf=0)
