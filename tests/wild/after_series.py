@@ -177,9 +177,16 @@ def series_by_transformer() -> Any:
     return compiled(keras.Model(inputs, layers.Dense(3, activation="softmax")(x)), SPARSE)
 
 
-@specimen("time series", "https://www.tensorflow.org/tutorials/structured_data/time_series", **{
-    **SIGNALS, "feed": lambda: Batch(series(), series("next", 1)), "y": STEPS, "outputs": (STEPS,),
-})
+@specimen(
+    "time series",
+    "https://www.tensorflow.org/tutorials/structured_data/time_series",
+    **{
+        **SIGNALS,
+        "feed": lambda: Batch(series(), series("next", 1)),
+        "y": STEPS,
+        "outputs": (STEPS,),
+    },
+)
 def weather_lstm_each_step() -> Any:
     """A forecast at each step, without a mask."""
     net = [keras.Input((None, 4)), layers.LSTM(6, return_sequences=True), layers.Dense(1)]

@@ -80,7 +80,9 @@ def imdb_mean_of_words() -> Any:
     return yes_or_no(inputs, layers.Dropout(0.2)(layers.GlobalAveragePooling1D()(x)))
 
 
-@specimen("text classification", "https://github.com/ageron/handson-ml3/blob/main/16_nlp_with_rnns_and_attention.ipynb", **REVIEWS)
+@specimen(
+    "text classification", "https://github.com/ageron/handson-ml3/blob/main/16_nlp_with_rnns_and_attention.ipynb", **REVIEWS
+)
 def geron_manual_mask() -> Any:
     """The mask is computed from the ids and handed to each GRU."""
     inputs = words()

@@ -16,6 +16,41 @@ TF = ("tensorflow",)
 TARGET = Padded(axes={1: "target"})
 
 
+class Tracking(keras.Model):
+    """A model with steps of its own, on TensorFlow, that reports the mean of a loss of its own."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The tracker, which Keras resets."""
+        return [self.tracker]
+
+    def loss_of(self, x: Any, y: Any, weights: Any, training: bool) -> Any:
+        """Return the loss, a scalar."""
+        raise NotImplementedError
+
+    def train_step(self, data: Any) -> Any:
+        """Move the weights down the gradient."""
+        import tensorflow as tf
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            loss = self.loss_of(x, y, weights, True)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+    def test_step(self, data: Any) -> Any:
+        """Compute the loss."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        self.tracker.update_state(self.loss_of(x, y, weights, False))
+        return {"loss": self.tracker.result()}
+
+
 def picked() -> parts.Array:
     """Return which words are to be guessed: every second, as a weight."""
     return valid(dtype="float32") * (np.arange(parts.TOTAL) % 2 == 0)
@@ -34,24 +69,12 @@ def picked() -> parts.Array:
 )
 def masked_words_with_own_train_step() -> Any:
     """BERT as the example writes it: no mask, a train_step with a loss of its own, weights where words were hidden."""
-    import tensorflow as tf
-
     loss_fn = keras.losses.SparseCategoricalCrossentropy(reduction=None)
 
     @keras.saving.register_keras_serializable("wild")
-    class Guesser(keras.Model):
-        def train_step(self, data: Any) -> Any:
-            features, labels_, weights = data
-            with tf.GradientTape() as tape:
-                predictions = self(features, training=True)
-                loss = tf.reduce_mean(loss_fn(labels_, predictions, sample_weight=weights))
-            grads = tape.gradient(loss, self.trainable_variables)
-            self.optimizer.apply_gradients(zip(grads, self.trainable_variables, strict=True))
-            return {"loss": loss}
-
-        def test_step(self, data: Any) -> Any:
-            features, labels_, weights = data
-            return {"loss": tf.reduce_mean(loss_fn(labels_, self(features, training=False), sample_weight=weights))}
+    class Guesser(Tracking):
+        def loss_of(self, x: Any, y: Any, weights: Any, training: bool) -> Any:
+            return ops.mean(loss_fn(y, self(x, training=training), sample_weight=weights))
 
     inputs = keras.Input((None,), dtype="int64")
     x = TransformerBlock(8, 2, 8)(TokenAndPosition(24, 20, 8)(inputs))
@@ -72,7 +95,9 @@ def speech_transformer_with_compute_loss() -> Any:
 
     @keras.saving.register_keras_serializable("wild")
     class Listener(keras.Model):
-        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: Any = True) -> Any:
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: Any = True
+        ) -> Any:
             losses = keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
             mask = ops.cast(ops.not_equal(y, 0), losses.dtype)
             return ops.sum(losses * mask) / ops.sum(mask)
@@ -95,25 +120,13 @@ def speech_transformer_with_compute_loss() -> Any:
 )
 def translation_with_own_steps() -> Any:
     """A healthy model whose steps track a mean of their own under the mask."""
-    import tensorflow as tf
 
     @keras.saving.register_keras_serializable("wild")
-    class Translator(keras.Model):
-        def _loss_of(self, data: Any, training: bool) -> Any:
-            x, y = data
+    class Translator(Tracking):
+        def loss_of(self, x: Any, y: Any, weights: Any, training: bool) -> Any:
             losses = keras.losses.sparse_categorical_crossentropy(y, self(x, training=training))
-            mask = tf.cast(y != 0, losses.dtype)
-            return tf.reduce_sum(losses * mask) / tf.reduce_sum(mask)
-
-        def train_step(self, data: Any) -> Any:
-            with tf.GradientTape() as tape:
-                loss = self._loss_of(data, True)
-            weights = self.trainable_variables
-            self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-            return {"loss": loss}
-
-        def test_step(self, data: Any) -> Any:
-            return {"loss": self._loss_of(data, False)}
+            mask = ops.cast(ops.not_equal(y, 0), losses.dtype)
+            return ops.sum(losses * mask) / ops.sum(mask)
 
     source, target = keras.Input((None,), dtype="int64"), keras.Input((None,), dtype="int64")
     encoded = TransformerEncoder(8, 16, 2)(TokenAndPosition(24, 20, 8, mask=True)(source))
@@ -174,7 +187,9 @@ def interest_in_an_item() -> Any:
 @specimen(
     "recommendation",
     "https://keras.io/examples/structured_data/movielens_recommendations_transformers/",
-    feed=lambda: Batch({"movies": ids(), "ratings": parts.pad([np.full(n, 3.0, "float32") for n in LENGTHS]), "sex": labels("sex", 2)}, numbers()),
+    feed=lambda: Batch(
+        {"movies": ids(), "ratings": parts.pad([np.full(n, 3.0, "float32") for n in LENGTHS]), "sex": labels("sex", 2)}, numbers()
+    ),
     lengths={"steps": LENGTHS},
     x={"movies": STEPS, "ratings": STEPS, "sex": None},
     fixed=True,
@@ -235,15 +250,22 @@ def molecules_by_messages() -> Any:
     x = layers.Dense(6, activation="relu")(atoms)
     for _ in range(2):
         x = layers.Dense(6, activation="relu")(layers.Dot(axes=(2, 1))([bonds, x]) + x)
-    kept = layers.Masking()(layers.Lambda(lambda both: both[0] * ops.any(both[1] != 0, -1, keepdims=True), output_shape=(None, 6))([x, atoms]))
+    kept = layers.Masking()(
+        layers.Lambda(lambda both: both[0] * ops.any(both[1] != 0, -1, keepdims=True), output_shape=(None, 6))([x, atoms])
+    )
     x = layers.LayerNormalization()(kept + layers.MultiHeadAttention(2, 6)(kept, kept))
-    return compiled(keras.Model([atoms, bonds], layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))), "binary_crossentropy")
+    return compiled(
+        keras.Model([atoms, bonds], layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))),
+        "binary_crossentropy",
+    )
 
 
 @specimen(
     "pointer network",
     "https://github.com/keon/pointer-networks",
-    feed=lambda: Batch(series("points", 2), parts.pad([parts.rng_of(f"order {n}").permutation(n).astype("int32") for n in LENGTHS])),
+    feed=lambda: Batch(
+        series("points", 2), parts.pad([parts.rng_of(f"order {n}").permutation(n).astype("int32") for n in LENGTHS])
+    ),
     lengths={"steps": LENGTHS},
     x=STEPS,
     y=STEPS,
@@ -283,7 +305,9 @@ def siamese_manhattan() -> Any:
 def mean_by_lengths() -> Any:
     """The mean of as many words as a second input says."""
     words, length = keras.Input((None,), dtype="int32", name="words"), keras.Input((), dtype="int32", name="length")
-    mask = layers.Lambda(lambda both: ops.arange(ops.shape(both[0])[1])[None] < both[1][:, None], output_shape=(None,))([words, length])
+    mask = layers.Lambda(lambda both: ops.arange(ops.shape(both[0])[1])[None] < both[1][:, None], output_shape=(None,))(
+        [words, length]
+    )
     x = MeanOfWords()(layers.Embedding(20, 8)(words), mask=mask)
     return compiled(keras.Model({"words": words, "length": length}, layers.Dense(3, activation="softmax")(x)), SPARSE)
 

@@ -124,7 +124,9 @@ def characters_to_characters() -> Any:
     source, target = keras.Input((None, 6)), keras.Input((None, 6))
     _, *states = layers.LSTM(8, return_state=True)(source)
     x, _, _ = layers.LSTM(8, return_sequences=True, return_state=True)(target, initial_state=states)
-    return compiled(keras.Model([source, target], layers.Dense(6, activation="softmax")(x)), "categorical_crossentropy", ["accuracy"])
+    return compiled(
+        keras.Model([source, target], layers.Dense(6, activation="softmax")(x)), "categorical_crossentropy", ["accuracy"]
+    )
 
 
 @specimen(
@@ -206,7 +208,9 @@ def captions_with_attention() -> Any:
 @specimen(
     "captioning",
     "https://github.com/tensorflow/models/tree/archive/research/im2txt",
-    feed=lambda: Batch({"image": parts.numbers("image", 75).reshape(4, 5, 5, 3), "words": ids("words", OTHERS)}, parts.labels(size=20)),
+    feed=lambda: Batch(
+        {"image": parts.numbers("image", 75).reshape(4, 5, 5, 3), "words": ids("words", OTHERS)}, parts.labels(size=20)
+    ),
     lengths={"target": OTHERS},
     x={"image": None, "words": TARGET},
 )

@@ -77,9 +77,7 @@ def _zip(change: Any, arrays: Any, facts: Any) -> Any:
     if isinstance(arrays, dict):
         return {name: _zip(change, one, facts[name] if facts is not None else None) for name, one in arrays.items()}
     if isinstance(arrays, (list, tuple)):
-        return type(arrays)(
-            _zip(change, one, facts[i] if facts is not None else None) for i, one in enumerate(arrays)
-        )
+        return type(arrays)(_zip(change, one, facts[i] if facts is not None else None) for i, one in enumerate(arrays))
     return change(arrays, facts)
 
 

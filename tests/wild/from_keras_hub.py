@@ -138,7 +138,13 @@ def hub_gemma() -> Any:
 def hub_mistral() -> Any:
     """Mistral: attention within a window."""
     backbone = hub().models.MistralBackbone(
-        vocabulary_size=20, num_layers=2, num_query_heads=2, num_key_value_heads=1, hidden_dim=8, intermediate_dim=16, sliding_window=4
+        vocabulary_size=20,
+        num_layers=2,
+        num_query_heads=2,
+        num_key_value_heads=1,
+        hidden_dim=8,
+        intermediate_dim=16,
+        sliding_window=4,
     )
     return compiled(hub().models.MistralCausalLM(backbone), LOGITS(from_logits=True), weighted_metrics=["accuracy"])
 

@@ -55,9 +55,18 @@ def tcn_classifier() -> Any:
     return classified(tokens, of("tcn").TCN(6, kernel_size=2, dilations=(1, 2))(x))
 
 
-@specimen("time series", "keras-tcn", **{
-    **SIGNALS, "feed": lambda: Batch(series(), series("next", 1)), "y": STEPS, "outputs": (STEPS,),
-}, package="tcn", backends=TF)
+@specimen(
+    "time series",
+    "keras-tcn",
+    **{
+        **SIGNALS,
+        "feed": lambda: Batch(series(), series("next", 1)),
+        "y": STEPS,
+        "outputs": (STEPS,),
+    },
+    package="tcn",
+    backends=TF,
+)
 def tcn_each_step() -> Any:
     """Causal convolutions with a value at each step, batch statistics within."""
     signal = keras.Input((None, 4))
@@ -204,8 +213,18 @@ DNA: dict[str, Any] = {
 }
 
 
-@specimen("protein", "keras-bio", **{**DNA, "y": STEPS, "outputs": (STEPS,),
-          "feed": lambda: Batch({"input_ids": ids(low=4), "attention_mask": parts.valid(dtype="int32")}, ids("tags", low=0, high=3))})
+@specimen(
+    "protein",
+    "keras-bio",
+    **{
+        **DNA,
+        "y": STEPS,
+        "outputs": (STEPS,),
+        "feed": lambda: Batch(
+            {"input_ids": ids(low=4), "attention_mask": parts.valid(dtype="int32")}, ids("tags", low=0, high=3)
+        ),
+    },
+)
 def esm2_residues() -> Any:
     """A protein model that tags residues, of the package as it stands."""
     esm2 = of("keras_bio.protein.esm2.modeling")

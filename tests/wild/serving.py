@@ -1,6 +1,6 @@
 """Batches of several lengths as `fit` and `evaluate` take them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -46,20 +46,15 @@ def _of_tensorflow(batches: Sequence[Any]) -> Any:
     """Return batches as a tf.data.Dataset, axes that differ among them unknown."""
     import tensorflow as tf
 
-    def generate() -> Iterator[Any]:
-        yield from batches
+    tensors = iter(zip(*(_shapes(one) for one in batches), strict=True))
 
-    shapes = [_shapes(one) for one in batches]
+    def spec_of(dtype: Any) -> Any:
+        sizes = [lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*next(tensors), strict=True)]
+        # The number of samples stays unknown: where it is known, Keras 3.15 counts it once more at the end of the data.
+        return tf.TensorSpec([None, *sizes[1:]], dtype)
 
-    def known(*sizes: int) -> int | None:
-        return sizes[0] if len(set(sizes)) == 1 else None
-
-    tensors = iter(zip(*shapes, strict=True))
     dtypes = map_structure(lambda one: tf.as_dtype(getattr(one, "dtype", np.asarray(one).dtype)), batches[0])
-    spec = map_structure(
-        lambda dtype: tf.TensorSpec([known(*sizes) for sizes in zip(*next(tensors), strict=True)], dtype), dtypes
-    )
-    return tf.data.Dataset.from_generator(generate, output_signature=spec)
+    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=map_structure(spec_of, dtypes))
 
 
 def _shapes(batch: Any) -> list[tuple[int, ...]]:

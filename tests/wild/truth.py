@@ -93,9 +93,7 @@ class Truth:
         yield from ((one,) for one in self.samples)
         yield from ((self.samples[i + 1], self.samples[i]) for i in range(len(self.samples) - 1))
 
-    def _compare_outputs(
-        self, by: str, whole: list[Array], other: list[Array], samples: tuple[int, ...] | None = None
-    ) -> None:
+    def _compare_outputs(self, by: str, whole: list[Array], other: list[Array], samples: tuple[int, ...] | None = None) -> None:
         """Compare outputs of some samples with those of the whole batch."""
         samples = samples or self.samples
         for sample in samples:
