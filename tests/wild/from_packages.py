@@ -8,7 +8,6 @@ import numpy as np
 from keras import layers
 
 from tests.wild import parts
-from tests.wild.layers import MeanOfWords
 from tests.wild.parts import LENGTHS, STEPS, compiled, ids, labels, numbers, series
 from tests.wild.specimens import Batch, Padded, specimen
 
