@@ -168,7 +168,7 @@ _ALL = (
         "MSK119",
         "padding enters at {where}, and no mask explains it",
         LEAK,
-        "No single mask, and no few of them, makes the leak vanish: the model has masks, and padding comes in another way.",
+        "The model has masks, and none that was tried makes the leak vanish, or the difference cannot be followed to one call.",
         "Look at what is computed there from the number of steps: a length, a position, or a mean over all of them, which "
         "becomes `ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)`.",
     ),

@@ -15,6 +15,7 @@ import numpy as np
 from masklib import compat
 from masklib.auditing.borrowing.running import CallError, Runner, borrowed
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.comparing import ShapeError
 from masklib.auditing.invariance.results import Leak, Place
 from masklib.auditing.tracing.calls import Call
@@ -26,6 +27,8 @@ from masklib.auditing.tracing.trace import trace_calls
 MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
 LARGEST = ("GlobalMaxPooling1D", "MaxPooling1D", "Max", "Amax")  # layers and operations that take the largest value
 PICKING = ("GetItem", "Take", "TakeAlongAxis", "Slice", "Lambda")
+LOST_HERE = (WARNED, SILENT, ALL_VALID)
+OF_LENGTH = (Change.LONGER_PADDING, Change.NO_PADDING)  # these say most: where only content changes, clearing it cures all
 MOST = 24  # candidates that are tried for one leak
 MOST_TOGETHER = 4
 UNEXPLAINED = "MSK119"
@@ -89,7 +92,8 @@ class Causes:
             if trial.off([]) <= leak.tolerance:
                 return None  # the eager call does not leak
             known = (cause for cause, interventions in self._proven if trial.off(interventions) <= leak.tolerance)
-            cause = next(known, None) or self._of_entries.get(entry.path) or self._prove(entry, leak, trial)
+            alike = None if leak.change in OF_LENGTH else self._of_entries.get(entry.path)
+            cause = next(known, None) or alike or self._prove(entry, leak, trial)
         return self._of_entries.setdefault(entry.path, cause)
 
     def _prove(self, entry: Call, leak: Leak, trial: "_Trial") -> Cause:
@@ -99,7 +103,7 @@ class Causes:
         for candidate in candidates:
             off = trial.off([candidate.intervention])
             if off <= leak.tolerance:
-                return self._found([candidate], off)
+                return self._found([candidate], off, leak)
             failed.append((off, candidate))
         return self._prove_together(entry, leak, trial, failed)
 
@@ -118,47 +122,33 @@ class Causes:
                 break
         if least > leak.tolerance or not chosen:
             return self._unexplained(entry, trial.place)
-        return self._found(sorted(chosen, key=lambda one: (self._place_of(one.where), one.code)), least)
+        return self._found(sorted(chosen, key=lambda one: (self._place_of(one.where), one.code)), least, leak)
 
-    def _found(self, candidates: Sequence[Candidate], off: float) -> Cause:
+    def _found(self, candidates: Sequence[Candidate], off: float, leak: Leak) -> Cause:
         """Return the cause that candidates are together, and remember it: it may explain other leaks."""
         first, *others = candidates
-        cause = Cause(first.code, first.where, (_sentence(candidates, off),), tuple((one.code, one.where) for one in others))
+        cause = Cause(
+            first.code, first.where, (_sentence(candidates, off, leak),), tuple((one.code, one.where) for one in others)
+        )
         self._proven.append((cause, [one.intervention for one in candidates]))
         return cause
 
     def _unexplained(self, entry: Call, place: Place) -> Cause:
         """Return that no mask explains a leak; or that there is no mask, where there is none of any kind before the leak."""
-        before = [entry, *self._before(entry)]
-        if entry.outcome in (WARNED, SILENT, ALL_VALID):
-            return Cause(*self._name(entry))  # the mask came here, and went no further
+        if entry.outcome in LOST_HERE:
+            return Cause(*blame(entry, self.calls))  # the mask came here, and went no further
         if any(_is_one_of(mask, place) for mask in entry.masks_got):
             return Cause("MSK107", entry.path)
-        has_mask = any(mask is not None for call in before for mask in (*call.masks_in, *call.masks_got, *call.masks_out))
-        return Cause(UNEXPLAINED if has_mask or any(map(_makes_booleans, before)) else NO_MASK, entry.path)
+        before = [entry, *calls_before(entry, self.calls)]
+        return Cause(UNEXPLAINED if has_masks(before) or any(map(_makes_booleans, before)) else NO_MASK, entry.path)
 
     def _place_of(self, path: str) -> int:
         """Return the place of a call among all."""
         return next((i for i, call in enumerate(self.calls) if call.path == path), len(self.calls))
 
-    def _before(self, entry: Call) -> list[Call]:
-        """Return the calls whose outputs a call is computed from, the nearest first."""
-        found: set[int] = set()
-        open_ = [source for source in entry.sources if isinstance(source, int)]
-        while open_:
-            index = open_.pop()
-            if index not in found:
-                found.add(index)
-                open_ += [source for source in self.calls[index].sources if isinstance(source, int)]
-        paths = {self.calls[index].path for index in found}
-        found |= {
-            index for index, call in enumerate(self.calls) if _holds_any(call, paths) and not _holds_any(call, {entry.path})
-        }
-        return [self.calls[index] for index in sorted(found, reverse=True)]
-
     def _candidates(self, entry: Call, place: Place) -> Iterator[Candidate]:
         """Yield the causes that are possible, the likeliest first, for each group of steps."""
-        before = self._before(entry)
+        before = calls_before(entry, self.calls)
         for group in [index for index, one in enumerate(place.batch.groups) if one.axis == 1]:
             yield from self._own_masks(entry, place, group)
             yield from self._lost(entry, before, group)
@@ -183,18 +173,12 @@ class Causes:
 
     def _lost(self, entry: Call, before: Sequence[Call], group: int) -> Iterator[Candidate]:
         """Yield the calls that lost a mask, nearest first: put back on what they return, or handed to where it is missed."""
-        lost = [call for call in [entry, *before] if call.outcome in (WARNED, SILENT, ALL_VALID)]
+        lost = [call for call in [entry, *before] if call.outcome in LOST_HERE]
         if entry in lost and _takes_one_step(entry):
             yield Candidate("MSK113", entry.path, self._at(Kind.LAST, entry, group))
-        yield from (Candidate(*self._name(call), self._at(Kind.KEEP, call, group)) for call in lost)
+        yield from (Candidate(*blame(call, self.calls), self._at(Kind.KEEP, call, group)) for call in lost)
         if entry.takes_mask and entry not in lost:
-            yield from (Candidate(*self._name(call), self._at(Kind.HAND, entry, group)) for call in lost[:1])
-
-    def _name(self, call: Call) -> tuple[str, str]:
-        """Return the code of a call that lost a mask, and the path of the call to blame."""
-        code = {WARNED: "MSK101", SILENT: "MSK105" if call.kind in MERGING else "MSK102"}.get(call.outcome, "MSK104")
-        taker = self._taker(call) if code == "MSK105" else None
-        return (code, call.path) if taker is None else ("MSK109", taker.path)
+            yield from (Candidate(*blame(call, self.calls), self._at(Kind.HAND, entry, group)) for call in lost[:1])
 
     def _at_entry(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
         """Yield what the call where the difference enters may do wrong itself."""
@@ -234,11 +218,6 @@ class Causes:
         for call in before:
             if not any(mask is not None for mask in call.masks_out) and not call.holds:
                 yield Candidate(NO_MASK, entry.path, self._at(Kind.KEEP, call, group))
-
-    def _taker(self, merge: Call) -> Call | None:
-        """Return the call that took the mask off a tensor which is merged later, if there is one."""
-        merged = {source for source in merge.sources if isinstance(source, int)}
-        return next((call for call in self.calls if call.unmasks and merged.intersection(call.sources)), None)
 
     def _at(self, kind: Kind, call: Call, group: int) -> Intervention:
         """Return an intervention at a call."""
@@ -286,9 +265,38 @@ class _NothingDoneError(Exception):
     """An intervention found nothing to change."""
 
 
-def _sentence(candidates: Sequence[Candidate], off: float) -> str:
-    """Return what was tried, and what came of it."""
-    return f"tried: {' and '.join(str(one.intervention) for one in candidates)} the output is off by {off:.1g}"
+def calls_before(entry: Call, calls: Sequence[Call]) -> list[Call]:
+    """Return the calls whose outputs a call is computed from, and the layers and models that hold them, the nearest first."""
+    found: set[int] = set()
+    open_ = [source for source in entry.sources if isinstance(source, int)]
+    while open_:
+        index = open_.pop()
+        if index not in found:
+            found.add(index)
+            open_ += [source for source in calls[index].sources if isinstance(source, int)]
+    paths = {calls[index].path for index in found}
+    found |= {i for i, call in enumerate(calls) if _holds_any(call, paths) and not _holds_any(call, {entry.path})}
+    return [calls[index] for index in sorted(found, reverse=True)]
+
+
+def blame(call: Call, calls: Sequence[Call]) -> tuple[str, str]:
+    """Return the code of a call that lost a mask, and the path of the call to blame: one that took the mask off its own input."""
+    code = {WARNED: "MSK101", SILENT: "MSK105" if call.kind in MERGING else "MSK102"}.get(call.outcome, "MSK104")
+    merged = {source for source in call.sources if isinstance(source, int)}
+    takers = (one for one in calls if code == "MSK105" and one.unmasks and merged.intersection(one.sources))
+    taker = next(takers, None)
+    return (code, call.path) if taker is None else ("MSK109", taker.path)
+
+
+def has_masks(calls: Sequence[Call]) -> bool:
+    """Return whether any call gets or makes a mask of Keras's."""
+    return any(mask is not None for call in calls for mask in (*call.masks_in, *call.masks_got, *call.masks_out))
+
+
+def _sentence(candidates: Sequence[Candidate], off: float, leak: Leak) -> str:
+    """Return what was tried, in which situation, and what came of it."""
+    changes = " and ".join(str(one.intervention) for one in candidates)
+    return f"tried for {str(leak.change)!r}: {changes} the output is off by {off:.1g} of its scale"
 
 
 def _occurrences(calls: Sequence[Call]) -> dict[str, int]:

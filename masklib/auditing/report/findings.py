@@ -10,16 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from masklib import compat
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
-from masklib.auditing.report.causes import Cause, Causes
+from masklib.auditing.report.causes import (
+    LOST_HERE,
+    NO_MASK,
+    OF_LENGTH,
+    UNEXPLAINED,
+    Cause,
+    Causes,
+    blame,
+    calls_before,
+    has_masks,
+)
 from masklib.auditing.tracing.calls import Call
-from masklib.auditing.tracing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, WARNED
+from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
 
-MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
 WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 
@@ -78,9 +86,8 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
 
 
 def _telling(leak: Leak) -> int:
-    """Return how little a change says of causes: where only content changes, clearing it cures everything."""
-    order = (Change.LONGER_PADDING, Change.NO_PADDING)
-    return order.index(leak.change) if leak.change in order else len(order)
+    """Return how little the change of a leak says of its cause."""
+    return OF_LENGTH.index(leak.change) if leak.change in OF_LENGTH else len(OF_LENGTH)
 
 
 def _proof(cause: Cause) -> tuple[str, ...]:
@@ -131,7 +138,7 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
         return "MSK401", repr(leak.of)
     if not leak.change.is_of_padding:
         return ("MSK120" if leak.change is Change.BATCH_MATES else "MSK130"), where
-    return _route(leak, check.valid, trace) or ("MSK106", where)
+    return _route(leak, check.valid, trace) or (UNEXPLAINED if has_masks(trace.calls) else NO_MASK, where)
 
 
 def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | None:
@@ -139,33 +146,16 @@ def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | 
     entry = next((call for call in trace.calls if call.path == leak.layer), None)
     if entry is None:
         return None
-    before = _before(entry, trace)
+    before = calls_before(entry, trace.calls)
     if any(mask is not None and _marks(mask, valid) for mask in entry.masks_got):
         return "MSK107", repr(entry.path)
-    for call in [entry, *reversed(before)]:
-        code = _code_of(call)
-        taker = _taker(call, trace) if code == "MSK105" else None
-        if code:
-            return ("MSK109", repr(taker.path)) if taker else (code, repr(call.path))
+    for call in [entry, *before]:
+        if call.outcome == IGNORED:
+            return "MSK103", repr(call.path)
+        if call.outcome in LOST_HERE:
+            code, path = blame(call, trace.calls)
+            return code, repr(path)
     return _of_makers(before, entry, valid)
-
-
-def _taker(merge: Call, trace: Trace) -> Call | None:
-    """Return the call that took the mask off a tensor which is merged later, if there is one."""
-    merged = {source for source in merge.sources if isinstance(source, int)}
-    return next((call for call in trace.calls if call.unmasks and merged.intersection(call.sources)), None)
-
-
-def _before(entry: Call, trace: Trace) -> list[Call]:
-    """Return the calls whose outputs a call is computed from, in their order."""
-    found: set[int] = set()
-    open_ = [source for source in entry.sources if isinstance(source, int)]
-    while open_:
-        index = open_.pop()
-        if index not in found:
-            found.add(index)
-            open_ += [source for source in trace.calls[index].sources if isinstance(source, int)]
-    return [trace.calls[index] for index in sorted(found)]
 
 
 def _of_makers(before: Sequence[Call], entry: Call, valid: Sequence[Any]) -> tuple[str, str] | None:
@@ -173,19 +163,8 @@ def _of_makers(before: Sequence[Call], entry: Call, valid: Sequence[Any]) -> tup
     makers = [call for call in before if call.outcome == MADE]
     wrong = [call for call in makers if not any(_marks(mask, valid) for mask in call.masks_out if mask is not None)]
     if wrong:
-        return "MSK108", repr(wrong[-1].path)
+        return "MSK108", repr(wrong[0].path)
     return ("MSK107", repr(entry.path)) if makers else None
-
-
-def _code_of(call: Call) -> str:
-    """Return the code of what a call did to its mask; "" if nothing bad."""
-    is_merge = call.kind in MERGING
-    return {
-        WARNED: "MSK101",
-        SILENT: "MSK105" if is_merge else "MSK102",
-        IGNORED: "MSK103",
-        ALL_VALID: "MSK104",
-    }.get(call.outcome, "")
 
 
 def _marks(mask: Any, valid: Sequence[Any]) -> bool:
