@@ -1,12 +1,16 @@
 """Warm kernels: forked from a process that has imported the libraries, and otherwise as cold ones."""
 
+import asyncio
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import papermill
@@ -252,3 +256,21 @@ def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"
+
+
+@pytest.mark.parametrize("order", [("pid", "connection"), ("connection", "pid")])
+def test_the_process_of_a_kernel_is_known_once_it_listens_whichever_message_comes_first(
+    order: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """The server and the kernel write to one socket; a memory limit needs the process."""
+    ours, theirs = socket.socketpair()
+    messages = {"pid": {"pid": 4711}, "connection": {"connection": {"key": "k"}}}
+    theirs.sendall("".join(json.dumps(messages[name]) + "\n" for name in order).encode())
+    monkeypatch.setattr(provisioner, "server_for", lambda environment: SimpleNamespace(request=lambda *arguments: ours))
+    one = provisioner.WarmProvisioner()
+
+    asyncio.run(one.launch_kernel([]))
+
+    assert one.pid == 4711
+    theirs.close()
+    ours.close()

@@ -52,15 +52,17 @@ class WarmProvisioner(KernelProvisionerBase):
         """
         environment = kwargs.get("env") or dict(os.environ)
         cwd = kwargs.get("cwd") or os.getcwd()  # noqa: PTH109
-        self.exit_code = None
+        self.pid = self.exit_code = None
+        found: dict[str, Any] = {}
         connection = server_for(environment).request(environment, str(cwd), kwargs.get("stderr"), *cmd)
         connection.setblocking(False)
         self._connection = connection
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
-                while (info := await self._next_message()) is not None:
-                    if "connection" in info:
-                        return self._take(info["connection"])
+                while (info := await self._next_message()) is not None:  # of the server and of the kernel, in any order
+                    found |= info
+                    if {"pid", "connection"} <= found.keys():
+                        return self._take(found["connection"])
         self._close()
         msg = f"A kernel must listen within {START_S:g} s, the forked one did not (exit code {self.exit_code})."
         raise ServerError(msg)
