@@ -151,7 +151,7 @@ def test_arrays_that_do_not_fit_or_are_pickled_are_refused(loading: ModuleType, 
     model = keras.Model([a, b], keras.layers.Concatenate()([a, b]))
     np.savez(tmp_path / "one.npz", a=np.zeros((1, 2)))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
-    refused = {"one.npz": r"2 inputs \(a, b\).* has 1 arrays", "pickled.npy": "plain arrays", "no.npz": "is not"}
+    refused = {"one.npz": r"2 inputs \(a, b\).* has 1 arrays", "pickled.npy": "plain arrays", "no.npz": "there is no"}
     for name, match in refused.items():
         with pytest.raises(ArgumentError, match=match):
             loading.load_arrays(tmp_path / name, model)

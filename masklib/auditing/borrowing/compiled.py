@@ -22,6 +22,16 @@ def has_loss(model: Any) -> bool:
     return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss
 
 
+def has_metrics(model: Any) -> bool:
+    """Return whether a model was compiled with metrics, or has some of its own; those that average its losses are none."""
+    if not getattr(model, "compiled", False):
+        return False
+    both = getattr(model, "_compile_metrics", None)
+    given = [getattr(both, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
+    own = [one.name for one in model.metrics if one is not both]
+    return bool(keras.tree.flatten([one for one in given if one])) or any(not f"_{name}".endswith("_loss") for name in own)
+
+
 def loss_of(model: Any, index: int, name: str, n_outputs: int) -> Any:
     """Return what `compile` was given as the loss of one output: a name, a function or an object; None if it has none."""
     loss = model.loss

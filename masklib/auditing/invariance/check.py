@@ -4,9 +4,9 @@ Nothing is read from Keras's masks for this: sequences are given with more paddi
 samples beside them, and without padding, and what comes out is compared. What counts as equal is measured on the model itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -21,10 +21,24 @@ from masklib.auditing.invariance.loss_inputs import Teaching
 from masklib.auditing.invariance.outputs import OutputJudge
 from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
 from masklib.auditing.invariance.subject import Subject, examine
-from masklib.auditing.invariance.training import Tested, check_training
+from masklib.auditing.invariance.training import Tested, check_training, leave_out_training
 from masklib.auditing.tracing.watch import check_model
 
 __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
+
+
+class Options(TypedDict, total=False):
+    """What may be said beside a model, its inputs and its targets; see `check_padding`."""
+
+    sample_weight: Any
+    mask_value: float | None
+    pad_id: int
+    padding_side: str | None
+    target_pad: float | None
+    causal: bool | None
+    seed: int
+    quick: bool
+    on_stage: Callable[[str], object] | None
 
 
 def check_padding(
@@ -39,6 +53,8 @@ def check_padding(
     target_pad: float | None = None,
     causal: bool | None = None,
     seed: int = 0,
+    quick: bool = False,
+    on_stage: Callable[[str], object] | None = None,
 ) -> PaddingCheck:
     """Return what padding changes in a model, and what it does not.
 
@@ -55,6 +71,8 @@ def check_padding(
         target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
         causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
         seed: of all draws.
+        quick: whether only the outputs are tested, with longer padding and without padding.
+        on_stage: is called with what is tested next, such as "the gradients".
 
     Raises:
         ArgumentError: this is no model, or inputs that it does not take, or inputs without padding, or nothing but padding.
@@ -64,14 +82,20 @@ def check_padding(
     settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value, padding_side=padding_side, target_pad=target_pad)
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
         making.watched(model, inputs)  # builds it
+    say = on_stage or (lambda stage: None)
     with borrowed(model) as runner:
+        say("the inputs")
         batch, records = making.prepare(model, inputs, settings, seed=seed)
+        say("the outputs")
         subject = examine(runner, batch, records, seed)
         alternatives = Alternatives(subject)
-        outputs = _of_outputs(subject, alternatives, causal)
-        teaching = Teaching(_chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen), target_pad)
-        tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts)]
-        empty = subject.of_empty_sample()
+        if quick:
+            tested, empty = _quickly(subject, alternatives), {}
+        else:
+            outputs = _of_outputs(subject, alternatives, causal)
+            teaching = Teaching(_chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen), target_pad)
+            tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+            empty = subject.of_empty_sample()
     verdicts = [one for part in tested for one in part.verdicts]
     return PaddingCheck(
         leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
@@ -111,6 +135,12 @@ def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | Non
     verdicts = judge.verdicts()
     later, meant = on_later_steps(judge, subject, alternatives, causal)
     return Tested([*verdicts, *later], [*_on_states(subject.model), *meant])
+
+
+def _quickly(subject: Subject, alternatives: Alternatives) -> list[Tested]:
+    """Return what was found of the outputs in two kinds of situations; the rest of the model is not tested."""
+    verdicts = OutputJudge(subject, alternatives).verdicts_of_two()
+    return [Tested(verdicts, _on_states(subject.model)), *leave_out_training(subject.model)]
 
 
 def _on_states(model: Any) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.batch_size import BatchSize
 from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.controls import blind_metrics
 from masklib.auditing.invariance.denominators import denominator
 from masklib.auditing.invariance.loss_inputs import LossInputs, Teaching
 from masklib.auditing.invariance.loss_tries import LossTries, Whole
@@ -25,6 +26,8 @@ from masklib.auditing.invariance.target_padding import TargetPadding, loss_name
 from masklib.auditing.invariance.tries import Try
 
 NO_NUMBER = "it is no finite number as given"
+ZERO = "it is 0 in every situation"
+CONSTANT = "it is the same whatever the model predicts"
 UNKNOWN_STEPS = "whether its steps are those of the inputs is not known: give targets, padded as the inputs are"
 
 
@@ -51,6 +54,7 @@ class Losses:
         self._whole = Whole(settled.base, self._values.loss(settled.base), self._values.metrics(settled.base))
         self._tries = LossTries(self._values, subject, self._whole)
         self._noise = self._tries.noise()
+        self._blind: set[str] = set()
         self._objectives: dict[tuple[int, ...], Callable[[Any], Any]] = {}  # so that each is compiled once
 
     @property
@@ -69,7 +73,9 @@ class Losses:
         """
         if not np.isfinite(self._whole.loss):
             return self._on_nan()
-        tries = [*self._alone, *self._tries.of_metrics(), *self._tries.in_model(self._alternatives.for_training)]
+        situations, base = self._alternatives.for_training, self._whole.base
+        tries = [*self._alone, *self._tries.of_metrics(), *self._tries.in_model(situations), *self._tries.of_zeros(situations)]
+        self._blind = blind_metrics(self._whole.metrics, self._values.metrics, base, self._subject.seed)
         layers = {one.change: one.layer for one in of_outputs if isinstance(one, Leak)}
         names = dict.fromkeys((one.change, one.kind, one.of) for one in tries)
         found = [self._judge([one for one in tries if (one.change, one.kind, one.of) == name], layers) for name in names]
@@ -123,8 +129,12 @@ class Losses:
         worst = max(tries, key=lambda one: (self._noise.exceeds(one) and one.alone, one.relative))
         if not np.isfinite(worst.first):
             return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
+        if worst.kind is Quantity.METRIC and not any(one.first or one.second for one in tries):
+            return Untested(worst.change, worst.kind, worst.of, ZERO)
         if not self._noise.exceeds(worst):
             tolerance = self._noise.tolerance(worst.of, worst.first)
+            if worst.kind is Quantity.METRIC and worst.of in self._blind:
+                return Untested(worst.change, worst.kind, worst.of, CONSTANT)
             return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
         return self._leak(worst, layers)
 

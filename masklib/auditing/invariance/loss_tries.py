@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.controls import changed
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.predictions import Prediction
@@ -51,6 +52,27 @@ class LossTries:
             for other in others if self.whole.metrics and one.valid is not None else ():
                 values = self.values.metrics(replaced(self.whole.base, index, other.prediction))
                 found += self._metrics_beside(values, other.change, other.situation, alone=True)
+        return found
+
+    def of_zeros(self, situations: Sequence[Situation]) -> list[Try]:
+        """Return the metrics that are 0 as given, such as an accuracy before training, with predictions of which some are right.
+
+        Whether a metric counts padding does not depend on the predictions.
+        """
+        zeros = [name for name, value in self.whole.metrics.items() if value == 0]
+        if not zeros:
+            return []
+        agree = [one.agreeing(self.subject.seed) for one in self.whole.base]
+        base = changed(self.whole.base, agree)
+        values = self.values.metrics(base)
+        firsts = {name: values[name] for name in zeros if values[name]}
+        tries = replace(self, whole=replace(self.whole, base=tuple(base), metrics=firsts))
+        found = tries.of_metrics()
+        for situation in situations if firsts else ():
+            predictions = self.moved(situation)
+            if [one.array.shape for one in predictions] == [one.array.shape for one in base]:
+                values = self.values.metrics(changed(predictions, agree))
+                found += tries._metrics_beside(values, situation.change, situation.labels[1], alone=False)
         return found
 
     def in_model(self, situations: Sequence[Situation]) -> list[Try]:

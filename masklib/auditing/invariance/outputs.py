@@ -44,6 +44,11 @@ class OutputJudge:
         found += self.on(Change.BATCH_MATES, others.mates, "the batch has one sample only")
         return found + self.on(Change.NO_PADDING, others.unpadded, "no sample has padding of its own")
 
+    def verdicts_of_two(self) -> list[Verdict]:
+        """Return what was found with longer padding and without padding, for every output."""
+        unpadded = self._alternatives.unpadded
+        return self._on_longer_padding() + self.on(Change.NO_PADDING, unpadded, "no sample has padding of its own")
+
     def on(self, change: Change, found: Sequence[Situation], otherwise: str = "") -> list[Verdict]:
         """Return a verdict on a change for each output.
 

@@ -9,6 +9,7 @@ from typing import Any
 from masklib.auditing.invariance.changes import Change, Quantity
 
 LOSS = "loss"  # the name of a model's loss as a whole, beside those of its outputs
+NOT_ASKED = "quick: only the outputs were tested"
 COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
 
 
