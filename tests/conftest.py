@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: randomness from the test's name, sizes that cannot be confused, Keras on demand."""
 
 import os
+import sys
 import zlib
 from types import ModuleType
 from typing import NamedTuple
@@ -32,6 +33,13 @@ def sizes() -> Sizes:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded from the test's name: the same numbers alone, in any order, and in parallel."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(autouse=True)
+def seeded(request: pytest.FixtureRequest) -> None:
+    """Draw the weights of models from the test's name, too, where Keras has been imported."""
+    if "keras" in sys.modules and hasattr(sys.modules["keras"].utils, "set_random_seed"):
+        sys.modules["keras"].utils.set_random_seed(zlib.crc32(request.node.name.encode()))
 
 
 @pytest.fixture(scope="session")
