@@ -40,8 +40,9 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 @click.argument("model", metavar="MODEL")
 @click.option("--inputs", metavar="FILE", help="A padded batch: .npz, .npy, or module:name; by default one is made.")
 @click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
-@click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
+@click.option("--pad-id", type=int, help="The id of padding; by default what the model's own mask marks, else 0.")
 @click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
+@click.option("--not-a-sequence", multiple=True, metavar="NAME", help="An input that is never padded; may be repeated.")
 @click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
 @click.option(
     "--custom",

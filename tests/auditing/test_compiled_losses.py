@@ -9,13 +9,14 @@ import pytest
 from keras import layers
 
 from masklib.auditing.borrowing.running import borrowed
+from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.check import check_padding
 from masklib.auditing.invariance.compiled_losses import Losses
-from masklib.auditing.invariance.loss_inputs import LossInputs, Teaching, in_order
+from masklib.auditing.invariance.loss_inputs import LossInputs, Teaching
 from masklib.auditing.invariance.loss_tries import LossTries, Whole
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.subject import Subject, examine
@@ -60,8 +61,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def values_of(subject: Subject, teaching: Teaching) -> tuple[LossValues, Whole]:
     """Return what computes the loss, and the values for the batch as given."""
-    base = tuple(LossInputs(subject, teaching).predictions())
     values = LossValues(subject, has_weights=teaching.sample_weight is not None)
+    base = tuple(LossInputs(subject, teaching, values).predictions())
     return values, Whole(base, values.loss(base), values.metrics(base))
 
 
@@ -142,9 +143,9 @@ def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets(
 )
 def test_targets_that_do_not_fit_are_refused(given: Any, message: str):
     with pytest.raises(ArgumentError, match=message):
-        in_order("targets", given, ["a", "b"], [np.ones((3, 2))] * 2)
+        by_output("targets", given, ["a", "b"], [np.ones((3, 2))] * 2, ["a", "b"])
 
 
 def test_targets_in_a_dict_come_in_the_order_of_the_outputs():
-    found = in_order("targets", {"a": np.zeros(3), "b": np.ones(3)}, ["b", "a"], [np.ones((3, 2))] * 2)
+    found = by_output("targets", {"a": np.zeros(3), "b": np.ones(3)}, ["b", "a"], [np.ones((3, 2))] * 2, ["a", "b"])
     assert [one.tolist() for one in found if one is not None] == [[1, 1, 1], [0, 0, 0]]

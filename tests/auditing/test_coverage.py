@@ -2,16 +2,17 @@
 
 import pytest
 
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.results import NOT_ASKED, Leak, PaddingCheck, Passed, Untested
-from masklib.auditing.report.coverage import PARTS, Gap, gaps, told
+from masklib.auditing.report.coverage import PARTS, Gap, gaps, phrase
 
 
 def passed(kind: str, of: str, change: str = "longer padding") -> Passed:
-    return Passed(change, kind, of, 0.0, 1e-6)
+    return Passed(Change(change), Quantity(kind), of, 0.0, 1e-6)
 
 
 def untested(kind: str, of: str, change: str = "longer padding", why: str = "a reason") -> Untested:
-    return Untested(change, kind, of, why)
+    return Untested(Change(change), Quantity(kind), of, why)
 
 
 ALL = (passed("output", "a"), passed("loss", "loss"), passed("metric", "mae"), passed("gradient", "w"), passed("gradient", "b"))
@@ -52,7 +53,7 @@ def test_one_change_is_enough_for_an_output_but_not_for_a_loss():
 
 
 def test_a_leak_is_tested():
-    leak = Leak("longer padding", "loss", "loss", 1.0, 1.0, 1e-6, None, "")
+    leak = Leak(change=Change.LONGER_PADDING, kind=Quantity.LOSS, of="loss", size=1.0, relative=1.0, tolerance=1e-6, example="")
     assert found(PaddingCheck(leaks=(leak,), passed=tuple(one for one in ALL if one.kind != "loss"))) == []
 
 
@@ -70,6 +71,8 @@ def test_what_would_make_it_testable_fits_what_was_given():
 
 def test_parts_of_one_reason_are_told_together():
     parts = [Gap(part, (part,), "a reason", "") for part in PARTS]
-    assert told(parts) == "loss, metrics and gradients not tested: a reason"
-    assert told([*parts[:1], Gap("metrics", ("mae",), "another", "")]) == "loss not tested: a reason; metrics not tested: another"
-    assert told([]) == ""
+    assert phrase(parts) == "loss, metrics and gradients not tested: a reason"
+    assert (
+        phrase([*parts[:1], Gap("metrics", ("mae",), "another", "")]) == "loss not tested: a reason; metrics not tested: another"
+    )
+    assert phrase([]) == ""

@@ -78,7 +78,6 @@ def test_json_and_html_hold_the_same_findings_and_names_are_text(models: Path, t
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("table.keras", "time axis"),
         ("not_a_number.keras", "finite number"),
         ("nothing.keras", "there is no"),
         ("../models", "is a folder"),
@@ -91,6 +90,19 @@ def test_what_cannot_be_tested_is_one_sentence_and_status_2(models: Path, name: 
     assert "no leak" not in result.output
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("masklib: ")]
     assert told in sentence
+
+
+def test_a_model_without_a_sequence_is_reported_as_not_tested_and_is_status_2(models: Path):
+    result = audit(models / "table.keras")
+
+    assert result.exit_code == 2
+    assert "no leak" not in result.output
+    assert "no input is a sequence that could be padded" in result.stdout
+
+
+def test_an_input_that_is_never_padded_can_be_named(models: Path):
+    assert audit(models / "leaky.keras", "--not-a-sequence", "ids").exit_code == 2
+    assert "must name inputs, of ['ids'], got 'words'" in audit(models / "leaky.keras", "--not-a-sequence", "words").stderr
 
 
 @pytest.mark.parametrize(
@@ -167,7 +179,8 @@ print("a user's own words")
 IDS = np.array([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]])
 
 def own_loss(y_true, y_pred):
-    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+    both = keras.ops.reshape(y_true, (*keras.ops.shape(y_pred)[:2], 2))  # a class number and a weight
+    return keras.losses.sparse_categorical_crossentropy(both[..., 0], y_pred) * keras.ops.cast(both[..., 1], "float32")
 
 def tagger():
     ids = keras.Input((None,), dtype="int32")
@@ -177,7 +190,7 @@ def tagger():
     return model
 
 def batch():
-    return IDS, IDS % 5
+    return IDS, np.stack([IDS % 5, IDS > 0], axis=-1)
 
 class Exits(keras.layers.Layer):
     def call(self, inputs):

@@ -49,11 +49,13 @@ class Losses:
         self._alternatives = alternatives
         self._is_settled = teaching.is_settled
         self._values = LossValues(subject, has_weights=teaching.sample_weight is not None)
-        settled = TargetPadding(self._values, subject, teaching).settle(LossInputs(subject, teaching).predictions())
+        settled = TargetPadding(self._values, subject, teaching).settle(LossInputs(subject, teaching, self._values).predictions())
         self._alone = settled.alone
+        self._is_square = settled.is_square
+        self._has_targets = teaching.targets is not None
         self._whole = Whole(settled.base, self._values.loss(settled.base), self._values.metrics(settled.base))
         self._tries = LossTries(self._values, subject, self._whole)
-        self._noise = self._tries.noise()
+        self._noise = self._tries.noise(is_square=settled.is_square)
         self._blind: set[str] = set()
         self._objectives: dict[tuple[int, ...], Callable[[Any], Any]] = {}  # so that each is compiled once
 
@@ -74,12 +76,22 @@ class Losses:
         if not np.isfinite(self._whole.loss):
             return self._on_nan()
         situations, base = self._alternatives.for_training, self._whole.base
-        tries = [*self._alone, *self._tries.of_metrics(), *self._tries.in_model(situations), *self._tries.of_zeros(situations)]
+        tries = list(self._alone)
+        if not self._is_square:
+            tries += [*self._tries.of_metrics(), *self._tries.in_model(situations), *self._tries.of_zeros(situations)]
         self._blind = blind_metrics(self._whole.metrics, self._values.metrics, base, self._subject.seed)
         layers = {one.change: one.layer for one in of_outputs if isinstance(one, Leak)}
         names = dict.fromkeys((one.change, one.kind, one.of) for one in tries)
         found = [self._judge([one for one in tries if (one.change, one.kind, one.of) == name], layers) for name in names]
         return [*found, *self._unknown_steps()]
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken to be so, one sentence each: which targets were made."""
+        if self._has_targets:
+            return []
+        made = [one for one in self._whole.base if one.loss is not None]
+        return [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in made]
 
     def objective(self, situation: Situation | None) -> Callable[[Any], Any]:
         """Return the compiled loss as a function of what the model puts out in a situation; None is the batch as given."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.running import patched
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding
+from masklib.auditing.inputs.uses import is_embedding
 from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.tracing.watch import CallRecord

@@ -86,14 +86,19 @@ class LossTries:
         both = zip(self.whole.base, observations.of(situation), observations.masks_of(situation), strict=True)
         return [one.made_longer(array, mask) for one, array, mask in both]
 
-    def noise(self) -> "LossNoise":
-        """Return the noise of the loss and of each metric: of other orders of samples, and of weights rounded otherwise."""
+    def noise(self, *, is_square: bool) -> "LossNoise":
+        """Return the noise of the loss and of each metric: of other orders of samples, and of weights rounded otherwise.
+
+        Args:
+            is_square: whether samples pass for steps, so that their order changes the loss.
+        """
         order = in_another_order(self.subject.batch).other_rows
         turned = [one.select(order) for one in self.whole.base]
         both = zip(self.whole.base, self.subject.noise.rounded, strict=True)
         rounded = [replace(one, array=array) for one, array in both]
-        sizes = {LOSS: max(abs(self.values.loss(other) - self.whole.loss) for other in (turned, rounded))}
-        for other in (turned, rounded) if self.whole.metrics else []:
+        others = [rounded] if is_square else [turned, rounded]
+        sizes = {LOSS: max(abs(self.values.loss(other) - self.whole.loss) for other in others)}
+        for other in others if self.whole.metrics else []:
             values = self.values.metrics(other)
             sizes |= {name: max(sizes.get(name, 0.0), abs(values[name] - first)) for name, first in self.whole.metrics.items()}
         return LossNoise(sizes, self.subject.unit)

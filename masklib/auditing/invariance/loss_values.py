@@ -5,13 +5,17 @@ from contextlib import nullcontext
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.running import as_tensors, explained, quietly
+from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.results import LOSS
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.invariance.subject import Subject
+
+Array = NDArray[Any]
 
 
 class LossValues:
@@ -59,6 +63,31 @@ class LossValues:
                 found = compiled.numbers(self._model.compute_metrics(None, y, y_pred, weight))
         losses = {LOSS, *(f"{name}_loss" for name in self._subject.observations.names)}
         return {name: value for name, value in found.items() if name not in losses}
+
+    def takes(self, loss: Any, array: Array, target: Array) -> bool:
+        """Return whether the loss of one output can be computed with targets, and is a number.
+
+        Args:
+            loss: as `compile` was given it; None: the model computes its loss itself, or has none for this output.
+            array: predictions (B, ...).
+            target: to be tried.
+        """
+        if loss is None and len(self._subject.observations.names) > 1:
+            return True
+        try:
+            with explained(), quietly():
+                return bool(np.isfinite(self._of_one(loss, array, target)))
+        except CallError:
+            return False
+
+    def _of_one(self, loss: Any, array: Array, target: Array) -> float:
+        """Return the loss of one output; of a model that computes it itself, what it computes."""
+        y, y_pred = keras.ops.convert_to_tensor(target), keras.ops.convert_to_tensor(array)
+        if loss is None:
+            value = self._model.compute_loss(x=None, y=self._pack([y]), y_pred=self._pack([y_pred]), training=False)
+        else:
+            value = compiled.loss_object(loss, array.shape[-1], is_sparse=target.ndim < array.ndim)(y, y_pred)
+        return float(np.mean(keras.ops.convert_to_numpy(value)))
 
     def objective(self, predictions: Sequence[Prediction]) -> Callable[[Any], Any]:
         """Return the loss as a function of what the model returns, with the targets and weights of these predictions."""

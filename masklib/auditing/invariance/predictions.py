@@ -120,6 +120,15 @@ class Prediction:
         extra = garbage.reshape(len(self.array), steps, *self.array.shape[2:])
         return self._longer(_beside(self.array, extra, side), _beside_bool(self.mask, steps, side), n_steps + steps)
 
+    def twice_as_long(self, way: str, seed: int) -> "Prediction | None":
+        """Return it with each sample twice and as many more padded steps as samples; None if it has not as many of both.
+
+        Where there are as many samples as steps, Keras lets samples pass for steps in silence, and with other counts it raises.
+        """
+        if self.valid is None or len(self.valid) != self.valid.shape[1]:
+            return None
+        return self.longer(len(self.valid), way, seed).select([*range(len(self.valid))] * 2)
+
     def made_longer(self, array: Array, mask: Mask | None) -> "Prediction":
         """Return it with what the model puts out for longer padding, targets and weights made longer likewise."""
         if self.valid is None or array.shape[1:2] == self.array.shape[1:2]:

@@ -101,6 +101,10 @@ class PaddingCheck:
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
         empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
         inputs: that were tested.
+        assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
+        other_side: the check with padding at the other side, if made sequences leak only there; None if not.
+        model: that was tested: after the layers that read text, where there are some.
+        has_targets: whether the user gave targets.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
     """
 
@@ -113,6 +117,10 @@ class PaddingCheck:
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     empty: Mapping[str, float] = field(default_factory=dict)
     inputs: Any = None
+    assumptions: Sequence[str] = ()
+    other_side: "PaddingCheck | None" = None
+    model: Any = field(default=None, repr=False)
+    has_targets: bool = False
     valid: Sequence[Any] = ()
 
     @property

@@ -12,7 +12,7 @@ from masklib.auditing.borrowing.running import with_values
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding, reads
+from masklib.auditing.inputs.uses import is_embedding, reads
 from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.comparing import Axes, Distance, crop, distance, valid_elements
 from masklib.auditing.tracing.watch import CallRecord

@@ -27,12 +27,14 @@ class Tested:
         notes: what a user may want to know, one sentence each.
         denominators: for each loss by name, by which count its mean divides.
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+        assumptions: what nobody said and was taken to be so, one sentence each.
     """
 
     verdicts: Sequence[Verdict] = ()
     notes: Sequence[str] = ()
     denominators: Mapping[str, str] = field(default_factory=dict)
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    assumptions: Sequence[str] = ()
 
 
 def leave_out_training(model: Any) -> list[Tested]:
@@ -83,7 +85,7 @@ def _of_losses(
     try:
         losses = Losses(subject, alternatives, teaching)
         verdicts = losses.verdicts(of_outputs)
-        return Tested(verdicts, (), losses.denominators(), losses.by_batch_size()), losses
+        return Tested(verdicts, (), losses.denominators(), losses.by_batch_size(), losses.assumptions), losses
     except CallError as error:
         which = "made" if teaching.targets is None else "these"
         return _no_loss(subject.model, f"the loss cannot be computed with {which} targets: {error}"), None

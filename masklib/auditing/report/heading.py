@@ -41,25 +41,24 @@ class Heading:
     targets: str
 
     def __str__(self) -> str:
-        told = f"{self.source}, {self.date}: masklib {self.masklib}, Keras {self.keras} on {self.backend}; seed {self.seed}"
+        text = f"{self.source}, {self.date}: masklib {self.masklib}, Keras {self.keras} on {self.backend}; seed {self.seed}"
         if self.samples:
-            told += f"; batch of {self.samples} samples x {self.steps} steps, {self.inputs}"
-            told += f", targets {self.targets}" if self.targets not in (self.inputs, NONE) else ""
-        return told
+            text += f"; batch of {self.samples} samples x {self.steps} steps, {self.inputs}"
+            text += f", targets {self.targets}" if self.targets not in (self.inputs, NONE) else ""
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
         return asdict(self)
 
 
-def heading(model: Any, check: PaddingCheck, *, inputs: Any, targets: Any, has_loss: bool, seed: int) -> Heading:
+def heading(model: Any, check: PaddingCheck, *, has_inputs: bool, has_loss: bool, seed: int) -> Heading:
     """Return what a report of a model stands on.
 
     Args:
         model: a Keras model.
         check: what was tested.
-        inputs: as given; None if they were made.
-        targets: likewise.
+        has_inputs: whether the user gave some.
         has_loss: whether the model takes targets.
         seed: of all draws.
     """
@@ -74,6 +73,6 @@ def heading(model: Any, check: PaddingCheck, *, inputs: Any, targets: Any, has_l
         seed=seed,
         samples=int(sizes[0][0]) if sizes else 0,
         steps=" and ".join(steps),
-        inputs=MADE if inputs is None else GIVEN,
-        targets=GIVEN if targets is not None else MADE if has_loss else NONE,
+        inputs=GIVEN if has_inputs else MADE,
+        targets=GIVEN if check.has_targets else MADE if has_loss else NONE,
     )

@@ -1,7 +1,7 @@
 """The report of an audit as HTML: a fragment, for a notebook or for a page around it. Names and messages are text, not markup."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -53,6 +53,7 @@ def fragment(report: Any, *, graph: bool = False, links: Mapping[str, str] = NO_
     parts += ['<h3 class="headline">What was tested</h3>', _matrix(report.check), _legend(report.check)]
     parts += [_gaps(report)] if report.gaps else []
     but = {gap.why for gap in report.gaps}
+    parts += [_assumptions(report.check.assumptions)]
     parts += [_notes([*matrix.reasons(report.check, but), *matrix.divisors(report.check), *report.check.notes])]
     parts += [_folded("Every number", _table(report.check.to_frame()))]
     parts += [_folded("The path of the mask", _table(report.trace.to_frame()))]
@@ -112,6 +113,12 @@ def _gaps(report: Any) -> str:
         allowed = " (allowed)" if gap.part in report.allowed else ""
         told.append(f"<li><b>{_text(gap.what)}</b>{allowed}: {_text(gap.why)}. {_prose(gap.remedy)}</li>")
     return f'<h3 class="headline">What was not tested</h3><ul>{"".join(told)}</ul>'
+
+
+def _assumptions(assumed: Sequence[str]) -> str:
+    """Return what nobody said and was taken to be so."""
+    sentences = "".join(f"<li>{_prose(one)}</li>" for one in assumed)
+    return f'<h3 class="headline">What was assumed</h3><ul>{sentences}</ul>' if assumed else ""
 
 
 def _notes(notes: Any) -> str:

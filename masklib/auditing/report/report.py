@@ -1,7 +1,7 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -10,14 +10,15 @@ import numpy as np
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import quietly
 from masklib.auditing.inputs.settings import PaddingSettings
-from masklib.auditing.invariance.check import Options, check_other_side, check_padding
+from masklib.auditing.invariance.check import Options, check_padding
 from masklib.auditing.invariance.results import PaddingCheck
+from masklib.auditing.invariance.sides import check_other_side
 from masklib.auditing.report import page, text
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
 from masklib.auditing.report.coverage import OUTPUTS, PARTS, Gap, gaps, listed, phrase
 from masklib.auditing.report.findings import Finding, find
-from masklib.auditing.report.heading import GIVEN, Heading, heading
+from masklib.auditing.report.heading import Heading, heading
 from masklib.auditing.tracing.outcomes import IGNORED
 from masklib.auditing.tracing.trace import Trace, trace
 from masklib.checks import check_one_of
@@ -66,7 +67,7 @@ class Report:
     @property
     def gaps(self) -> list[Gap]:
         """What never met other padding where it could have differed, of outputs, loss, metrics and gradients; and why."""
-        return gaps(self.check, self.parts, has_targets=self.heading.targets == GIVEN)
+        return gaps(self.check, self.parts, has_targets=self.check.has_targets)
 
     def exit_status(self, fail_on: str = LEAK) -> int:
         """Return the exit status of a command: 1 if it fails, 2 if something that decides was not tested, else 0.
@@ -112,6 +113,7 @@ class Report:
             "tested": json.loads(tested.to_json(orient="records")),
             "denominators": dict(self.check.denominators),
             "notes": list(self.check.notes),
+            "assumptions": list(self.check.assumptions),
             "trace": json.loads(self.trace.to_frame().to_json(orient="records")),
         }
 
@@ -150,12 +152,13 @@ def audit(
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
-        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays. None: made from the model's
+        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays; rows of several lengths are padded.
+            Or a dataset as `fit` takes it: tf.data, a generator, a PyDataset, a DataLoader. None: made from the model's
             signature.
-        targets: for the model's outputs; None: made from its outputs and losses.
+        targets: for the model's outputs; None: those in the dataset, else made from its outputs and losses.
         allow_untested: of "loss", "metrics" and "gradients" what need not be tested for the verdict "no leak found".
-        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, causal, seed, quick. With
-            quick, the outputs alone decide.
+        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, not_a_sequence, causal,
+            seed, quick. With quick, the outputs alone decide.
 
     Returns:
         Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
@@ -174,14 +177,18 @@ def audit(
     allowed = _allowed(allow_untested)
     with quietly():
         check = check_padding(model, inputs, targets, **options)
-        traced = trace(model, check.inputs)
+        tested, other = check.model, check.other_side
+        traced = trace(tested, check.inputs)
         if check.leaks and (say := options.get("on_stage")):
             say("the causes")
-        findings = find(check, traced, Causes(model, check.inputs) if check.leaks else None)
+        findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None)
         if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
-            findings += _of_other_side(model, check, traced, options)
+            findings += _of_other_side(tested, check, traced, options)
+        if other is not None:
+            found = find(other, trace(tested, other.inputs), Causes(tested, other.inputs))
+            findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
     parts = _parts_of(model)
-    about = heading(model, check, inputs=inputs, targets=targets, has_loss="loss" in parts, seed=options.get("seed", 0))
+    about = heading(model, check, has_inputs=inputs is not None, has_loss="loss" in parts, seed=options.get("seed", 0))
     return Report(str(model.name), findings, check, traced, about, parts, PARTS if options.get("quick") else allowed)
 
 
@@ -229,14 +236,19 @@ def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Opti
     """Return a note for each layer that ignores its mask, harmless after a sequence, and would not be in front of one."""
     if not any(call.outcome == IGNORED for call in traced.calls):
         return []
-    settings = PaddingSettings(pad_id=options.get("pad_id", 0), mask_value=options.get("mask_value"))
+    settings = PaddingSettings(pad_id=options.get("pad_id"), mask_value=options.get("mask_value"))
     try:
         other = replace(check, leaks=check_other_side(model, settings, seed=options.get("seed", 0)))
     except (ArgumentError, UntestableError):
         return []
     found = [finding for finding in find(other, traced) if finding.code == IGNORED_CODE]
-    where = "harmless where padding stands after the sequence; in front of it: "
-    return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in found]
+    return _as_notes(found, "harmless where padding stands after the sequence; in front of it: ")
+
+
+def _as_notes(findings: Sequence[Finding], where: str) -> list[Finding]:
+    """Return what was found with padding at the other side."""
+    accused = [one for one in findings if one.severity != NOTE]
+    return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in accused]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

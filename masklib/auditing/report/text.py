@@ -76,6 +76,8 @@ def lines(report: Any, columns: int, links: Mapping[str, str] = NO_LINKS) -> Ite
         yield from page.hanging(label, f"{gap.what}: {gap.why}. {gap.remedy}", hang=2)
     for reason in matrix.reasons(report.check, but={gap.why for gap in report.gaps}):
         yield from page.hanging("not tried: ", reason, hang=2)
+    for one in report.check.assumptions:
+        yield from page.hanging("assumed: ", one, hang=2)
     for note in (*matrix.divisors(report.check), *report.check.notes):
         yield from page.hanging("note: ", note, hang=2)
 
