@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.running import CallError, Computed, borrowed
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.running import CallError, Computed
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT

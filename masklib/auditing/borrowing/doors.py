@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib import compat
-from masklib.auditing.borrowing.running import Runner, explained, quietly
+from masklib.auditing.borrowing.running import Runner, explained, quietly, restored
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 
@@ -121,6 +121,13 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Kera
     def recorded(self, variables: Sequence[Any]) -> list[Array]:
         """Return the gradients of variables, in their order."""
         return [to_array(self._kept[self._get_variable_index(one)].value) for one in variables]
+
+
+@contextmanager
+def borrowed(model: Any) -> Iterator[Runner]:
+    """Within this context a model may be called, by its doors too; afterwards it is restored, also after an error."""
+    with restored(model) as runner, opened(runner) as runner.doors:
+        yield runner
 
 
 @contextmanager

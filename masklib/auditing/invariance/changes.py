@@ -13,11 +13,12 @@ class Change(StrEnum):
     BATCH_MATES = "batch mates"
     NO_PADDING = "no padding"
     LATER_STEPS = "later steps"
+    COMPILED = "compiled"
 
     @property
     def is_of_padding(self) -> bool:
         """Whether padding is changed, or what stands there, and not the samples or steps beside it."""
-        return self not in (Change.BATCH_MATES, Change.LATER_STEPS)
+        return self not in (Change.BATCH_MATES, Change.LATER_STEPS, Change.COMPILED)
 
 
 class Quantity(StrEnum):

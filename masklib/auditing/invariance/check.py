@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from masklib.auditing.borrowing.running import borrowed, is_stateful
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.running import is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
 from masklib.auditing.inputs import assumptions, choosing, making

@@ -47,6 +47,7 @@ class Leak:
         example: one number before and after.
         alone: of a loss or metric: whether it lets padding in by itself, and not only because an output does.
         divisor: of a loss: whether padded steps add nothing to it, and are counted in its mean.
+        is_compiled: of an output: whether `predict`, which is compiled, leaks, and an ordinary call does not.
         place: of an output: what it takes to compute it again.
     """
 
@@ -60,6 +61,7 @@ class Leak:
     example: str
     alone: bool = False
     divisor: bool = False
+    is_compiled: bool = False
     place: Place | None = field(default=None, repr=False, compare=False)
 
 

@@ -35,6 +35,7 @@ class Situation:
         only: (B, T) of one group: the only steps that are compared; None: all valid ones.
         only_group: that group.
         is_penalized: whether what is changed is a part of the loss by a regularizer.
+        is_inside: whether something is put into layers, which only an ordinary call shows, and no compiled one.
     """
 
     change: Change
@@ -47,6 +48,7 @@ class Situation:
     only: NDArray[np.bool_] | None = field(default=None, repr=False)
     only_group: int = 0
     is_penalized: bool = False
+    is_inside: bool = False
 
     def compare(self, first: Array, second: Array, axes: Axes, base: Batch) -> Distance:
         """Return how far two results are apart at valid steps.

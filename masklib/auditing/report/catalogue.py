@@ -196,6 +196,16 @@ _ALL = (
         "Drop empty samples, or divide by `maximum(count, 1)` in place of `GlobalAveragePooling1D`.",
     ),
     Code(
+        "MSK150",
+        "{where} computes something else where it is compiled",
+        LEAK,
+        "`predict`, `evaluate` and `fit` compile the model, an ordinary call does not. Keras on TensorFlow compiles again for "
+        "inputs of another length, then for any length: what a layer reads from the shape of its inputs may then be wrong. "
+        "`TimeDistributed` takes as many steps as there are samples (Keras 3.15).",
+        "Do without the layer where it is not needed: `Dense`, `LayerNormalization` and `Embedding` act on each step by "
+        "themselves. Or pad every batch to one length, or compile with `run_eagerly=True`, which is slower.",
+    ),
+    Code(
         "MSK201",
         "{where} counts padded steps",
         LEAK,

@@ -353,6 +353,19 @@ def msk140_remedied() -> Any:
     return msk107_remedied()
 
 
+def msk150_failing() -> Any:
+    """A layer around another one, which acts on each step by itself."""
+    x = keras.Input((None, 3))
+    h = layers.TimeDistributed(layers.Dense(4))(layers.Masking()(x))
+    return keras.Model(x, layers.LSTM(8)(h))
+
+
+def msk150_remedied() -> Any:
+    """Dense acts on each step by itself anyhow."""
+    x = keras.Input((None, 3))
+    return keras.Model(x, layers.LSTM(8)(layers.Dense(4)(layers.Masking()(x))))
+
+
 def msk201_failing() -> Any:
     """An autoencoder: the mask ends where the sequence becomes a vector."""
     x = keras.Input((None, 3))

@@ -76,13 +76,18 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
     for leak in sorted(_causing(check.leaks), key=_telling):
-        cause = causes.of(leak) if causes and leak.kind is Quantity.OUTPUT and leak.change.is_of_padding else None
+        cause = causes.of(leak) if causes and _can_be_proved(leak) else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
         proofs.setdefault(name, _proof(cause) if cause else ())
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
+
+
+def _can_be_proved(leak: Leak) -> bool:
+    """Return whether an intervention in an ordinary call can show what lets a leak in."""
+    return leak.kind is Quantity.OUTPUT and leak.change.is_of_padding and not leak.is_compiled
 
 
 def _telling(leak: Leak) -> int:
@@ -136,6 +141,8 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
         return "MSK203", repr(leak.of)
     if leak.kind is Quantity.STATISTICS:
         return "MSK401", repr(leak.of)
+    if leak.is_compiled:
+        return "MSK150", where
     if not leak.change.is_of_padding:
         return ("MSK120" if leak.change is Change.BATCH_MATES else "MSK130"), where
     return _route(leak, check.valid, trace) or (UNEXPLAINED if has_masks(trace.calls) else NO_MASK, where)

@@ -17,6 +17,7 @@ MEANS = {
     "batch mates": "other samples beside them, in another order, or in smaller batches",
     "no padding": "each sample without its padding",
     "later steps": "other content at later steps",
+    "compiled": "`predict`, as it is compiled, beside an ordinary call of the model",
 }
 EMPTY = "it does not apply, or could not be tried"
 _RANK = (LEAKS, SAME, UNTESTED, NOTHING)  # what a cell says of several
