@@ -37,6 +37,24 @@ def by_output(
     return [None if array is None else np.asarray(array) for array in found]
 
 
+def as_given(structure: Any, leaves: Sequence[Any], names: Sequence[str], with_loss: Sequence[str]) -> Any:
+    """Return something for each output in the structure in which targets or weights were given.
+
+    Args:
+        structure: as given: an array, or a list or dict of arrays.
+        leaves: for each output.
+        names: of the outputs.
+        with_loss: names of those that have a loss.
+    """
+    by_name = dict(zip(names, leaves, strict=True))
+    if isinstance(structure, Mapping):
+        return {name: by_name[name] for name in structure}
+    if not isinstance(structure, (list, tuple)):
+        return by_name[with_loss[0] if len(with_loss) == 1 else names[0]]
+    chosen = names if len(structure) == len(names) else with_loss
+    return type(structure)(None if one is None else by_name[name] for one, name in zip(structure, chosen, strict=True))
+
+
 def _named(what: str, structure: Any, names: Sequence[str], with_loss: Sequence[str]) -> list[Any]:
     """Return what is given for each output; those without a loss may be left out."""
     if isinstance(structure, Mapping):

@@ -21,6 +21,17 @@ class Change(StrEnum):
         return self not in (Change.BATCH_MATES, Change.LATER_STEPS, Change.COMPILED)
 
 
+class Entry(StrEnum):
+    """How padding gets into a loss or a metric."""
+
+    OUTPUTS = "an output that leaks"
+    ITSELF = "it counts padded steps"
+    DIVISOR = "it divides by padded steps"
+    PENALTY = "what layers add to it"
+    OWN_STEP = "a step of the model's own"
+    BATCHES = "batches that are padded to lengths of their own"
+
+
 class Quantity(StrEnum):
     """A kind of quantity that is compared, in the order in which reports list them."""
 

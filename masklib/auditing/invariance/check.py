@@ -22,8 +22,8 @@ from masklib.auditing.inputs.uses import watched
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.later_steps import on_later_steps
-from masklib.auditing.invariance.loss_inputs import Teaching
 from masklib.auditing.invariance.outputs import OutputJudge
+from masklib.auditing.invariance.packing import Teaching
 from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
 from masklib.auditing.invariance.sides import of_cleaner_side
 from masklib.auditing.invariance.subject import Subject, examine

@@ -1,16 +1,16 @@
 """What the compiled losses get for the batch as given: each output with its mask, targets and weights, and its valid steps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing import compiled
 from masklib.auditing.inputs import targets
 from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.batch import Group
-from masklib.auditing.invariance.loss_values import LossValues
+from masklib.auditing.invariance.packing import Packing, Teaching
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.subject import Subject
 
@@ -18,38 +18,26 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Teaching:
-    """What a user gives a loss beside inputs, for the samples tested.
-
-    Attributes:
-        targets: as the loss takes them; None: to be made.
-        sample_weight: as `fit` takes it; None: none.
-        target_pad: what padded steps of the targets hold; None: to be found out.
-    """
-
-    targets: Any = None
-    sample_weight: Any = None
-    target_pad: float | None = None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the user gave targets and did not say what their padded steps hold: they are taken as they are."""
-        return self.targets is not None and self.target_pad is None
-
-
-@dataclass(frozen=True)
 class LossInputs:
     """Puts together what the losses get.
 
     Attributes:
-        subject: the model, with its batch.
-        teaching: what the user gives.
-        values: of the losses.
+        packing: the model with its batch, and what the user gives.
+        takes: whether the loss of an output, given as (loss, predictions, targets), can be computed with targets.
     """
 
-    subject: Subject
-    teaching: Teaching
-    values: LossValues
+    packing: Packing
+    takes: Callable[[Any, Array, Array], bool]
+
+    @property
+    def subject(self) -> Subject:
+        """The model, with its batch."""
+        return self.packing.subject
+
+    @property
+    def teaching(self) -> Teaching:
+        """What the user gives."""
+        return self.packing.teaching
 
     def predictions(self) -> list[Prediction]:
         """Return what the loss gets for each output.
@@ -58,8 +46,7 @@ class LossInputs:
             ArgumentError: targets or weights do not fit the outputs.
         """
         names, base = self.subject.observations.names, self.subject.observations.base
-        losses = [compiled.loss_of(self.subject.model, index, name, len(names)) for index, name in enumerate(names)]
-        with_loss = [name for name, loss in zip(names, losses, strict=True) if loss is not None]
+        losses, with_loss = self.packing.losses, self.packing.with_loss
         ys = by_output("targets", self.teaching.targets, names, base, with_loss)
         weights = by_output("sample_weight", self.teaching.sample_weight, names, base, with_loss)
         return [self._prediction(index, *one) for index, one in enumerate(zip(losses, ys, weights, strict=True))]
@@ -68,7 +55,7 @@ class LossInputs:
         """Return what the loss gets for one output."""
         observations, target_pad = self.subject.observations, self.teaching.target_pad
         name, array = observations.names[index], observations.base[index]
-        takes = partial(self.values.takes, loss, array)
+        takes = partial(self.takes, loss, array)
         kind, target = targets.given(loss, array, y) if y is not None else targets.made(loss, array, self.subject.seed, takes)
         group, valid = self._steps(index)
         if group is None and y is not None:

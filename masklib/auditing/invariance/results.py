@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 
 LOSS = "loss"  # the name of a model's loss as a whole, beside those of its outputs
+NO_METRICS = "the metrics cannot be computed"
 NOT_ASKED = "quick: only the outputs were tested"
 COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
 
@@ -45,8 +46,7 @@ class Leak:
         tolerance: relative; what the noise allows.
         layer: path, as in the trace, of the first call where it enters; None if it could not be followed.
         example: one number before and after.
-        alone: of a loss or metric: whether it lets padding in by itself, and not only because an output does.
-        divisor: of a loss: whether padded steps add nothing to it, and are counted in its mean.
+        entry: of a loss or metric: how padding gets into it.
         is_compiled: of an output: whether `predict`, which is compiled, leaks, and an ordinary call does not.
         place: of an output: what it takes to compute it again.
     """
@@ -59,10 +59,14 @@ class Leak:
     tolerance: float
     layer: str | None = None
     example: str
-    alone: bool = False
-    divisor: bool = False
+    entry: Entry = Entry.OUTPUTS
     is_compiled: bool = False
     place: Place | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether a loss or metric lets padding in by itself, and not only because an output does."""
+        return self.entry is not Entry.OUTPUTS
 
 
 @dataclass(frozen=True)

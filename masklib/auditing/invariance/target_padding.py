@@ -7,10 +7,10 @@ import numpy as np
 
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
-from masklib.auditing.invariance.changes import Change, Quantity
-from masklib.auditing.invariance.loss_inputs import Teaching
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
+from masklib.auditing.invariance.packing import Teaching
 from masklib.auditing.invariance.predictions import WAYS, Prediction
 from masklib.auditing.invariance.results import LOSS
 from masklib.auditing.invariance.subject import Subject
@@ -69,7 +69,7 @@ class TargetPadding:
             return []
         change = Change.LONGER_PADDING
         return [
-            Try(change=change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, alone=True)
+            Try(change=change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, entry=Entry.ITSELF)
             for second in others
         ]
 
@@ -115,7 +115,7 @@ class TargetPadding:
             first=first,
             second=self.values.loss(replaced(base, index, other.prediction)),
             situation=other.situation,
-            alone=True,
+            entry=Entry.ITSELF,
         )
 
 

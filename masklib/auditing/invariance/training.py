@@ -10,7 +10,8 @@ from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, Squares
-from masklib.auditing.invariance.loss_inputs import Teaching
+from masklib.auditing.invariance.own_steps import OwnSteps
+from masklib.auditing.invariance.packing import Teaching
 from masklib.auditing.invariance.results import LOSS, NOT_ASKED, Untested, Verdict
 from masklib.auditing.invariance.statistics import Statistics
 from masklib.auditing.invariance.subject import Subject
@@ -80,12 +81,13 @@ def check_training(
 
 def _of_losses(
     subject: Subject, alternatives: Alternatives, teaching: Teaching, of_outputs: Sequence[Verdict]
-) -> tuple[Tested, Losses | None]:
+) -> tuple[Tested, Losses | OwnSteps | None]:
     """Return what was found of the loss and the metrics, and these; None if they cannot be computed."""
     try:
-        losses = Losses(subject, alternatives, teaching)
+        kind = OwnSteps if compiled.has_own_step(subject.model) else Losses
+        losses = kind(subject, alternatives, teaching)
         verdicts = losses.verdicts(of_outputs)
-        return Tested(verdicts, (), losses.denominators(), losses.by_batch_size(), losses.assumptions), losses
+        return Tested(verdicts, losses.notes, losses.denominators(), losses.by_batch_size(), losses.assumptions), losses
     except CallError as error:
         which = "made" if teaching.targets is None else "these"
         return _no_loss(subject.model, f"the loss cannot be computed with {which} targets: {error}"), None
@@ -97,7 +99,7 @@ def _no_loss(model: Any, why: str) -> Tested:
     return Tested([Untested(change, kind, name, why) for kind, name in both for change in LOSS_CHANGES])
 
 
-def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | None) -> Tested:
+def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | OwnSteps | None) -> Tested:
     """Return what was found of the gradients: of the loss, where padding does not count in it by itself."""
     if losses is not None and losses.is_silent:
         return Tested(Gradients(subject, alternatives, losses.objective).verdicts())

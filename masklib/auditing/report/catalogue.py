@@ -238,6 +238,25 @@ _ALL = (
         'Compare models by a metric that adds up steps: `weighted_metrics=[masklib.metrics.MaskedMean("mse")]`.',
     ),
     Code(
+        "MSK205",
+        "{where} of the model's own `test_step` counts padded steps",
+        LEAK,
+        "`evaluate` reports what `test_step` returns, and this one computes without a mask: `ops.mean((y - y_pred) ** 2)` is a "
+        "mean over all steps, padded ones too.",
+        "Leave padding out by a mask of your own: `m = ops.cast(x != 0, y_pred.dtype)`, then `ops.sum(errors * m) / "
+        "ops.maximum(ops.sum(m), 1)`; or call `self.compute_loss(x, y, y_pred)`, which uses the mask of the predictions.",
+    ),
+    Code(
+        "MSK206",
+        "what {where} adds to the loss counts padded steps",
+        LEAK,
+        "An activity regularizer, or `add_loss`, looks at all that the layer puts out, padded steps too, whatever mask it "
+        "carries.",
+        "Let padded steps be 0 where they are regularized: `zero_output_for_mask=True` in a recurrent layer; elsewhere "
+        "`layers.ActivityRegularization(l2=...)` of `x * ops.cast(mask[..., None], x.dtype)`. Or regularize weights, "
+        "`kernel_regularizer`.",
+    ),
+    Code(
         "MSK301",
         "{where} counts padded steps",
         LEAK,
@@ -251,6 +270,14 @@ _ALL = (
         NOTE,
         "A function as a metric gives one number a batch, and the batches' numbers are averaged by samples.",
         "A metric that keeps sums and counts: `masklib.metrics.MaskedMean(function)`.",
+    ),
+    Code(
+        "MSK303",
+        "{where} depends on how far single batches are padded",
+        LEAK,
+        "Within a batch Keras weights steps so that padded ones do not count; between batches each counts with its number of "
+        "steps, padded ones too. So one batch that is padded further moves the mean over all of them.",
+        'A metric that keeps sums and counts of valid steps: `weighted_metrics=[masklib.metrics.MaskedMean("mae")]`.',
     ),
     Code(
         "MSK401",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from masklib.auditing.invariance.changes import Quantity
-from masklib.auditing.invariance.results import NOT_ASKED, Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.results import NO_METRICS, NOT_ASKED, Leak, PaddingCheck, Passed, Untested
 
 OUTPUTS = "outputs"
 PARTS = ("loss", "metrics", "gradients")  # that a user may allow to be untested
@@ -21,6 +21,7 @@ _WITH_THE_LOSS = "They are tested as soon as the loss is."
 _METRICS = (
     "Give targets of which the model predicts some, so that it is not 0; what only a step of your own updates is not tested."
 )
+_BROKEN = "Mend the metric: `model.evaluate` fails with it, too."
 _NOT_QUICK = "Test without quick."
 _NO_SITUATION = "no other padding could be tried"
 
@@ -61,10 +62,14 @@ def gaps(check: PaddingCheck, parts: Iterable[str], *, has_targets: bool) -> lis
         is_loss_open = any(gap.part == "loss" for gap in found)
         remedy = remedies.get(part, _WITH_THE_LOSS if is_loss_open else _METRICS)
         found += [
-            Gap(part, tuple(names), why, _NOT_QUICK if why == NOT_ASKED else remedy)
-            for why, names in _reasons(part, check).items()
+            Gap(part, tuple(names), why.rstrip("."), _special(why) or remedy) for why, names in _reasons(part, check).items()
         ]
     return found
+
+
+def _special(why: str) -> str:
+    """Return what would make something testable that was not for a reason of its own; "" for other reasons."""
+    return _NOT_QUICK if why == NOT_ASKED else _BROKEN if why.startswith(NO_METRICS) else ""
 
 
 def phrase(found: Iterable[Gap]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
 from masklib.auditing.report.causes import (
@@ -28,6 +28,7 @@ from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
 
+OF_ENTRIES = {Entry.DIVISOR: "MSK202", Entry.OWN_STEP: "MSK205", Entry.PENALTY: "MSK206"}  # codes of losses
 WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 
@@ -134,9 +135,11 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
     """Return the code of what lets a leak in, and where that is."""
     where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
     if leak.kind is Quantity.LOSS:
-        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
+        of = "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
+        return OF_ENTRIES.get(leak.entry, "MSK201"), where if leak.entry is Entry.PENALTY else of
     if leak.kind is Quantity.METRIC:
-        return "MSK301", f"metric {leak.of!r}"
+        of = repr(leak.of) if leak.entry is Entry.OWN_STEP else f"metric {leak.of!r}"
+        return {**OF_ENTRIES, Entry.BATCHES: "MSK303"}.get(leak.entry, "MSK301"), of
     if leak.kind is Quantity.GRADIENT:
         return "MSK203", repr(leak.of)
     if leak.kind is Quantity.STATISTICS:
