@@ -150,6 +150,7 @@ def _check(
         notes=(*batch.notes, *(note for part in tested for note in part.notes)),
         assumptions=(*batch.assumptions, *(one for part in tested for one in part.assumptions)),
         batch_size={name: both for part in tested for name, both in part.batch_size.items()},
+        in_fit={name: both for part in tested for name, both in part.in_fit.items()},
         empty=empty,
         inputs=batch.inputs,
         has_targets=one.targets is not None,

@@ -6,18 +6,19 @@ counts padding is distinguished from one that only shows what leaks into the out
 to losses that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.batch_size import BatchSize
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.controls import blind_metrics
 from masklib.auditing.invariance.denominators import denominator
+from masklib.auditing.invariance.gradients import OfFit, Source
 from masklib.auditing.invariance.loss_inputs import LossInputs
 from masklib.auditing.invariance.loss_tries import LossTries, measured
 from masklib.auditing.invariance.loss_values import LossValues
@@ -25,11 +26,13 @@ from masklib.auditing.invariance.packing import Packing, Teaching
 from masklib.auditing.invariance.reports import Reports
 from masklib.auditing.invariance.results import LOSS, NO_METRICS, Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.slopes import signless
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import TargetPadding, loss_name
 from masklib.auditing.invariance.tries import Try
 
 NO_NUMBER = "it is no finite number as given"
+CLOSE = 1e-4  # relative: what `fit` and `evaluate` report of the same batch, but for rounding
 ZERO = "it is 0 in every situation"
 CONSTANT = "it is the same whatever the model predicts"
 UNKNOWN_STEPS = "whether its steps are those of the inputs is not known: give targets, padded as the inputs are"
@@ -53,16 +56,15 @@ class Losses:
         self._alternatives = alternatives
         self._is_settled = teaching.is_settled
         packing = Packing(subject, teaching)
-        self._values, reports = LossValues(packing), Reports(packing)
+        self._values, self._reports = LossValues(packing), Reports(packing)
         settled = TargetPadding(self._values, subject, teaching).settle(LossInputs(packing, self._values.takes).predictions())
         self._alone = settled.alone
         self._is_square = settled.is_square
         self._has_targets = teaching.targets is not None
-        self._whole = measured(settled.base, self._values, reports)
-        self._tries = LossTries(self._values, reports, subject, self._whole)
+        self._whole = measured(settled.base, self._values, self._reports)
+        self._tries = LossTries(self._values, self._reports, subject, self._whole)
         self._noise = self._tries.noise(is_square=settled.is_square)
         self._blind: set[str] = set()
-        self._objectives: dict[tuple[int, ...], Callable[[Any], Any]] = {}  # so that each is compiled once
 
     @property
     def is_silent(self) -> bool:
@@ -137,13 +139,24 @@ class Losses:
         targets = [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in made if not self._has_targets]
         return [*targets, *([weighted] if self._tries.weighted else [])]
 
-    def objective(self, situation: Situation | None) -> Callable[[Any], Any]:
-        """Return the compiled loss as a function of what the model puts out in a situation; None is the batch as given."""
-        groups = () if situation is None else situation.groups
-        if groups not in self._objectives:
-            predictions = self._whole.base if situation is None else self._tries.moved(situation)
-            self._objectives[groups] = self._values.objective(predictions)
-        return self._objectives[groups]
+    def in_fit(self) -> dict[str, tuple[float, float]]:
+        """Return what `evaluate` and `fit` report of the batch as given, by name of the metric, where these differ.
+
+        Where the losses differ too, the model is another one in training, and nothing is said.
+        """
+        evaluated = self._whole.reported
+        try:
+            fitted = self._reports.fitted(self._whole.base).reported if self._whole.metrics and evaluated else {}
+        except CallError:
+            return {}
+        both = {name: (value, fitted[name]) for name, value in evaluated.items() if name in fitted}
+        apart = {name for name, (first, second) in both.items() if not np.isclose(first, second, rtol=CLOSE, atol=0.0)}
+        return {} if LOSS in apart or LOSS not in both else {name: both[name] for name in both if name in apart}
+
+    def gradients(self) -> Source:
+        """Return the gradients by which the model is trained."""
+        base = self._whole.base
+        return OfFit(self._reports, base, signless(self._values.objective(base), base, self._subject.observations.pack))
 
     def denominators(self) -> dict[str, str]:
         """Return for each loss by which count its mean divides."""

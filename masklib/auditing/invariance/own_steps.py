@@ -4,7 +4,7 @@ What Keras would make of the model's loss says nothing here. What padded steps o
 nothing that is reported changes with more padding, as for the losses of Keras.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Entry, Quantity
+from masklib.auditing.invariance.gradients import OfFit, Source
 from masklib.auditing.invariance.loss_inputs import LossInputs
 from masklib.auditing.invariance.loss_tries import LossNoise
 from masklib.auditing.invariance.noise import rounded_otherwise
@@ -27,7 +28,6 @@ from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.tries import Try
 
 Array = NDArray[Any]
-Objective = Callable[[Any], Any]
 NO_NUMBER = "it is no finite number as given"
 
 
@@ -53,7 +53,11 @@ class OwnSteps:
         self._base, self._first, self._tries = self._settle(LossInputs(self._packing, self._takes).predictions())
         self._noise = self._measure_noise()
 
-    is_silent = False  # there is no loss that could be differentiated by itself
+    @property
+    def is_silent(self) -> bool:
+        """Return whether padding does not count in what is reported."""
+        return not any(self._noise.exceeds(one) for one in self._tries)
+
     notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
 
     @property
@@ -81,9 +85,13 @@ class OwnSteps:
         """Return nothing: what it reports is compared with itself only."""
         return {}
 
-    def objective(self, situation: Situation | None) -> Objective:
-        """Raise: there is no loss that could be differentiated by itself."""
-        raise NotImplementedError
+    def in_fit(self) -> dict[str, tuple[float, float]]:
+        """Return nothing: a `train_step` may report what a `test_step` does not."""
+        return {}
+
+    def gradients(self) -> Source:
+        """Return the gradients by which the model is trained; of what its terms are nothing is known."""
+        return OfFit(self._reports, self._base, lambda structure: 0.0)
 
     def _takes(self, loss: Any, array: Array, target: Array) -> bool:
         """Return whether `evaluate` takes targets, and reports numbers."""

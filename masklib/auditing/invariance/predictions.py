@@ -52,7 +52,10 @@ class Prediction:
 
     def tensor(self) -> Any:
         """Return the predictions as a tensor that carries the mask."""
-        tensor = keras.ops.convert_to_tensor(self.array)
+        return self.masked(keras.ops.convert_to_tensor(self.array))
+
+    def masked(self, tensor: Any) -> Any:
+        """Return a tensor with the mask that the predictions carry."""
         if self.mask is None:
             return tensor
         return GivenMask(dtype=keras.backend.standardize_dtype(tensor.dtype), autocast=False)([tensor, self.mask])

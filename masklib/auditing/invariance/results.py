@@ -105,6 +105,7 @@ class PaddingCheck:
         denominators: for each loss by name, by which count its mean divides.
         notes: what a user may want to know, one sentence each.
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+        in_fit: for each metric of which `fit` reports something else than `evaluate` of the same batch, both.
         empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
         inputs: that were tested.
         assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
@@ -121,6 +122,7 @@ class PaddingCheck:
     denominators: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    in_fit: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     empty: Mapping[str, float] = field(default_factory=dict)
     inputs: Any = None
     assumptions: Sequence[str] = ()

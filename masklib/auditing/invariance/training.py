@@ -28,6 +28,7 @@ class Tested:
         notes: what a user may want to know, one sentence each.
         denominators: for each loss by name, by which count its mean divides.
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+        in_fit: for each metric of which `fit` reports something else than `evaluate`, what both report.
         assumptions: what nobody said and was taken to be so, one sentence each.
     """
 
@@ -36,6 +37,7 @@ class Tested:
     denominators: Mapping[str, str] = field(default_factory=dict)
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     assumptions: Sequence[str] = ()
+    in_fit: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def leave_out_training(model: Any) -> list[Tested]:
@@ -87,7 +89,9 @@ def _of_losses(
         kind = OwnSteps if compiled.has_own_step(subject.model) else Losses
         losses = kind(subject, alternatives, teaching)
         verdicts = losses.verdicts(of_outputs)
-        return Tested(verdicts, losses.notes, losses.denominators(), losses.by_batch_size(), losses.assumptions), losses
+        return Tested(
+            verdicts, losses.notes, losses.denominators(), losses.by_batch_size(), losses.assumptions, losses.in_fit()
+        ), losses
     except CallError as error:
         which = "made" if teaching.targets is None else "these"
         return _no_loss(subject.model, f"the loss cannot be computed with {which} targets: {error}"), None
@@ -102,7 +106,7 @@ def _no_loss(model: Any, why: str) -> Tested:
 def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | OwnSteps | None) -> Tested:
     """Return what was found of the gradients: of the loss, where padding does not count in it by itself."""
     if losses is not None and losses.is_silent:
-        return Tested(Gradients(subject, alternatives, losses.objective).verdicts())
+        return Tested(Gradients(subject, alternatives, losses.gradients()).verdicts())
     note = "the gradients are those of the mean square of the outputs at valid steps"
     return Tested(Gradients(subject, alternatives, Squares(subject)).verdicts(), (note,))
 

@@ -211,8 +211,9 @@ _ALL = (
         LEAK,
         "Keras's losses leave out the steps that the mask of the predictions masks. Where the predictions carry none, "
         "what stands at padded steps is part of the loss, and more padding changes it.",
-        "`masklib.losses`, such as `MaskedMeanSquaredError(mask_value=0.0)`, which find padding in the targets; or give "
-        "`fit` and `evaluate` sample weights of 0 at padded steps; or a mask that reaches the output.",
+        "`masklib.losses`, such as `MaskedMeanSquaredError(mask_value=0.0)`, which find padding in the targets; or a mask that "
+        "reaches the output; or sample weights of 0 at padded steps together with a loss that divides by them: "
+        "`keras.losses.MeanSquaredError(reduction='mean_with_sample_weight')`, for the default divides by all steps.",
     ),
     Code(
         "MSK202",
@@ -278,6 +279,14 @@ _ALL = (
         "Within a batch Keras weights steps so that padded ones do not count; between batches each counts with its number of "
         "steps, padded ones too. So one batch that is padded further moves the mean over all of them.",
         'A metric that keeps sums and counts of valid steps: `weighted_metrics=[masklib.metrics.MaskedMean("mae")]`.',
+    ),
+    Code(
+        "MSK304",
+        "{where} is another number in `fit` than in `evaluate`",
+        NOTE,
+        "On JAX Keras's step of `fit` hands the predictions to metrics without their mask: what `fit` shows while it trains "
+        "counts padded steps, what `evaluate` reports does not.",
+        "Go by `evaluate`, or by `validation_data` in `fit`; or take `masklib.metrics.MaskedMean`, which is exact in both.",
     ),
     Code(
         "MSK401",

@@ -198,6 +198,9 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of nothing but padding",))
         for name, value in check.empty.items()
     ]
+    for name, (evaluated, fitted) in check.in_fit.items():
+        evidence = f"of the same batch `fit` reports {fitted:.6g}, `evaluate` {evaluated:.6g}"
+        found.append(Finding("MSK304", NOTE, f"metric {name!r}", (evidence,), abs(fitted - evaluated) / (abs(evaluated) or 1.0)))
     for name, (whole, parts) in check.batch_size.items():
         differs = f"of the same samples in two batches it differs by {parts - whole:+.2g}"
         is_loss = name == LOSS

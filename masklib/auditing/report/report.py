@@ -10,6 +10,7 @@ import numpy as np
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import quietly
 from masklib.auditing.inputs.settings import PaddingSettings
+from masklib.auditing.invariance.changes import Quantity
 from masklib.auditing.invariance.check import Options, check_padding
 from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.invariance.sides import check_other_side
@@ -187,7 +188,7 @@ def audit(
         if other is not None:
             found = find(other, trace(tested, other.inputs), Causes(tested, other.inputs))
             findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
-    parts = _parts_of(model)
+    parts = _parts_of(model, check)
     about = heading(model, check, has_inputs=inputs is not None, has_loss="loss" in parts, seed=options.get("seed", 0))
     return Report(str(model.name), findings, check, traced, about, parts, PARTS if options.get("quick") else allowed)
 
@@ -222,10 +223,11 @@ def _allowed(parts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(check_one_of("allow_untested", part, PARTS) for part in names)
 
 
-def _parts_of(model: Any) -> tuple[str, ...]:
-    """Return the parts that a model has beside its outputs."""
+def _parts_of(model: Any, check: PaddingCheck) -> tuple[str, ...]:
+    """Return the parts that a model has beside its outputs; a step of its own may report no loss."""
+    kinds = [one.kind for several in (check.leaks, check.passed, check.untested) for one in several]
     has = {
-        "loss": compiled.has_loss(model),
+        "loss": compiled.has_loss(model) and (Quantity.LOSS in kinds or not compiled.has_own_step(model)),
         "metrics": compiled.has_metrics(model),
         "gradients": bool(model.trainable_variables),
     }
