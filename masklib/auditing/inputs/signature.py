@@ -68,8 +68,9 @@ def _built_with(name: str, shape: Sequence[int | None]) -> Slot:
 
 
 def declared_inputs(model: Any) -> Any:
-    """Return the inputs that a model declares in the structure that it takes; a sequential one declares a list."""
+    """Return the inputs that a model declares in the structure that it takes; one in a list is an array, as people give it."""
     try:
-        return model.input
+        struct = model.input
+        return struct[0] if isinstance(struct, (list, tuple)) and len(struct) == 1 else struct
     except AttributeError:
         return model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)

@@ -14,7 +14,7 @@ from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.inputs.uses import is_embedding, reads
 from masklib.auditing.invariance.changes import Change
-from masklib.auditing.invariance.comparing import Axes, Distance, crop, distance, valid_elements
+from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, crop, distance, valid_elements
 from masklib.auditing.tracing.watch import CallRecord
 
 Array = NDArray[Any]
@@ -62,6 +62,9 @@ class Situation:
         Raises:
             comparing.ShapeError: they cannot be compared.
         """
+        if len(second) != self.batch.samples:
+            msg = f"{len(second)} samples come out for {self.batch.samples}"
+            raise ShapeError(msg)
         chosen = variants.select(base, self.rows)
         a, b = first[list(self.rows)], second[list(self.other_rows)]
         if self.change == Change.NO_PADDING:

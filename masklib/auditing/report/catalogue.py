@@ -275,7 +275,7 @@ _ALL = (
     Code(
         "MSK303",
         "{where} depends on how far single batches are padded",
-        LEAK,
+        RISK,
         "Within a batch Keras weights steps so that padded ones do not count; between batches each counts with its number of "
         "steps, padded ones too. So one batch that is padded further moves the mean over all of them.",
         'A metric that keeps sums and counts of valid steps: `weighted_metrics=[masklib.metrics.MaskedMean("mae")]`.',
@@ -307,7 +307,8 @@ def source_of(code: str) -> tuple[str, str]:
     Raises:
         KeyError: there is no such code.
     """
-    text = (Path(__file__).parent / "examples.py").read_text(encoding="utf-8")
+    file = "masks.py" if code.startswith("MSK1") else "training.py"
+    text = (Path(__file__).parent / "examples" / file).read_text(encoding="utf-8")
     nodes = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     return _with_what_it_uses(f"{code.lower()}_failing", nodes, text), _with_what_it_uses(f"{code.lower()}_remedied", nodes, text)
 
