@@ -1,6 +1,9 @@
 """The project's exceptions. Each message says what was required, what was given, and what to do."""
 
+import unicodedata
 from collections.abc import Iterable
+
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # kinds of characters that move a cursor, turn a text round, or are no text
 
 
 class MasklibError(Exception):
@@ -57,3 +60,10 @@ class UnavailableError(MasklibError, RuntimeError):
 
 class UntestableError(MasklibError, RuntimeError):
     """A model cannot be tested at all: its output is random, or no number where it must be one."""
+
+
+def printable(text: object) -> str:
+    """Return a text as one line that a terminal shows as it is: a character that would control it is written as its escape."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in INVISIBLE else char for char in str(text)
+    )

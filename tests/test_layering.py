@@ -33,10 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         f"auditing.{name}": _BASE | _REMEDIES | {"compat", "figures"} | {f"auditing.{one}" for one in _AUDIT[:place]}
         for place, name in enumerate(_AUDIT)
     },
-    "auditing.loading": _BASE | _REMEDIES | {"compat"},
+    "auditing.files": _BASE,
+    "auditing.loading": _BASE | _REMEDIES | {"compat", "auditing.files"},
     "engine": _BASE | {"claims"},
     "site": _BASE | {"claims", "figures", "engine"},
-    "cli": _BASE | {"claims", "engine", "site", "auditing.report", "auditing.loading"},
+    "cli": _BASE | {"claims", "engine", "site", "auditing.report", "auditing.files", "auditing.loading"},
     "__main__": {"cli"},
 }
 # part: the libraries that it must not import, in functions either
@@ -47,6 +48,7 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "_steps": {"matplotlib"} | BACKENDS,
     **dict.fromkeys(_REMEDIES, {"matplotlib"} | BACKENDS),
     "experiments": {"matplotlib"},
+    "auditing.files": {"pandas", "matplotlib"} | KERAS,
     "figures": KERAS,
     "claims": KERAS,
     "engine": {"matplotlib"} | KERAS,

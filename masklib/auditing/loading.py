@@ -1,49 +1,34 @@
-"""Reads what a user brings: a saved model, and arrays for it. Nothing in a file is executed unless it is allowed."""
+"""Reads what a user brings: a model and a batch, saved or made by code. Nothing in a file is executed unless it is allowed."""
 
 import importlib
-import json
+import inspect
+import operator
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 from packaging.version import InvalidVersion, Version
 
 import masklib.layers
 import masklib.losses
 import masklib.metrics  # noqa: F401 # models that use masklib find its classes registered
+from masklib.auditing.files import LIMIT_BYTES, check_model_file, has_code_form, is_in_code, metadata, read_arrays
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
 
-SUFFIXES = (".keras", ".h5", ".hdf5")
 TARGETS, WEIGHTS = "y", "sample_weight"
 
 
-class LoadError(ArgumentError):
-    """What a user brings cannot be read.
-
-    Attributes:
-        argument: the one to give or to change, by its name in this module's functions.
-        value: what to give for it, where that is known.
-    """
-
-    def __init__(self, message: str, argument: str, value: str = "") -> None:
-        super().__init__(message)
-        self.argument = argument
-        self.value = value
-
-
 class Given(NamedTuple):
-    """Arrays for a model.
+    """Inputs for a model, and what belongs to them.
 
     Attributes:
-        inputs: as the model takes them: an array, or a list or dict of arrays.
+        inputs: as the model takes them: an array, or a list or dict of arrays; or a dataset as `fit` takes it.
         targets: likewise for its outputs; None if not given.
         sample_weight: likewise; None if not given.
     """
@@ -53,26 +38,30 @@ class Given(NamedTuple):
     sample_weight: Any = None
 
 
-def load_model(path: str | Path, *, custom: Sequence[str] = (), allow_unsafe: bool = False) -> Any:
-    """Return a saved model.
+def load_model(
+    path: str | Path, *, custom: Sequence[str] = (), allow_unsafe: bool = False, limit_bytes: int = LIMIT_BYTES
+) -> Any:
+    """Return a saved model, or one that is made by code.
 
     Args:
-        path: of a `.keras` file, or one of the older `.h5`.
+        path: of a `.keras` file, or one of the older `.h5`; or "module:name" of a model, or of a function that returns one.
         custom: classes and functions of its own that the model uses, each as "module:name".
         allow_unsafe: whether code in the file, such as a Lambda layer's, may be executed.
+        limit_bytes: the most that the file may hold once it is unpacked.
 
     Raises:
         ArgumentError: there is no model in this file; or it needs a newer Keras, code that is not given, or a permission.
     """
-    path = Path(path)
-    _check_file(path)
+    if is_in_code(path):
+        return _built(str(path))
+    path = check_model_file(path, limit_bytes)
     objects = dict(find_custom(text) for text in custom)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # its state does not matter here
         try:
             return keras.saving.load_model(path, custom_objects=objects, safe_mode=not allow_unsafe)
-        except Exception as error:  # whatever Keras raises for what is in the file
-            raise _explained(path, str(error)) from error
+        except (Exception, SystemExit) as error:  # whatever Keras, or code of the user's, raises for what is in the file
+            raise ArgumentError(_explain(path, error)) from error
 
 
 def find_custom(text: str) -> tuple[str, Any]:
@@ -81,35 +70,59 @@ def find_custom(text: str) -> tuple[str, Any]:
     Raises:
         ArgumentError: the text has another form, or names what is not there.
     """
+    return text.partition(":")[2], find_object(text, "--custom")
+
+
+def find_object(text: str, option: str) -> Any:
+    """Return what is given as "module:name"; the module is imported for it.
+
+    Args:
+        text: such as "my_layers:Attention".
+        option: for messages, where it was given.
+
+    Raises:
+        ArgumentError: the text has another form, or names what is not there; or the module cannot be imported.
+    """
+    if not has_code_form(text):
+        msg = f"{option} must be module:name, such as my_layers:Attention, got {text!r}."
+        raise ArgumentError(msg)
     module, _, name = text.partition(":")
-    if not module or not name:
-        msg = f"custom code must be named as 'module:name', such as 'my_layers:Attention', got {text!r}."
-        raise LoadError(msg, "custom", "my_layers:Attention")
     try:
-        return name, getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        msg = f"Custom code {text!r} cannot be imported: {error}. Name a module that Python finds, and what is defined in it."
-        raise LoadError(msg, "custom") from error
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
+        msg = f"{option} {text} cannot be imported: {_said(error)}. Name a module that Python finds, and what is defined in it."
+        raise ArgumentError(msg) from error
 
 
 def load_arrays(path: str | Path, model: Any) -> Given:
-    """Return the arrays of a `.npz` or `.npy` file as the model takes them.
+    """Return the arrays of a `.npz` or `.npy` file as the model takes them, or inputs that are made by code.
 
     Args:
         path: of the file. In a `.npz` the inputs have the names of the model's inputs, or stand in their order; `y` holds the
             targets and `sample_weight` the weights, `y/NAME` and `sample_weight/NAME` those of one of several outputs.
+            Or "module:name" of inputs, of a dataset, of a tuple (inputs, targets) or (inputs, targets, sample_weight), or of a
+            function that returns one of these.
         model: whose inputs they are.
 
     Raises:
         ArgumentError: there are no such arrays in the file, more or fewer than the model has inputs, or pickled objects.
     """
-    path = Path(path)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if hasattr(loaded, "files") else {"x": loaded}
-    except (OSError, ValueError, EOFError) as error:
-        msg = f"Inputs must be a .npz or .npy file of plain arrays, {path} is not: {error}. Write it by np.savez(path, x=x)."
-        raise LoadError(msg, "inputs") from error
+    if is_in_code(path):
+        return _given(_called(find_object(str(path), "--inputs"), f"--inputs {path}"), str(path))
+    return arrange(read_arrays(path), model, path)
+
+
+def arrange(arrays: Mapping[str, Array], model: Any, path: str | Path) -> Given:
+    """Return the arrays of a file as a model takes them.
+
+    Args:
+        arrays: by name, as `read_arrays` returns them.
+        model: whose inputs they are.
+        path: of the file, for messages.
+
+    Raises:
+        ArgumentError: they are more or fewer than the model has inputs.
+    """
     names = input_names(model)
     own = {name: array for name, array in arrays.items() if name in names or name.partition("/")[0] not in (TARGETS, WEIGHTS)}
     beside = {name: array for name, array in arrays.items() if name not in own}
@@ -124,7 +137,7 @@ def input_names(model: Any) -> list[str]:
     return [tensor.name for tensor in model.inputs] if struct is not None else []
 
 
-def _arrange(arrays: Mapping[str, Array], names: Sequence[str], model: Any, path: Path) -> Any:
+def _arrange(arrays: Mapping[str, Array], names: Sequence[str], model: Any, path: str | Path) -> Any:
     """Return arrays in the structure of a model's inputs."""
     if names and len(arrays) != len(names):
         msg = f"The model has {len(names)} inputs ({', '.join(names)}), {path} has {len(arrays)} arrays ({', '.join(arrays)})."
@@ -144,47 +157,68 @@ def _named(arrays: Mapping[str, Array], kind: str) -> Any:
     return several or arrays.get(kind)
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what cannot hold a model.
+def _called(thing: Any, name: str) -> Any:
+    """Return what a function or class makes; anything else as it is.
 
     Raises:
-        ArgumentError: the path is of nothing, of a folder, or of another kind of file.
+        ArgumentError: it cannot be called without arguments, or fails.
     """
-    if path.is_dir():
-        msg = f"A model must be a .keras file, {path} is a folder. A SavedModel holds no layers: model.save('model.keras')."
-        raise ArgumentError(msg)
-    if not path.is_file():
-        msg = f"A model must be a .keras file, there is no {path}. Save one by model.save('model.keras')."
-        raise ArgumentError(msg)
-    is_model = _metadata(path) is not None if path.suffix == ".keras" else path.suffix in SUFFIXES
-    if not is_model:
-        msg = f"A model must be a .keras file, {path} is something else. Save the model by model.save('model.keras')."
-        raise ArgumentError(msg)
-
-
-def _metadata(path: Path) -> dict[str, Any] | None:
-    """Return what a `.keras` file says of itself; None if it is no such file."""
+    if not inspect.isroutine(thing) and not inspect.isclass(thing):
+        return thing
     try:
-        with zipfile.ZipFile(path) as archive:
-            return dict(json.loads(archive.read("metadata.json")))
-    except (zipfile.BadZipFile, KeyError, ValueError):
-        return None
+        return thing()
+    except (Exception, SystemExit) as error:  # whatever the user's function does
+        msg = f"{name} must be callable without arguments, it raised {_said(error)}. Name a function that needs none."
+        raise ArgumentError(msg) from error
 
 
-def _explained(path: Path, error: str) -> ArgumentError:
+def _built(text: str) -> Any:
+    """Return the model that "module:name" is or builds.
+
+    Raises:
+        ArgumentError: it is and builds none.
+    """
+    model = _called(find_object(text, "MODEL"), f"MODEL {text}")
+    if not isinstance(model, keras.Model):
+        msg = f"MODEL {text} must be a keras.Model, or a function that returns one, got {type(model).__name__}. Return the model."
+        raise ArgumentError(msg)
+    return model
+
+
+def _given(thing: Any, text: str) -> Given:
+    """Return inputs, or a tuple of inputs, targets and weights, by their roles.
+
+    Raises:
+        ArgumentError: the tuple is a longer one.
+    """
+    if not isinstance(thing, tuple):
+        return Given(thing)
+    if not 1 <= len(thing) <= len(Given._fields):
+        msg = f"--inputs {text} must give inputs, (inputs, targets) or (inputs, targets, sample_weight), got {len(thing)} things."
+        raise ArgumentError(msg + " Put several inputs into a list or dict.")
+    return Given(*thing)
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, in a line."""
+    if isinstance(error, SystemExit):
+        return f"sys.exit({error.code!r})"
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(": .")
+
+
+def _explain(path: Path, raised: BaseException) -> str:
     """Return why a model could not be loaded, and what to do, in the words of a user."""
+    error = str(raised)
     missing = re.findall(r"Could not locate (?:class|function) '([^']+)'", error)
-    saved_by = (_metadata(path) or {}).get("keras_version", "")
+    saved_by = (metadata(path) or {}).get("keras_version", "")
     if missing:
-        value = f"module:{missing[0]}"
-        return LoadError(f"{path} needs {missing[0]}, which is not Keras's. Give it: custom=[{value!r}].", "custom", value)
+        code = f"module:{missing[0]}"
+        return f"{path} needs {missing[0]}, which is not Keras's. Give it: --custom {code}, or custom=[{code!r}]."
     if "unsafe" in error or "safe_mode" in error:
-        msg = f"{path} holds code, in a Lambda layer. If you trust its author: allow_unsafe=True."
-        return LoadError(msg, "allow_unsafe")
-    own = keras.__version__
+        return f"{path} holds code, in a Lambda layer. If you trust its author: --allow-unsafe, or allow_unsafe=True."
     if _is_newer(saved_by):
-        return ArgumentError(f"{path} was saved by Keras {saved_by}, this is {own}, which cannot load it. Install the newer one.")
-    return ArgumentError(f"{path} cannot be loaded by Keras {own}: {_last_line(error)}")
+        return f"{path} was saved by Keras {saved_by}, this is {keras.__version__}, which cannot load it. Install the newer one."
+    return f"{path} cannot be loaded by Keras {keras.__version__}: {_last_line(raised)}"
 
 
 def _is_newer(version: str) -> bool:
@@ -195,7 +229,7 @@ def _is_newer(version: str) -> bool:
         return False
 
 
-def _last_line(error: str) -> str:
+def _last_line(error: BaseException) -> str:
     """Return the part of Keras's message that says what went wrong."""
-    reason = error.rpartition("Exception encountered: ")[2].strip()
-    return reason.splitlines()[0][:300] if reason else "no reason was given."
+    reason = str(error).rpartition("Exception encountered: ")[2].strip()
+    return reason.splitlines()[0][:300] if reason and not isinstance(error, SystemExit) else _said(error)

@@ -1,56 +1,139 @@
-"""The command that audits a saved model."""
+"""The command that audits a model: what is given is checked, then the model is tested, then the report is shown."""
 
+import importlib.util
 import os
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from masklib.cli.options import json_option
-from masklib.errors import ArgumentError
+from masklib.auditing.files import LIMIT_BYTES, check_model_file, in_gb, is_in_code, read_arrays
+from masklib.auditing.report.coverage import PARTS
+from masklib.cli.audit_view import Stages, check_page, show, write_page
+from masklib.cli.options import json_option, several
+from masklib.errors import ArgumentError, MasklibError, printable
+
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # of Keras: the package of each
+INTERRUPTED = 130  # as a shell has it
+
+
+def _read_parts(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Return the parts that are named, separated by commas."""
+    return tuple(several(PARTS)(context, option, text)) if text else ()
+
+
+def _read_bytes(context: click.Context, option: click.Parameter, text: str | None) -> int:
+    """Return a size in bytes."""
+    from masklib.cli.sweep_view import parse_bytes
+
+    return LIMIT_BYTES if text is None else parse_bytes(text, "--max-size")
 
 
 @click.command(short_help="Does padding leak into a model?")
 @click.argument("model", metavar="MODEL")
-@click.option("--inputs", type=click.Path(), metavar="FILE", help="A padded batch, .npz or .npy; by default one is made.")
+@click.option("--inputs", metavar="FILE", help="A padded batch: .npz, .npy, or module:name; by default one is made.")
 @click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
-@click.option("--pad-id", type=int, default=0, show_default=True, help="The id of padding.")
+@click.option("--pad-id", type=int, help="The id of padding; by default what the model's own mask marks, else 0.")
 @click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
+@click.option("--not-a-sequence", multiple=True, metavar="NAME", help="An input that is never padded; may be repeated.")
 @click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
-@click.option("--custom", multiple=True, metavar="MODULE:NAME", help="A class or function that the model uses; may be repeated.")
+@click.option(
+    "--custom",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="A class or function that the model uses; the current folder is searched.",
+)
 @click.option("--allow-unsafe", is_flag=True, help="Execute code that the file holds, such as a Lambda layer's.")
-@click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="Of Keras, by default the one that is set.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the inputs that are made, and of the changes.")
+@click.option(
+    "--allow-untested",
+    callback=_read_parts,
+    metavar="PARTS",
+    help=f"Of {','.join(PARTS)}: what need not be tested for status 0.",
+)
+@click.option("--quick", is_flag=True, help="Test the outputs only, with longer padding and without padding.")
+@click.option("--backend", type=click.Choice(list(BACKENDS)), help="Of Keras, by default the one that is set.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs that are made, and of the changes."
+)
+@click.option(
+    "--max-size",
+    "limit_bytes",
+    callback=_read_bytes,
+    metavar="SIZE",
+    help=f"The most that a file may hold once it is unpacked, by default {in_gb(LIMIT_BYTES)}.",
+)
 @click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
 @click.option(
     "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What exits with 1."
 )
 @json_option
 def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> None:
-    """Test whether padding changes what a saved Keras MODEL computes; say where it enters, and what to write instead.
+    """Test whether padding changes what a Keras MODEL computes; say where it enters, and what to write instead.
 
-    In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights. Exit status
-    1 if there is a leak (or a risk, with --fail-on risk), 2 if the model could not be tested.
+    MODEL is a .keras file, or module:function for a model that is made by code: a function without arguments that returns it.
+    In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights. As
+    module:name it is a batch, a tuple (x, y) or (x, y, sample_weight), a dataset, or a function that returns one.
+
+    Exit status 1 if there is a leak (or a risk, with --fail-on risk); 2 if something could not be tested, or does not work; 0 if
+    all was tested and no leak was found.
 
     Example: masklib audit model.keras
 
     Example: masklib audit tagger.keras --inputs batch.npz --custom my_layers:Attention --html report.html
+
+    Example: masklib audit package.module:build_model --inputs package.module:batch
     """
-    report = _execute(model, options.pop("inputs"), **options)
+    with _one_sentence(model):
+        status = _audit(model, html, fail_on, as_json, **options)
+        sys.stdout.flush()
+    raise SystemExit(status)
+
+
+@contextmanager
+def _one_sentence(model: str) -> Iterator[None]:
+    """Turn whatever breaks into one sentence and status 2, for 1 means a leak; `--debug` shows the traceback, too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("masklib: interrupted", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except (Exception, SystemExit) as error:  # code of the user's may raise anything
+        if click.get_current_context().find_root().params.get("debug"):
+            traceback.print_exc()
+        click.echo(f"masklib: {printable(_sentence(model, error))}", err=True)
+        raise SystemExit(2) from None
+
+
+def _sentence(model: str, error: BaseException) -> str:
+    """Return what is said of an error."""
+    if isinstance(error, MasklibError):
+        return str(error)
+    told = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    first = told.strip().splitlines()[0][:300].rstrip(".")
+    return f"{model} could not be tested: {first}. Where it broke: masklib --debug audit ..."
+
+
+def _audit(path: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> int:
+    """Audit a model, show the report, and return the exit status."""
     if html:
-        _write_page(report, html)
+        check_page(html)
+    report = _execute(path, options.pop("inputs"), **options)
+    if html:
+        write_page(report, html)
     if as_json:
         from masklib.cli.console import print_json
 
         print_json(report.to_dict())
     else:
-        click.echo(report)
-    raise SystemExit(2 if report.verdict == "not tested" else int(report.fails(fail_on)))
+        show(report)
+    return int(report.exit_status(fail_on))
 
 
 def _execute(
@@ -60,34 +143,62 @@ def _execute(
     custom: Sequence[str],
     allow_unsafe: bool,
     backend: str | None,
+    limit_bytes: int,
     **options: Any,
 ) -> Any:
-    """Return the report of a saved model; errors are those of `masklib.audit` and of `masklib.auditing.loading`."""
-    _prepare(backend)
-    click.echo(f"loading {path}", err=True)
+    """Return the report of a model; errors are those of `masklib.audit` and of `masklib.auditing.loading`."""
+    in_code = [text for text in (path, inputs or "") if is_in_code(text)]
+    if path not in in_code:
+        check_model_file(path, limit_bytes)
+    arrays = read_arrays(inputs, limit_bytes) if inputs and inputs not in in_code else None
+    _set_backend(backend)
+    click.echo(f"{printable(path)}: loading", err=True)
     with _greetings_kept_back():
         from masklib.auditing import loading
         from masklib.auditing.report.report import audit
 
-    with warnings.catch_warnings():
+    if custom or in_code:
+        _look_in_current_folder()
+    with (
+        Stages(path) as say,
+        warnings.catch_warnings(),
+        redirect_stdout(sys.stderr),
+    ):  # what code of the user's prints is no result
         warnings.simplefilter("ignore")  # of Keras about masks: the report says it better
-        try:
-            model = loading.load_model(path, custom=custom, allow_unsafe=allow_unsafe)
-            given = loading.load_arrays(inputs, model) if inputs else loading.Given(None)
-        except loading.LoadError as error:
-            option = f"--{error.argument.replace('_', '-')} {error.value}".rstrip()
-            msg = f"{error} On the command line: {option}."
-            raise ArgumentError(msg) from error
-        click.echo("testing", err=True)
-        return audit(model, given.inputs, given.targets, sample_weight=given.sample_weight, **options)
+        model = loading.load_model(path, custom=custom, allow_unsafe=allow_unsafe, limit_bytes=limit_bytes)
+        given = loading.Given(None)
+        if inputs:
+            given = loading.load_arrays(inputs, model) if arrays is None else loading.arrange(arrays, model, inputs)
+        options |= {"sample_weight": given.sample_weight, "on_stage": say}
+        report = audit(model, given.inputs, given.targets, **options)
+    return replace(report, heading=replace(report.heading, source=path))
 
 
-def _write_page(report: Any, path: str) -> None:
-    """Write the report as one page of HTML that needs nothing else."""
-    from masklib.auditing.report.page import fragment
-    from masklib.site.look import page
+def _look_in_current_folder() -> None:
+    """Let Python find modules of the current folder, and say so: first, but for what Keras has imported by now."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    click.echo(f"modules are looked for in {printable(folder)}, too, for --custom or module:name was given", err=True)
 
-    Path(path).write_text(page(f"Audit of {report.model}", fragment(report, graph=True)), encoding="utf-8")
+
+def _set_backend(backend: str | None) -> None:
+    """Set what is read when Keras is imported.
+
+    Raises:
+        ArgumentError: there is no such backend, it is not installed, or Keras runs with another one by now.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    wanted = backend or os.environ.get("KERAS_BACKEND")
+    if wanted and not (wanted in BACKENDS and importlib.util.find_spec(BACKENDS[wanted])):
+        named = "--backend" if backend else "KERAS_BACKEND"
+        msg = f"{named} must be a backend of Keras that is installed, {wanted!r} is not. Install it, or choose another one."
+        raise ArgumentError(msg)
+    if backend and "keras" in sys.modules and sys.modules["keras"].backend.backend() != backend:
+        msg = f"--backend must be set before Keras is imported, which runs with {sys.modules['keras'].backend.backend()} by now."
+        raise ArgumentError(msg)
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
 
 
 @contextmanager
@@ -106,12 +217,3 @@ def _greetings_kept_back() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def _prepare(backend: str | None) -> None:
-    """Set what is read when Keras is imported; modules of the user's are found beside the model of the user's."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if backend:
-        os.environ["KERAS_BACKEND"] = backend
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))

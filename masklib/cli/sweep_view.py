@@ -68,7 +68,7 @@ def execute(
     return result.ok and not tables.unreadable
 
 
-def parse_bytes(text: str) -> int:
+def parse_bytes(text: str, option: str = "--memory") -> int:
     """Return the number of bytes that a text such as `500MB` or `2GiB` names.
 
     Raises:
@@ -76,7 +76,7 @@ def parse_bytes(text: str) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
     if not found or not float(found[1]):
-        msg = f"--memory must be a size such as 500MB or 2GB, got {text!r}."
+        msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
         raise ArgumentError(msg)
     return round(float(found[1]) * _UNITS[found[2]])
 

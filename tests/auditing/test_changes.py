@@ -14,7 +14,11 @@ def test_a_kind_that_does_not_exist_is_refused():
 
 
 def test_samples_and_steps_beside_the_padding_are_no_padding():
-    assert {change for change in Change if not change.is_of_padding} == {Change.BATCH_MATES, Change.LATER_STEPS}
+    assert {change for change in Change if not change.is_of_padding} == {
+        Change.BATCH_MATES,
+        Change.LATER_STEPS,
+        Change.COMPILED,
+    }
 
 
 def test_a_leak_is_made_by_keywords_only():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.running import borrowed
+from masklib.auditing.borrowing.doors import borrowed
 from masklib.auditing.borrowing.tensors import to_array
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.invariance import comparing, noise
 from masklib.auditing.invariance.denominators import named
 from tests.auditing import models as small
@@ -16,21 +16,21 @@ IDS = np.array([[3, 1, 2, 4], [5, 9, 0, 0], [0, 0, 0, 0]])
 
 
 def test_only_elements_of_valid_steps_are_compared():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     valid = comparing.valid_elements((3, 4, 2), {1: 0}, batch)
     assert valid[..., 0].tolist() == (IDS != 0).tolist()
     assert comparing.valid_elements((3, 5), {}, batch)[:, 0].tolist() == [True, True, False]
 
 
 def test_an_output_that_is_shorter_than_its_input_loses_valid_steps():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     assert comparing.valid_elements((3, 3, 1), {1: 0}, batch)[..., 0].sum(axis=1).tolist() == [3, 1, 0]
-    before = read_batch(IDS[:, ::-1])
+    before = describe(IDS[:, ::-1])
     assert comparing.valid_elements((3, 3, 1), {1: 0}, before)[1, :, 0].tolist() == [False, False, True]
 
 
 def test_both_time_axes_of_scores_must_be_valid():
-    valid = comparing.valid_elements((3, 4, 4), {1: 0, 2: 0}, read_batch(IDS))
+    valid = comparing.valid_elements((3, 4, 4), {1: 0, 2: 0}, describe(IDS))
     assert valid.sum(axis=(1, 2)).tolist() == [16, 4, 0]
 
 
@@ -40,13 +40,13 @@ def test_a_size_that_padding_does_not_explain_is_no_comparison():
         with pytest.raises(comparing.ShapeError):
             comparing.grown_axes((3, 4, 2), longer, 5)
     with pytest.raises(comparing.ShapeError):
-        comparing.crop(np.ones((3, 4)), (3, 3), {}, read_batch(IDS))
+        comparing.crop(np.ones((3, 4)), (3, 3), {}, describe(IDS))
 
 
 def test_what_is_cut_off_is_at_the_side_of_the_padding():
     array = np.arange(12).reshape(3, 4)
-    assert comparing.crop(array, (3, 3), {1: 0}, read_batch(IDS)).tolist() == array[:, :3].tolist()
-    assert comparing.crop(array, (3, 3), {1: 0}, read_batch(IDS[:, ::-1])).tolist() == array[:, 1:].tolist()
+    assert comparing.crop(array, (3, 3), {1: 0}, describe(IDS)).tolist() == array[:, :3].tolist()
+    assert comparing.crop(array, (3, 3), {1: 0}, describe(IDS[:, ::-1])).tolist() == array[:, 1:].tolist()
 
 
 def test_a_number_that_becomes_none_is_infinitely_far():

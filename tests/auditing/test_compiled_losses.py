@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.running import borrowed
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.check import check_padding
 from masklib.auditing.invariance.compiled_losses import Losses
-from masklib.auditing.invariance.loss_inputs import LossInputs, Teaching, in_order
-from masklib.auditing.invariance.loss_tries import LossTries, Whole
+from masklib.auditing.invariance.loss_inputs import LossInputs
+from masklib.auditing.invariance.loss_tries import LossTries, Whole, measured
 from masklib.auditing.invariance.loss_values import LossValues
+from masklib.auditing.invariance.packing import Packing, Teaching
+from masklib.auditing.invariance.reports import Reports
 from masklib.auditing.invariance.subject import Subject, examine
 from masklib.errors import ArgumentError
 from masklib.losses import MaskedMeanSquaredError
@@ -60,9 +63,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def values_of(subject: Subject, teaching: Teaching) -> tuple[LossValues, Whole]:
     """Return what computes the loss, and the values for the batch as given."""
-    base = tuple(LossInputs(subject, teaching).predictions())
-    values = LossValues(subject, has_weights=teaching.sample_weight is not None)
-    return values, Whole(base, values.loss(base), values.metrics(base))
+    packing = Packing(subject, teaching)
+    values = LossValues(packing)
+    return values, measured(LossInputs(packing, values.takes).predictions(), values, Reports(packing))
 
 
 @pytest.mark.parametrize("subject", [lambda: tagger(metrics=["mae"], weighted_metrics=["mse"])], indirect=True)
@@ -80,7 +83,7 @@ def test_the_loss_and_the_metrics_are_those_of_evaluate(subject: Subject, weight
 def test_what_layers_add_is_in_the_loss_of_the_model_once(subject: Subject):
     values, whole = values_of(subject, Teaching(TARGETS))
     situation = Alternatives(subject).longer[0]
-    (tried,) = LossTries(values, subject, whole).in_model([situation])
+    (tried,) = LossTries(values, Reports(Packing(subject, Teaching(TARGETS))), subject, whole).in_model([situation])
     expected = float(subject.model.test_on_batch(INPUTS, TARGETS, return_dict=True)["loss"])
 
     assert values.adds_penalties
@@ -128,7 +131,7 @@ def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets(
     check = check_padding(tagger(loss=over_all), INPUTS, targets)
     (leak,) = {one.of: one for one in check.leaks if one.kind is Quantity.LOSS}.values()
 
-    assert (leak.divisor, leak.change) == (True, Change.LONGER_PADDING)
+    assert (leak.entry, leak.change) == (Entry.DIVISOR, Change.LONGER_PADDING)
     assert check.denominators == {"loss": "all steps"}
 
 
@@ -142,9 +145,9 @@ def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets(
 )
 def test_targets_that_do_not_fit_are_refused(given: Any, message: str):
     with pytest.raises(ArgumentError, match=message):
-        in_order("targets", given, ["a", "b"], [np.ones((3, 2))] * 2)
+        by_output("targets", given, ["a", "b"], [np.ones((3, 2))] * 2, ["a", "b"])
 
 
 def test_targets_in_a_dict_come_in_the_order_of_the_outputs():
-    found = in_order("targets", {"a": np.zeros(3), "b": np.ones(3)}, ["b", "a"], [np.ones((3, 2))] * 2)
+    found = by_output("targets", {"a": np.zeros(3), "b": np.ones(3)}, ["b", "a"], [np.ones((3, 2))] * 2, ["a", "b"])
     assert [one.tolist() for one in found if one is not None] == [[1, 1, 1], [0, 0, 0]]

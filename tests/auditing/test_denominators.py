@@ -33,3 +33,16 @@ def test_without_steps_there_are_samples_only():
 
 def test_axes_beyond_the_steps_are_averaged():
     assert named(11 / 4, np.stack([EACH - 1, EACH + 1], axis=-1), VALID) == "valid steps"
+
+
+def test_losses_that_are_nearly_the_same_fit_several_counts_and_say_nothing():
+    each = np.full((2, 4), 1.0986) + np.arange(8).reshape(2, 4) * 1e-7
+    assert named(1.0986, each, VALID) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("divisor", "count"), [(4.0, "valid steps"), (8.0, "all steps"), (10.0, "the sum of the weights"), (2.0, "samples")]
+)
+def test_with_weights_there_is_their_sum_too(divisor: float, count: str):
+    weight = np.where(VALID, [[1.0, 2.0, 3.0, 0.0], [4.0, 0.0, 0.0, 0.0]], 0.0)
+    assert named(float((EACH * weight).sum()) / divisor, EACH, VALID, weight) == count

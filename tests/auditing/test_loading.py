@@ -66,7 +66,10 @@ def test_a_saved_model_is_loaded(loading: ModuleType, saved: Path, name: str):
 def test_a_model_with_code_of_its_own_needs_and_takes_it(
     loading: ModuleType, saved: Path, monkeypatch: pytest.MonkeyPatch, file: str, name: str
 ):
-    with pytest.raises(ArgumentError, match=rf"needs {name}, which is not Keras's. Give it: custom=\['module:{name}'\]"):
+    with pytest.raises(
+        ArgumentError,
+        match=rf"needs {name}, which is not Keras's. Give it: --custom module:{name}, or custom=\['module:{name}'\]",
+    ):
         loading.load_model(saved / file)
     monkeypatch.syspath_prepend(saved)
     assert loading.load_model(saved / file, custom=[f"my_layers:{name}"]).built
@@ -74,7 +77,7 @@ def test_a_model_with_code_of_its_own_needs_and_takes_it(
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("Doubling", "named as 'module:name'"), ("no_such_module:x", "No module named"), ("json:Doubling", "no attribute")],
+    [("Doubling", "must be module:name"), ("no_such_module:x", "No module named"), ("json:Doubling", "no attribute")],
 )
 def test_custom_code_that_is_not_there_is_told(loading: ModuleType, text: str, match: str):
     with pytest.raises(ArgumentError, match=match):
@@ -151,7 +154,70 @@ def test_arrays_that_do_not_fit_or_are_pickled_are_refused(loading: ModuleType, 
     model = keras.Model([a, b], keras.layers.Concatenate()([a, b]))
     np.savez(tmp_path / "one.npz", a=np.zeros((1, 2)))
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
-    refused = {"one.npz": r"2 inputs \(a, b\).* has 1 arrays", "pickled.npy": "plain arrays", "no.npz": "is not"}
+    refused = {"one.npz": r"2 inputs \(a, b\).* has 1 arrays", "pickled.npy": "plain arrays", "no.npz": "there is no"}
     for name, match in refused.items():
         with pytest.raises(ArgumentError, match=match):
             loading.load_arrays(tmp_path / name, model)
+
+
+CODE = """
+import keras
+import numpy as np
+
+def build():
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, keras.layers.LSTM(2)(keras.layers.Embedding(9, 4, mask_zero=True)(ids)))
+
+model = build()
+def needs(size): return size
+def batch(): return np.array([[1, 2], [3, 0]]), np.ones((2, 2))
+def batches():
+    yield batch()
+many = (1, 2, 3, 4)
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module with a model and inputs, one that stops, and one that does not work."""
+    (tmp_path / "a_users_models.py").write_text(CODE)
+    (tmp_path / "that_exits.py").write_text("import sys; sys.exit(1)")
+    (tmp_path / "that_fails.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("code")
+@pytest.mark.parametrize("name", ["build", "model"])
+def test_a_model_that_lives_in_code_is_built(loading: ModuleType, name: str):
+    assert loading.load_model(f"a_users_models:{name}").layers[-1].units == 2
+
+
+@pytest.mark.usefixtures("code")
+@pytest.mark.parametrize("name", ["batch", "batches"])
+def test_inputs_that_live_in_code_are_taken(loading: ModuleType, name: str):
+    import masklib
+
+    model = loading.load_model("a_users_models:build")
+    given = loading.load_arrays(f"a_users_models:{name}", model)
+
+    assert (given.targets is None) == (name == "batches")
+    assert masklib.audit(model, given.inputs, given.targets).verdict == "no leak found"
+
+
+@pytest.mark.usefixtures("code")
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("a_users_models:no_such", "MODEL a_users_models:no_such cannot be imported: .*no attribute"),
+        ("a_users_models:needs", "must be callable without arguments, it raised TypeError"),
+        ("a_users_models:batch", "must be a keras.Model, or a function that returns one, got tuple"),
+        ("that_exits:model", "MODEL that_exits:model cannot be imported"),
+        ("that_fails:model", "division by zero"),
+        ("not_there:model", "No module named"),
+    ],
+)
+def test_code_that_gives_no_model_is_told_in_one_sentence(loading: ModuleType, text: str, match: str):
+    with pytest.raises(ArgumentError, match=match):
+        loading.load_model(text)
+    with pytest.raises(ArgumentError, match="got 4 things"):
+        loading.load_arrays("a_users_models:many", None)

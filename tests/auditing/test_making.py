@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from masklib.auditing.inputs import making
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.errors import ArgumentError
 from masklib.experiments import models
@@ -17,7 +17,7 @@ from tests.auditing import models as small
 
 def test_made_ids_lie_within_the_rows_of_their_embedding_and_have_several_lengths():
     made = making.make_inputs(small.recurrent(), seed=0)
-    group = read_batch(made).groups[0]
+    group = describe(made).groups[0]
     assert made.max() < small.VOCABULARY
     assert len(set(group.lengths.tolist())) >= 4
     assert group.lengths.max() == group.steps
@@ -45,8 +45,8 @@ def test_a_made_mask_says_where_the_made_padding_is():
 
 
 def test_padding_is_made_at_the_side_that_is_asked_for():
-    made = making.make_inputs(small.recurrent(), PaddingSettings(padding_side="pre"), seed=0)
-    assert read_batch(made).groups[0].side == "pre"
+    made = making.make_inputs(small.recurrent(), seed=0, settings=PaddingSettings(padding_side="pre"))
+    assert describe(made).groups[0].side == "pre"
 
 
 def test_the_same_seed_makes_the_same_inputs():
@@ -88,4 +88,4 @@ def test_a_subclassed_model_that_was_built_with_one_sample_gets_several():
     model(np.array([[1, 2, 0]]))
     made = making.make_inputs(model, seed=0)
 
-    assert len(set(read_batch(made).groups[0].lengths.tolist())) >= 2
+    assert len(set(describe(made).groups[0].lengths.tolist())) >= 2

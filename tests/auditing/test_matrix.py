@@ -46,9 +46,8 @@ def test_a_cell_shows_the_worst_of_what_it_stands_for():
 
 def test_a_reason_is_given_once_with_all_that_it_is_about():
     assert matrix.reasons(CHECK) == [
-        "longer padding: no targets (loss)",
-        "longer padding: it is fixed (output 'dense')",
-        "no padding: no targets (loss)",
+        "loss (longer padding, no padding): no targets",
+        "output 'dense' (longer padding): it is fixed",
     ]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.inputs import making, variants
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs import content, making, variants
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.settings import DEFAULT, PaddingSettings
 
 IDS = np.array([[3, 1, 2, 0], [4, 0, 0, 0], [1, 2, 3, 4]])
@@ -17,29 +17,29 @@ IDS = np.array([[3, 1, 2, 0], [4, 0, 0, 0], [1, 2, 3, 4]])
 def test_nan_can_be_padding():
     x = np.ones((3, 4, 2))
     x[0, 3], x[1, 1:] = np.nan, np.nan
-    batch = read_batch(x, PaddingSettings(mask_value=np.nan))
+    batch = describe(x, PaddingSettings(mask_value=np.nan))
 
     assert batch.groups[0].lengths.tolist() == [3, 1, 4]
     assert np.isnan(variants.longer(batch, (0,), 2).leaves[0].array[:, 4:]).all()
 
 
-@pytest.mark.parametrize(("beside", "is_known"), [("lengths", True), ("plain", False)])
-def test_floats_may_hold_garbage_where_lengths_say_what_is_padding(beside: str, is_known: bool):
+@pytest.mark.parametrize(("beside", "is_known"), [([3, 1, 4], True), ([3, 1, 2], False)])
+def test_floats_may_hold_garbage_where_lengths_say_what_is_padding(beside: list[int], is_known: bool):
     x = np.where((IDS != 0)[..., None], np.random.default_rng(0).normal(size=(3, 4, 2)), 0.0)
-    batch = read_batch({"x": x, beside: np.array([3, 1, 4])})
+    batch = describe({"x": x, "plain": np.array(beside)})
     leaf = next(leaf for leaf in batch.leaves if leaf.name == "x")
 
     assert variants.is_known_otherwise(leaf, batch) is is_known
 
 
 def test_an_empty_sample_holds_the_pad_id_of_its_own():
-    batch = read_batch(np.where(IDS == 0, 7, IDS), PaddingSettings(pad_id=7))
+    batch = describe(np.where(IDS == 0, 7, IDS), PaddingSettings(pad_id=7))
 
     assert variants.with_an_empty_sample(batch).leaves[0].array.tolist()[0] == [7, 7, 7, 7]
 
 
 def test_an_empty_sample_has_the_length_0():
-    batch = read_batch({"ids": IDS, "lengths": np.array([3, 1, 4])})
+    batch = describe({"ids": IDS, "lengths": np.array([3, 1, 4])})
     empty = variants.with_an_empty_sample(batch)
 
     assert {leaf.name: leaf.array[0].tolist() for leaf in empty.leaves} == {"ids": [0, 0, 0, 0], "lengths": 0}
@@ -79,7 +79,7 @@ def test_few_samples_are_all_tested():
 def test_made_inputs_never_hold_padding_at_valid_steps():
     for pad_id in (0, 3):
         made = making.make_inputs(reader(5), PaddingSettings(pad_id=pad_id), seed=0)
-        lengths = making.made_lengths(*made.shape)
+        lengths = content.made_lengths(*made.shape)
 
         assert [(row != pad_id).sum() for row in made] == lengths.tolist()
         assert (lengths.max(), len(set(lengths.tolist())) > 2) == (made.shape[1], True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.invariance import situations
 from masklib.auditing.invariance.changes import Change
 
@@ -16,7 +16,7 @@ AXES = {1: 0}
 
 @pytest.mark.parametrize("side", ["post", "pre"])
 def test_only_valid_steps_are_compared_with_longer_padding(side: str):
-    batch = read_batch(IDS if side == "post" else IDS[:, ::-1])
+    batch = describe(IDS if side == "post" else IDS[:, ::-1])
     situation = situations.longer_padding(batch, (0,))
     first = OUTPUT if side == "post" else OUTPUT[:, ::-1]
     longer = np.pad(first, [(0, 0), (0, 4) if side == "post" else (4, 0)], constant_values=99.0)
@@ -30,7 +30,7 @@ def test_only_valid_steps_are_compared_with_longer_padding(side: str):
 
 
 def test_a_sample_without_padding_is_laid_beside_its_own():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     found = {one.rows: one for one in situations.no_padding(batch)}
 
     assert set(found) == {(0,), (1,)}
@@ -40,7 +40,7 @@ def test_a_sample_without_padding_is_laid_beside_its_own():
 
 
 def test_mates_are_turned_replaced_and_parted():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     found = situations.batch_mates(batch)
 
     assert len(found) == 4
@@ -52,37 +52,37 @@ def test_mates_are_turned_replaced_and_parted():
         assert one.compare(OUTPUT, other, {}, batch).size == 0.0
     assert sorted(row for one in found[2:] for row in one.rows) == [0, 1, 2]
     assert found[1].batch.inputs.tolist() != IDS.tolist()
-    assert situations.batch_mates(read_batch(IDS[:1])) == []
+    assert situations.batch_mates(describe(IDS[:1])) == []
 
 
 def test_only_earlier_steps_are_compared_where_later_ones_are_changed():
-    (situation,) = situations.later_steps(read_batch(IDS), 0, seed=0)
+    (situation,) = situations.later_steps(describe(IDS), 0, seed=0)
     changed = OUTPUT.copy()
     changed[2, 2:] = 99.0
 
     assert situation.batch.inputs[2, :2].tolist() == [1, 2]
     assert (situation.batch.inputs[2, 2:] != IDS[2, 2:]).all()
-    assert situation.compare(OUTPUT, changed, AXES, read_batch(IDS)).size == 0.0
+    assert situation.compare(OUTPUT, changed, AXES, describe(IDS)).size == 0.0
     changed[2, 1] = 99.0
-    assert situation.compare(OUTPUT, changed, AXES, read_batch(IDS)).size == 89.0
+    assert situation.compare(OUTPUT, changed, AXES, describe(IDS)).size == 89.0
 
 
 def test_a_result_without_the_steps_is_not_compared_with_later_ones():
-    (situation,) = situations.later_steps(read_batch(IDS), 0, seed=0)
-    assert situation.compare(np.ones((3, 2)), np.zeros((3, 2)), {}, read_batch(IDS)).size == 0.0
+    (situation,) = situations.later_steps(describe(IDS), 0, seed=0)
+    assert situation.compare(np.ones((3, 2)), np.zeros((3, 2)), {}, describe(IDS)).size == 0.0
 
 
 def test_other_numbers_stand_at_padded_steps_where_a_mask_says_what_they_are():
     x = np.where((IDS != 0)[..., None], np.random.default_rng(0).normal(size=(3, 4, 2)), 0.0)
-    (situation,) = situations.padded_content(read_batch({"x": x, "mask": IDS != 0}), seed=0)
+    (situation,) = situations.padded_content(describe({"x": x, "mask": IDS != 0}), seed=0)
     changed = situation.batch.inputs["x"]
 
     assert np.array_equal(changed[IDS != 0], x[IDS != 0])
     assert (changed[IDS == 0] != 0).all()
-    assert list(situations.padded_content(read_batch(x), seed=0)) == []
+    assert list(situations.padded_content(describe(x), seed=0)) == []
 
 
 def test_each_situation_is_equal_to_itself_only():
-    one = situations.in_another_order(read_batch(IDS))
+    one = situations.in_another_order(describe(IDS))
     assert one != replace(one)
     assert {one: 1}[one] == 1

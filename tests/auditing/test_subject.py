@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.running import CallError, Computed, borrowed
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.running import CallError, Computed
+from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.making import prepare
-from masklib.auditing.inputs.reading import read_batch
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance import situations
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -55,19 +56,19 @@ def fixed() -> Iterator[Subject]:
 
 def test_a_situation_is_computed_once_and_another_one_of_the_same_inputs_again():
     calls: list[Any] = []
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     observations = Observations(lambda inputs: calls.append(inputs) or computed(inputs + len(calls)), batch)
     one, other = situations.in_another_order(batch), situations.in_another_order(batch)
 
     assert np.array_equal(observations.of(one)[0], observations.of(one)[0])
     assert observations.masks_of(one) == [None]
-    assert len(calls) == 2
+    assert len(calls) == 3  # the masks are those of an ordinary call
     assert not np.array_equal(observations.of(other)[0], observations.of(one)[0])
     assert not np.array_equal(observations.anew(batch)[0], observations.base[0])
 
 
 def test_a_situation_is_in_force_while_it_is_computed():
-    batch, log = read_batch(IDS), []
+    batch, log = describe(IDS), []
 
     class Changed:
         """Says when it begins and ends."""
@@ -100,7 +101,7 @@ def test_a_length_that_is_fixed_is_refused_with_the_models_own_reason(fixed: Sub
 
 
 def test_steps_of_an_output_that_grows_by_another_number_are_not_known():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     observations = Observations(lambda inputs: computed(np.zeros((3, inputs.shape[1] // 2))), batch)
     longer = situations.longer_padding(batch, (0,))
     lengthened: Any = SimpleNamespace(taken=(longer,), refused=(), steps=4, batch=batch)
@@ -110,10 +111,10 @@ def test_steps_of_an_output_that_grows_by_another_number_are_not_known():
 
 def test_a_difference_is_measured_by_the_scale_of_the_whole_output():
     """The first samples of this output are small: a part of it would make a small difference large."""
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     observations = Observations(lambda inputs: computed(np.array([[0.01], [0.01], [100.0]])), batch)
     (without,) = [one for one in situations.no_padding(batch) if one.rows == (1,)]
-    observations._known[without] = computed(np.array([[0.02]]))
+    observations._known[without] = [np.array([[0.02]])]
     noise = OutputNoise((Noise(0.0, 100.0, UNIT),), {}, ())
     subject = Subject(
         runner=SimpleNamespace(),
@@ -153,7 +154,7 @@ def test_samples_that_depend_on_their_place_are_no_noise():
 
 
 def test_a_random_output_is_not_tested():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     observations = Observations(lambda inputs: computed(np.ones((3, 2))), batch)
     meter = NoiseMeter(None, observations, batch, UNIT, 0)
 
@@ -180,7 +181,7 @@ def test_a_model_that_does_not_take_an_empty_sample_says_nothing_of_it():
             raise CallError
         return computed(np.ones((3, 2)))
 
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     subject: Any = SimpleNamespace(observations=Observations(compute, batch), batch=batch)
     assert Subject.of_empty_sample(subject) == {}
 

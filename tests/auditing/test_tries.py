@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.loss_tries import LossNoise
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.tries import Try, alone, largest
@@ -16,7 +16,13 @@ NAN, INF = math.nan, math.inf
 def tried(first: float, second: float, of: str = "loss") -> Try:
     """A loss by itself with more padding."""
     return Try(
-        change=Change.LONGER_PADDING, kind=Quantity.LOSS, of=of, first=first, second=second, situation="longer", alone=True
+        change=Change.LONGER_PADDING,
+        kind=Quantity.LOSS,
+        of=of,
+        first=first,
+        second=second,
+        situation="longer",
+        entry=Entry.ITSELF,
     )
 
 

@@ -3,29 +3,29 @@
 import numpy as np
 
 from masklib.auditing.inputs import variants
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs.describing import describe
 
 IDS = np.array([[3, 1, 2, 4], [5, 9, 6, 0], [7, 0, 0, 0]])
 DOCUMENTS = np.array([[[1, 2, 3], [4, 0, 0]], [[5, 6, 0], [0, 0, 0]]])
 
 
 def test_longer_padding_adds_pad_values_at_the_padded_side():
-    after = variants.longer(read_batch(IDS), (0,), 2)
-    before = variants.longer(read_batch(IDS[:, ::-1]), (0,), 2)
+    after = variants.longer(describe(IDS), (0,), 2)
+    before = variants.longer(describe(IDS[:, ::-1]), (0,), 2)
     assert after.leaves[0].array.tolist() == np.pad(IDS, ((0, 0), (0, 2))).tolist()
     assert before.leaves[0].array.tolist() == np.pad(IDS[:, ::-1], ((0, 0), (2, 0))).tolist()
     assert after.groups[0].lengths.tolist() == before.groups[0].lengths.tolist() == [4, 3, 1]
 
 
 def test_without_padding_each_sample_is_as_long_as_it_is():
-    batch = read_batch(IDS)
+    batch = describe(IDS)
     assert variants.by_length(batch) == [[2], [1]]
     assert variants.without_padding(batch, [1]).leaves[0].array.tolist() == [[5, 9, 6]]
-    assert variants.without_padding(read_batch(IDS[:, ::-1]), [1]).leaves[0].array.tolist() == [[6, 9, 5]]
+    assert variants.without_padding(describe(IDS[:, ::-1]), [1]).leaves[0].array.tolist() == [[6, 9, 5]]
 
 
 def test_steps_within_steps_are_cut_and_padded_on_both_axes():
-    batch = read_batch(DOCUMENTS)
+    batch = describe(DOCUMENTS)
     cut = variants.without_padding(batch, [1])
     assert cut.leaves[0].array.tolist() == [[[5, 6]]]
     assert cut.groups[1].valid.tolist() == [[[True, True]]]
@@ -34,24 +34,24 @@ def test_steps_within_steps_are_cut_and_padded_on_both_axes():
 
 def test_garbage_stands_at_padded_steps_only_and_only_where_padding_is_known_otherwise():
     x = np.random.default_rng(0).normal(size=(3, 4, 2))
-    batch = read_batch({"x": x, "mask": IDS != 0})
+    batch = describe({"x": x, "mask": IDS != 0})
     changed = variants.with_garbage(batch, ["x"], 0).leaves[1].array
     assert ((changed != x).any(axis=-1) == (IDS == 0)).all()
     assert variants.is_known_otherwise(batch.leaves[1], batch)
     x[IDS == 0] = 0.0
-    alone = read_batch(x)
+    alone = describe(x)
     assert not variants.is_known_otherwise(alone.leaves[0], alone)
 
 
 def test_every_second_sample_gets_another_content():
-    changed, kept = variants.with_mates(read_batch(IDS))
+    changed, kept = variants.with_mates(describe(IDS))
     assert kept == [0, 2]
     assert changed.leaves[0].array[[0, 2]].tolist() == IDS[[0, 2]].tolist()
     assert (changed.leaves[0].array[1] != IDS[1]).any()
 
 
 def test_later_content_is_other_valid_content_and_padding_stays():
-    changed, early = variants.with_other_later_steps(read_batch(IDS), 0, 0)
+    changed, early = variants.with_other_later_steps(describe(IDS), 0, 0)
     array = changed.leaves[0].array
     assert early.sum(axis=1).tolist() == [2, 2, 1]
     assert (array[early] == IDS[early]).all()

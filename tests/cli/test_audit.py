@@ -78,7 +78,6 @@ def test_json_and_html_hold_the_same_findings_and_names_are_text(models: Path, t
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("table.keras", "time axis"),
         ("not_a_number.keras", "finite number"),
         ("nothing.keras", "there is no"),
         ("../models", "is a folder"),
@@ -91,6 +90,19 @@ def test_what_cannot_be_tested_is_one_sentence_and_status_2(models: Path, name: 
     assert "no leak" not in result.output
     (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("masklib: ")]
     assert told in sentence
+
+
+def test_a_model_without_a_sequence_is_reported_as_not_tested_and_is_status_2(models: Path):
+    result = audit(models / "table.keras")
+
+    assert result.exit_code == 2
+    assert "no leak" not in result.output
+    assert "no input is a sequence that could be padded" in result.stdout
+
+
+def test_an_input_that_is_never_padded_can_be_named(models: Path):
+    assert audit(models / "leaky.keras", "--not-a-sequence", "ids").exit_code == 2
+    assert "must name inputs, of ['ids'], got 'words'" in audit(models / "leaky.keras", "--not-a-sequence", "words").stderr
 
 
 @pytest.mark.parametrize(
@@ -139,5 +151,173 @@ def test_a_model_of_another_process_with_code_of_its_own_is_audited(tmp_path: Pa
     assert without.returncode == 2
     assert "--custom module:Mean" in without.stderr
     assert result.returncode == 1
-    assert "MSK101  the mask is lost at 'mean'" in result.stdout
-    assert result.stderr.splitlines() == ["loading model.keras", "testing"]
+    assert "LEAK  MSK" in result.stdout
+    assert "'mean'" in result.stdout
+    assert result.stderr.splitlines()[:3] == [
+        "model.keras: loading",
+        f"modules are looked for in {tmp_path}, too, for --custom or module:name was given",
+        "model.keras: testing the inputs",
+    ]
+
+
+def sentence_of(result: Result) -> str:
+    """The one sentence of a command that could do nothing; nothing was said of the model."""
+    assert result.exit_code == 2, result.output
+    assert "no leak" not in result.output
+    assert "Traceback" not in result.output
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("masklib: ")]
+    return sentence
+
+
+CODE = """
+import sys
+
+import keras
+import numpy as np
+
+print("a user's own words")
+IDS = np.array([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]])
+
+def own_loss(y_true, y_pred):
+    both = keras.ops.reshape(y_true, (*keras.ops.shape(y_pred)[:2], 2))  # a class number and a weight
+    return keras.losses.sparse_categorical_crossentropy(both[..., 0], y_pred) * keras.ops.cast(both[..., 1], "float32")
+
+def tagger():
+    ids = keras.Input((None,), dtype="int32")
+    x = keras.layers.LSTM(8, return_sequences=True)(keras.layers.Embedding(30, 8, mask_zero=True)(ids))
+    model = keras.Model(ids, keras.layers.Dense(5, activation="softmax")(x), name="tagger")
+    model.compile("adam", own_loss)
+    return model
+
+def batch():
+    return IDS, np.stack([IDS % 5, IDS > 0], axis=-1)
+
+class Exits(keras.layers.Layer):
+    def call(self, inputs):
+        if hasattr(inputs, "numpy"):  # called with numbers
+            sys.exit(0)
+        return inputs
+
+def exits():
+    ids = keras.Input((None,), dtype="int32")
+    return keras.Model(ids, Exits()(keras.layers.Embedding(9, 4)(ids)))
+
+def interrupted():
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with code of a user's, in which the command is given."""
+    (tmp_path / "code_of_mine.py").write_text(CODE)
+    (tmp_path / "stops.py").write_text("import sys; sys.exit(0)")
+    (tmp_path / "breaks.py").write_text("def (")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--html", "nowhere/report.html"), "which is not there"),
+        (("--html", "."), "is a folder"),
+        (("--inputs", "cut.npz"), "plain arrays"),
+        (("--inputs", "nothing.npz"), "there is no"),
+        (("--max-size", "1KB"), "--max-size"),
+        (("--max-size", "much"), "must be a size"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_work(models: Path, project: Path, options: tuple[str, ...], told: str):
+    (project / "cut.npz").write_bytes(b"PK\3\4 and no more")
+    result = audit(models / "healthy.keras", *options)
+
+    assert told in sentence_of(result)
+    assert "loading" not in result.stderr
+
+
+def test_a_backend_that_is_not_there_is_said_before_the_work(models: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    result = audit(models / "healthy.keras")
+
+    assert "KERAS_BACKEND must be a backend of Keras that is installed" in sentence_of(result)
+    assert "loading" not in result.stderr
+    assert audit(models / "healthy.keras", "--seed", "-1").exit_code == 2
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("healthy.keras", "--custom", "stops:X"), "sys.exit(0)"),
+        (("healthy.keras", "--custom", "breaks:X"), "SyntaxError"),
+        (("healthy.keras", "--custom", ".x:X"), "must be module:name"),
+        (("stops:build",), "sys.exit(0)"),
+        (("code_of_mine:nothing",), "no attribute"),
+        (("code_of_mine:batch",), "a function that returns one, got tuple"),
+        (("code_of_mine:exits",), "could not be tested: sys.exit(0)"),
+    ],
+)
+def test_code_of_a_users_that_breaks_or_stops_is_no_leak_and_no_success(models: Path, arguments: tuple[str, ...], told: str):
+    model, *others = arguments
+    assert told in sentence_of(audit(models / model if model.endswith(".keras") else model, *others))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_traceback_is_shown_if_it_is_asked_for_and_the_status_stays():
+    result = CliRunner().invoke(main, ["--debug", "audit", "code_of_mine:exits"])
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_an_interrupt_is_no_leak():
+    assert audit("code_of_mine:interrupted").exit_code == 130
+
+
+def test_a_model_in_code_is_audited_with_inputs_in_code(project: Path):
+    result = audit("code_of_mine:tagger", "--inputs", "code_of_mine:batch", "--json")
+
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)  # what the user's code prints is not in it
+    assert told["verdict"] == "no leak found"
+    assert (told["schema"], told["source"], told["inputs"], told["targets"]) == (1, "code_of_mine:tagger", "given", "given")
+    assert f"modules are looked for in {project}" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_what_could_not_be_tested_is_status_2_unless_it_is_allowed():
+    result = audit("code_of_mine:tagger", "--inputs", "code_of_mine:IDS")
+
+    assert result.exit_code == 2
+    assert "no leak found in the outputs and gradients; loss not tested: " in result.stdout
+    allowed = audit("code_of_mine:tagger", "--inputs", "code_of_mine:IDS", "--allow-untested", "loss,metrics")
+    assert allowed.exit_code == 0
+    assert "loss not tested: " in allowed.stdout
+    quick = audit("code_of_mine:tagger", "--quick")
+    assert quick.exit_code == 0
+    assert "quick: only the outputs were tested" in quick.stdout
+    assert audit("code_of_mine:tagger", "--allow-untested", "outputs").exit_code == 2
+
+
+def test_the_page_is_named_and_links_only_to_what_is_there(models: Path, project: Path):
+    first = audit(models / "leaky.keras", "--html", "report.html")
+    assert f"report: {project / 'report.html'}" in first.stderr
+    assert "<a " not in (project / "report.html").read_text()
+
+    (project / "runs" / "site").mkdir(parents=True)
+    (project / "runs" / "site" / "audit.html").write_text('<section id="msk106">')
+    audit(models / "leaky.keras", "--html", "report.html")
+    assert '<a href="runs/site/audit.html#msk106"><code>MSK106</code></a>' in (project / "report.html").read_text()
+
+
+def test_nothing_of_the_current_folder_runs_without_being_asked_for(models: Path, tmp_path: Path):
+    """A folder from elsewhere may hold a model, and a file that is named like a library."""
+    (tmp_path / "optree.py").write_text("open('executed', 'w').close()")
+    command = [sys.executable, "-m", "masklib", "audit", str(models / "healthy.keras"), "--quick"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "executed").exists()
+    assert "\x1b" not in result.stdout + result.stderr

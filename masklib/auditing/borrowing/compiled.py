@@ -19,7 +19,28 @@ def has_loss(model: Any) -> bool:
     """Return whether a model was compiled with a loss, or computes one itself."""
     if not getattr(model, "compiled", False):
         return False
-    return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss
+    return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss or has_own_step(model)
+
+
+def has_own_step(model: Any) -> bool:
+    """Return whether a model computes what `evaluate` reports in a `test_step` of its own."""
+    return type(model).test_step is not keras.Model.test_step
+
+
+def weighted_metrics(model: Any) -> set[str]:
+    """Return the names of the metrics that a model was compiled with for weights, once they are built."""
+    flat = getattr(getattr(model, "_compile_metrics", None), "_flat_weighted_metrics", None) or []
+    return {str(metric.name) for several in flat if several is not None for metric in several.metrics}
+
+
+def has_metrics(model: Any) -> bool:
+    """Return whether a model was compiled with metrics, or has some of its own; those that average its losses are none."""
+    if not getattr(model, "compiled", False):
+        return False
+    both = getattr(model, "_compile_metrics", None)
+    given = [getattr(both, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
+    own = [one.name for one in model.metrics if one is not both]
+    return bool(keras.tree.flatten([one for one in given if one])) or any(not f"_{name}".endswith("_loss") for name in own)
 
 
 def loss_of(model: Any, index: int, name: str, n_outputs: int) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib import compat
-from masklib.auditing.borrowing.running import Runner, explained, quietly
+from masklib.auditing.borrowing.running import Runner, explained, quietly, restored
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 
@@ -60,8 +60,7 @@ class Doors:
         Raises:
             CallError: the model does not take these inputs.
         """
-        self._runner.put_back()
-        with explained(), quietly():
+        with self._opened():
             outputs = self.model.predict_on_batch(as_given(inputs))
         return [to_array(one) for one in flatten(outputs, "output")[1]]
 
@@ -71,12 +70,15 @@ class Doors:
         Raises:
             CallError: the model does not take these batches.
         """
-        self._runner.put_back()
         given = [Data(*map(as_given, one)) for one in batches]
-        with explained(), quietly():
-            if len(given) == 1:
-                return numbers_of(self.model.test_on_batch(*given[0], return_dict=True))
-            reported = self.model.evaluate(_generated(given), steps=len(given), verbose=0, return_dict=True)
+        with self._opened():
+            if len(given) > 1:
+                reported = self.model.evaluate(_generated(given), steps=len(given), verbose=0, return_dict=True)
+            elif self._has_own_steps:
+                options = {"batch_size": _samples(given[0]), "verbose": 0, "return_dict": True}
+                reported = self.model.evaluate(given[0].x, given[0].y, sample_weight=given[0].sample_weight, **options)
+            else:
+                reported = self.model.test_on_batch(*given[0], return_dict=True)
             return numbers_of(reported)
 
     def fit(self, data: Data) -> Step:
@@ -85,12 +87,31 @@ class Doors:
         Raises:
             CallError: the model cannot be trained on this batch.
         """
-        self._runner.put_back()
         given = Data(*map(as_given, data))
-        with explained(), quietly():
+        with self._opened():
             self._recorder.forget(self.model.trainable_variables)
-            reported = self.model.train_on_batch(*given, return_dict=True)
+            if self._has_own_steps:
+                x, y, weight = given
+                options = {"batch_size": _samples(given), "shuffle": False, "verbose": 0}
+                history = self.model.fit(x, y, sample_weight=weight, **options).history
+                reported = {name: values[-1] for name, values in history.items()}
+            else:
+                reported = self.model.train_on_batch(*given, return_dict=True)
             return Step(numbers_of(reported), self._recorder.recorded(self.model.trainable_variables))
+
+    @property
+    def _has_own_steps(self) -> bool:
+        """Whether the model has steps of its own, which get a batch as `fit` and `evaluate` pack it: weights only if given."""
+        kind = type(self.model)
+        return kind.train_step is not keras.Model.train_step or kind.test_step is not keras.Model.test_step
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Within this context a door is open; what layers then add to the loss is forgotten: it may belong to a compiled call."""
+        self._runner.put_back()
+        with explained(), quietly():
+            yield
+        self.model._clear_losses()
 
 
 class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Keras publishes no types
@@ -121,6 +142,13 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Kera
     def recorded(self, variables: Sequence[Any]) -> list[Array]:
         """Return the gradients of variables, in their order."""
         return [to_array(self._kept[self._get_variable_index(one)].value) for one in variables]
+
+
+@contextmanager
+def borrowed(model: Any) -> Iterator[Runner]:
+    """Within this context a model may be called, by its doors too; afterwards it is restored, also after an error."""
+    with restored(model) as runner, opened(runner) as runner.doors:
+        yield runner
 
 
 @contextmanager
@@ -158,6 +186,11 @@ def numbers_of(reported: Mapping[str, Any]) -> dict[str, float]:
         flat = np.concatenate([np.ravel(to_array(one)).astype(float) for one in keras.tree.flatten(value)] or [np.zeros(0)])
         found |= {name: float(flat[0])} if flat.size == 1 else {f"{name}[{i}]": float(one) for i, one in enumerate(flat)}
     return found
+
+
+def _samples(data: Data) -> int:
+    """Return how many samples a batch has."""
+    return int(np.shape(flatten(data.x)[1][0])[0])
 
 
 def _generated(batches: Sequence[Data]) -> Iterator[tuple[Any, ...]]:

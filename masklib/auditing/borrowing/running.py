@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.borrowing.unchanged import layers_of, unchanged
 from masklib.compat.attached import keras_mask
+
+if TYPE_CHECKING:
+    from masklib.auditing.borrowing.doors import Doors
 
 Array = NDArray[Any]
 SEED_STATE = "seed_generator_state"
@@ -42,11 +45,16 @@ class Computed(NamedTuple):
 
 
 class Runner:
-    """A model that is called again and again, without training; use it within `borrowed`.
+    """A model that is called again and again, without training; to be had from `doors.borrowed`.
 
     Args:
         model: built, functional, sequential or subclassed.
+
+    Attributes:
+        doors: by which its user calls it.
     """
+
+    doors: "Doors"
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -143,7 +151,7 @@ class Runner:
 
 
 @contextmanager
-def borrowed(model: Any) -> Iterator[Runner]:
+def restored(model: Any) -> Iterator[Runner]:
     """Within this context a model may be called, and given other weights; afterwards it is restored, also after an error.
 
     A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
@@ -197,7 +205,9 @@ def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
 
 
 def assign_if_other(variable: Any, value: Array) -> None:
-    """Give a variable a value that it does not have."""
+    """Give a variable a value that it does not have; a metric that `evaluate` left broken has none that can be given."""
+    if value.shape != tuple(variable.shape):
+        return
     if not np.array_equal(to_array(variable.value), value, equal_nan=value.dtype.kind == "f"):
         variable.assign(value)
 

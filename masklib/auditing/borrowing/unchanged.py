@@ -27,6 +27,8 @@ def unchanged(model: Any) -> Iterator[None]:
         yield
     finally:
         for variable, value in zip(variables, values, strict=True):
+            if value.shape != tuple(variable.shape):
+                continue  # a metric that `evaluate` left broken
             if not np.array_equal(compat.to_numpy(variable.value), value, equal_nan=value.dtype.kind == "f"):
                 variable.assign(value)
         for attributes, before in notes:
@@ -68,8 +70,17 @@ def _bring_back(attributes: dict[str, Any], before: dict[str, tuple[Any, Any]]) 
         if attributes.get(name, attributes) is not value:
             attributes[name] = value
         if held is not None and not _holds(value, held):
-            value.clear()
-            value.extend(held) if isinstance(value, list) else value.update(held)
+            _refill(value, held)
+
+
+def _refill(container: Any, held: Any) -> None:
+    """Let a container hold what it held; Keras's own containers refuse this by their methods, once a layer is built."""
+    if isinstance(container, list):
+        list.__setitem__(container, slice(None), held)
+        return
+    kind: Any = dict if isinstance(container, dict) else set
+    kind.clear(container)
+    kind.update(container, held)
 
 
 def _holds(value: Any, held: Any) -> bool:

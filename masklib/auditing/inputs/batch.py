@@ -23,8 +23,8 @@ class Leaf:
     Attributes:
         name: of the input; for messages.
         array: (B, ...).
-        kind: "ids", "floats", "mask", "lengths", or "plain" (no time axis).
-        pad: what a padded step holds.
+        kind: "ids", "floats", "mask", "lengths", "pairs" (of the steps of a group), or "plain" (no time axis).
+        pad: what a padded step holds: a number, or one for each feature.
         masked: whether a Masking layer gets this leaf, which finds padding by its value.
         groups: for each time axis, the index of its group.
     """
@@ -32,9 +32,14 @@ class Leaf:
     name: str
     array: Array
     kind: str = "plain"
-    pad: float = 0.0
+    pad: Any = 0.0
     masked: bool = False
     groups: Mapping[int, int] | None = None
+
+    @property
+    def shown_pad(self) -> str:
+        """Return what a padded step holds, for a sentence."""
+        return f"{self.pad:g}" if np.ndim(self.pad) == 0 else f"class {int(np.argmax(self.pad))}"
 
     def axes_of(self, group: int) -> list[int]:
         """Return the axes that belong to a group."""
@@ -79,6 +84,7 @@ class Batch:
         notes: what a user may want to know, one sentence each.
         chosen: which of the given samples these are; None: all.
         is_made: whether the inputs were made, so that nobody said what padding is.
+        assumptions: what nobody said and was taken to be so, a sentence each with the option that says otherwise.
     """
 
     leaves: tuple[Leaf, ...]
@@ -87,6 +93,7 @@ class Batch:
     notes: tuple[str, ...] = ()
     chosen: Array | None = None
     is_made: bool = False
+    assumptions: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -107,7 +114,7 @@ class Batch:
 def padded_steps(leaf: Leaf, axis: int) -> NDArray[np.bool_]:
     """Return which steps of an axis hold nothing but the pad value, bool with the axes up to this one."""
     array = leaf.array
-    is_pad = np.isnan(array) if np.isnan(leaf.pad) else array == leaf.pad
+    is_pad = np.isnan(array) if np.isnan(leaf.pad).all() else array == leaf.pad
     return np.asarray(is_pad.reshape(*array.shape[: axis + 1], -1).all(axis=-1))
 
 

@@ -4,64 +4,61 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import CallError, explained
 from masklib.auditing.borrowing.structures import flatten
-from masklib.auditing.borrowing.unchanged import unchanged
-from masklib.auditing.inputs.batch import SIDES, Batch, valid_of
-from masklib.auditing.inputs.reading import read_batch
+from masklib.auditing.inputs import assumptions
+from masklib.auditing.inputs.batch import SIDES, Batch
+from masklib.auditing.inputs.content import Drawing, Padding, Sketch
+from masklib.auditing.inputs.describing import check_numbers, describe
+from masklib.auditing.inputs.families import roles_of
+from masklib.auditing.inputs.grouping import Hint
+from masklib.auditing.inputs.roles import ids_marked_by, masks_in, steps_marked_by
 from masklib.auditing.inputs.settings import DEFAULT, PaddingSettings
-from masklib.auditing.tracing.watch import CallRecord, check_model, record
+from masklib.auditing.inputs.signature import declared_inputs, signature
+from masklib.auditing.inputs.trying import Trial
+from masklib.auditing.inputs.uses import Use, uses_of, watched
+from masklib.auditing.tracing.watch import CallRecord, check_model
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
 
-STEPS = 9  # of made inputs where the model does not fix them
 SAMPLES = 5
 MOST = 32  # samples of given inputs that are tested: a batch of `predict`
-FALLBACK_VOCABULARY = 8  # of ids that no Embedding gets
+KINDS = {"lengths": "lengths", "mask": "mask", "plain": "plain"}  # of leaves, by the role of a made input
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One input of a model's signature.
+class Made:
+    """Inputs that were made.
 
     Attributes:
-        name: of the input.
-        shape: with None where it is free.
-        dtype: of the input; None if not known.
+        inputs: as the model takes them.
+        sketches: what each of them is.
+        padding: how they are padded.
     """
 
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str | None
+    inputs: Any
+    sketches: tuple[Sketch, ...]
+    padding: Padding
 
-
-@dataclass(frozen=True)
-class Use:
-    """What layers do with one input, as far as a call shows.
-
-    Attributes:
-        rows: the fewest rows of the Embeddings that get it; None if none does.
-        mask_value: of the Masking layer that gets it; None if none does.
-    """
-
-    rows: int | None = None
-    mask_value: float | None = None
+    @property
+    def kinds(self) -> list[str | None]:
+        """Return the kind of each leaf, where its numbers do not tell it."""
+        return [KINDS.get(one.role.kind) for one in self.sketches]
 
 
 def make_inputs(model: Any, settings: PaddingSettings = DEFAULT, *, seed: int = 0) -> Any:
     """Return a batch of padded inputs as a model's signature asks for them.
 
     Ids lie within the rows of the Embeddings that get them, floats are normally distributed and never pad at valid steps. Lengths
-    differ, one sample is full. What is named as a mask or as lengths says where padding is.
+    differ, one sample is full. What each input is, and which of them are padded together, is found by trying the model: a source
+    and a target have lengths of their own, a mask and lengths say where padding is, a picture is no sequence.
 
     Args:
         model: functional, sequential, or subclassed and built.
-        settings: what the user says about padding.
+        settings: what the user says about padding; no side is "post".
         seed: of the draw.
 
     Returns:
@@ -70,34 +67,99 @@ def make_inputs(model: Any, settings: PaddingSettings = DEFAULT, *, seed: int = 
     Raises:
         ArgumentError: the signature is not known, or has no time axis.
     """
+    return make(model, settings, seed=seed).inputs
+
+
+def make(model: Any, settings: PaddingSettings, *, seed: int) -> Made:
+    """Return inputs as `make_inputs` does, and what they are.
+
+    Raises:
+        ArgumentError: as `make_inputs`.
+    """
     check_model(model)
-    slots, pack = _signature(model)
-    uses = _uses_of_slots(model, slots, pack)
-    rng = np.random.default_rng([seed, 4])
+    slots, pack = signature(model)
+    _check_known(settings.not_a_sequence, [slot.name for slot in slots])
+    trial = Trial(model, slots, pack).begin()
+    roles = roles_of(trial, settings.not_a_sequence)
+    ids = _own_pad(trial) if settings.pad_id is None else settings.pad_id
+    padding = Padding(ids, settings.mask_value, settings.padding_side or SIDES[0])
+    sketches = tuple(Sketch(*one) for one in zip(slots, trial.uses, roles, trial.sizes, strict=True))
     samples = next((slot.shape[0] for slot in slots if slot.shape[:1] not in ((), (None,))), None) or SAMPLES
-    arrays = [_draw(slot, use, samples, settings, rng) for slot, use in zip(slots, uses, strict=True)]
-    return pack(arrays)
+    return Made(pack(Drawing(sketches, samples, padding, seed).arrays()), sketches, padding)
 
 
-def prepare(model: Any, inputs: Any, settings: PaddingSettings, *, seed: int) -> tuple[Batch, list[CallRecord]]:
+def prepare(
+    model: Any, inputs: Any, settings: PaddingSettings, *, seed: int, weights: Any = None
+) -> tuple[Batch, list[CallRecord]]:
     """Return the batch to test, and its record: the inputs given, at most 32 samples of them, or made ones where none are given.
+
+    Args:
+        model: built, or to be built by a call with the inputs.
+        inputs: as the model takes them; None: made.
+        settings: what the user says about padding.
+        seed: of the draw.
+        weights: of steps or samples, as the loss gets them.
 
     Raises:
         ArgumentError: the inputs do not fit the model, or nothing in them is padding, or everything.
     """
-    is_made = inputs is None
-    if is_made:
-        settings = replace(settings, padding_side=settings.padding_side or SIDES[0])
-        inputs = make_inputs(model, settings, seed=seed)
+    if inputs is None:
+        return _prepare_made(model, make(model, settings, seed=seed), settings)
     names = check_inputs(model, inputs)
+    check_numbers(names, flatten(inputs)[1])
+    _check_known(settings.not_a_sequence, names)
     inputs, chosen = _fewer(_with_declared_ranks(model, inputs))
     records = watched(model, inputs)
-    _, arrays, _ = flatten(inputs)
-    uses = uses_of(records, [np.asarray(array) for array in arrays])
-    is_ids, mask_values = [use.rows is not None for use in uses], [use.mask_value for use in uses]
-    batch = read_batch(inputs, settings, names=names, ids=is_ids, mask_values=mask_values)
+    arrays = [np.asarray(array) for array in flatten(inputs)[1]]
+    hints = [_hint(*one, records, settings.not_a_sequence) for one in zip(names, arrays, uses_of(records, arrays), strict=True)]
+    found = settings.pad_id if settings.pad_id is not None else _marked_id(arrays, records)
+    of_steps = [np.asarray(one) if chosen is None else np.asarray(one)[chosen] for one in flatten(weights)[1] if one is not None]
+    batch = describe(inputs, replace(settings, pad_id=found), names=names, hints=hints, weights=of_steps)
     note = () if chosen is None else (f"{len(chosen)} samples are tested, spread over the inputs",)
-    return replace(batch, notes=(*note, *batch.notes), chosen=chosen, is_made=is_made), records
+    assumed = assumptions.of_given(batch, hints, found if settings.pad_id is None else None, settings.padding_side)
+    return replace(batch, notes=(*note, *batch.notes), chosen=chosen, assumptions=(*batch.assumptions, *assumed)), records
+
+
+def _prepare_made(model: Any, made: Made, settings: PaddingSettings) -> tuple[Batch, list[CallRecord]]:
+    """Return the batch of made inputs, and its record."""
+    names = check_inputs(model, made.inputs)
+    records = watched(model, made.inputs, is_made=True)
+    uses = uses_of(records, [np.asarray(array) for array in flatten(made.inputs)[1]])
+    hints = [Hint(kind, use.rows is not None, use.mask_value) for kind, use in zip(made.kinds, uses, strict=True)]
+    settings = replace(settings, pad_id=made.padding.ids, padding_side=made.padding.side)
+    batch = describe(made.inputs, settings, names=names, hints=hints)
+    return replace(batch, is_made=True, assumptions=assumptions.of_made(made.sketches, made.padding)), records
+
+
+def _check_known(not_a_sequence: Sequence[str], names: Sequence[str]) -> None:
+    """Raise if the user names an input that there is not."""
+    for name in not_a_sequence:
+        if name not in names:
+            msg = f"not_a_sequence must name inputs, of {list(names)}, got {name!r}."
+            raise ArgumentError(msg)
+
+
+def _hint(name: str, array: Array, use: Use, records: Sequence[CallRecord], not_a_sequence: Sequence[str]) -> Hint:
+    """Return what is known of a given array from what the user says, and from the record."""
+    if name in not_a_sequence:
+        return Hint("plain")
+    is_single = array.size == len(array) and use.rows is None and array.dtype.kind in "iuf"
+    marks = steps_marked_by(array, masks_in(records)) if is_single else None
+    return Hint("lengths" if marks else None, use.rows is not None, use.mask_value, marks)
+
+
+def _marked_id(arrays: Sequence[Array], records: Sequence[CallRecord]) -> int | None:
+    """Return the id that a mask of the model tells from all others in given ids; None if there is none."""
+    masks = masks_in(records)
+    ids = (array for array in arrays if array.ndim == 2 and array.dtype.kind in "iu")
+    return next((found for one in ids if (found := ids_marked_by(one, masks)) is not None), None)
+
+
+def _own_pad(trial: Trial) -> int:
+    """Return the id that the model's own mask marks as padding; 0 if none does."""
+    arrays, records = trial.look_closer()
+    both = zip(arrays, trial.uses, trial.slots, strict=False)
+    return _marked_id([array.astype(int) for array, use, slot in both if use.rows is not None or slot.is_whole], records) or 0
 
 
 def check_inputs(model: Any, inputs: Any) -> list[str]:
@@ -119,46 +181,6 @@ def check_inputs(model: Any, inputs: Any) -> list[str]:
     if any(wrong):
         raise ArgumentError(" ".join(one for one in wrong if one) + " Give arrays of these shapes.")
     return [tensor.name for tensor in tensors]
-
-
-def uses_of(records: Sequence[CallRecord], arrays: Sequence[Array]) -> list[Use]:
-    """Return what Embedding and Masking layers do with arrays that were the inputs of a recorded call with `keep`."""
-    return [_use(records, array) for array in arrays]
-
-
-def is_embedding(call: CallRecord) -> bool:
-    """Return whether a call is that of an Embedding."""
-    return isinstance(call.operation, keras.layers.Embedding)
-
-
-def reads(call: CallRecord, array: Array) -> bool:
-    """Return whether the first input of a call holds the very numbers of an array, in whatever shape."""
-    if not call.inputs or call.inputs[0].size != array.size:
-        return False
-    return bool(np.array_equal(call.inputs[0].ravel().astype(float), array.ravel().astype(np.float32).astype(float)))
-
-
-def _use(records: Sequence[CallRecord], array: Array) -> Use:
-    """Return what layers do with one array."""
-    rows = [call.operation.input_dim for call in records if is_embedding(call) and reads(call, array)]
-    values = [
-        call.operation.mask_value for call in records if isinstance(call.operation, keras.layers.Masking) and reads(call, array)
-    ]
-    return Use(min(rows, default=None), float(values[0]) if values else None)
-
-
-def watched(model: Any, inputs: Any) -> list[CallRecord]:
-    """Return the calls in a model for given inputs, with their numbers; the model is built afterwards.
-
-    Raises:
-        ArgumentError: the model does not take these inputs.
-    """
-    try:
-        with explained():
-            return record(model, inputs, keep=True)
-    except CallError as error:
-        msg = f"The model does not take these inputs: {error} Give inputs as `predict` takes them."
-        raise ArgumentError(msg) from error
 
 
 def _fewer(inputs: Any) -> tuple[Any, Array | None]:
@@ -187,11 +209,11 @@ def _in_order(model: Any, inputs: Any, declared: list[Any], expected: list[str])
     if not isinstance(inputs, Mapping):
         return declared
     by_key = dict(zip(expected, declared, strict=True))
-    if isinstance(_declared(model), Mapping):
-        by_key = dict(_declared(model))
+    if isinstance(declared_inputs(model), Mapping):
+        by_key = dict(declared_inputs(model))
     if set(inputs) != set(by_key):
-        difference = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
-        msg = f"The model's inputs are named {sorted(by_key)}, {difference}. Rename the arrays."
+        told = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
+        msg = f"The model's inputs are named {sorted(by_key)}, {told}. Rename the arrays."
         raise ArgumentError(msg)
     return [by_key[key] for key in sorted(inputs, key=str)]
 
@@ -202,108 +224,3 @@ def _misfit(tensor: Any, shape: tuple[int, ...]) -> str:
     shape = (*shape, 1) if len(shape) == len(declared) - 1 and declared[-1] == 1 else shape  # as Keras does
     fits = len(declared) == len(shape) and all(size in (None, found) for size, found in zip(declared, shape, strict=True))
     return "" if fits else f"Input {tensor.name!r} must have shape {declared}, got {shape}."
-
-
-def _signature(model: Any) -> tuple[list[Slot], Any]:
-    """Return the inputs that a model declares, or was built with, and what puts arrays together as it takes them."""
-    if getattr(model, "inputs", None):
-        _, tensors, pack = flatten(_declared(model))
-        return [Slot(one.name, tuple(one.shape), str(one.dtype)) for one in tensors], pack
-    config = model.get_build_config() if model.built else None
-    shapes = (config or {}).get("input_shape")
-    if not shapes:
-        msg = "Inputs can be made only from a signature, and this model has none: it was not built with one shape."
-        raise ArgumentError(msg + " Give inputs.")
-    if isinstance(shapes, (tuple, list)) and all(size is None or isinstance(size, int) for size in shapes):
-        return [_built_with("inputs", shapes)], lambda arrays: arrays[0]
-    keys = list(shapes) if isinstance(shapes, Mapping) else list(range(len(shapes)))
-    slots = [_built_with(key if isinstance(key, str) else f"inputs_{key}", shapes[key]) for key in keys]
-    if isinstance(shapes, Mapping):
-        return slots, lambda arrays: dict(zip(keys, arrays, strict=True))
-    return slots, list
-
-
-def _built_with(name: str, shape: Sequence[int | None]) -> Slot:
-    """Return an input of a model that was built by a call; how many samples it had then says nothing."""
-    return Slot(name, (None, *shape[1:]), None)
-
-
-def _declared(model: Any) -> Any:
-    """Return the inputs that a model declares in the structure that it takes; a sequential one declares a list."""
-    try:
-        return model.input
-    except AttributeError:
-        return model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
-
-
-def _uses_of_slots(model: Any, slots: Sequence[Slot], pack: Any) -> list[Use]:
-    """Return what the model does with each input, from a call with zeros and ones, in a pattern of its own for each."""
-    rng = np.random.default_rng(5)
-    for values in (2, 1):  # an Embedding of one row takes zeros only
-        arrays = [rng.integers(0, values, _sizes(slot, 2)).astype(slot.dtype or "int32") for slot in slots]
-        try:
-            with explained(), unchanged(model):
-                return uses_of(record(model, pack(arrays), keep=True), arrays)
-        except CallError:
-            continue
-    return [Use() for _ in slots]
-
-
-def _sizes(slot: Slot, samples: int) -> tuple[int, ...]:
-    """Return the shape of an array for an input."""
-    fixed = slot.shape[0] if slot.shape and slot.shape[0] else samples
-    inner = [STEPS if size is None else size for size in slot.shape[1:]]
-    return (
-        int(fixed),
-        *(
-            4 if axis == 0 and len(inner) > 1 and slot.shape[1] is None and slot.shape[2] is None else size
-            for axis, size in enumerate(inner)
-        ),
-    )
-
-
-def _draw(slot: Slot, use: Use, samples: int, settings: PaddingSettings, rng: np.random.Generator) -> Array:
-    """Return an array for one input."""
-    shape, side, pad_id = _sizes(slot, samples), settings.padding_side or SIDES[0], settings.pad_id
-    dtype = slot.dtype or ("int32" if use.rows is not None or (len(shape) == 2 and _is_free(slot)) else "float32")
-    single = len(shape) == 1 or shape[1:] == (1,)
-    if single and "len" in slot.name.lower():
-        return made_lengths(shape[0], STEPS).reshape(shape).astype(dtype)
-    if len(shape) == 1:
-        return _content(shape, use, pad_id, dtype, rng)
-    valid = valid_of(made_lengths(shape[0], shape[1]), shape[1], side)
-    if dtype == "bool" or (len(shape) == 2 and "mask" in slot.name.lower()):
-        return np.broadcast_to(valid.reshape(*valid.shape, *[1] * (len(shape) - 2)), shape).astype(dtype)
-    content = _content(shape, use, pad_id, dtype, rng)
-    is_ids = use.rows is not None or np.dtype(dtype).kind in "iu"
-    if len(shape) == 2 and not is_ids:
-        return content
-    pad = pad_id if is_ids else settings.pad_of_floats(use.mask_value)
-    inner = _inner(shape, side, valid) if is_ids and len(shape) == 3 and slot.shape[2] != 1 else valid
-    return np.where(inner.reshape(*inner.shape, *[1] * (len(shape) - inner.ndim)), content, pad).astype(dtype)
-
-
-def made_lengths(samples: int, steps: int) -> Array:
-    """Return the lengths of made sequences (B,): one full, one short, others between."""
-    shares = np.resize([1.0, 0.25, 0.6, 0.8, 0.45], samples)
-    return np.asarray(np.maximum(1, np.ceil(shares * steps)).astype(int))
-
-
-def _inner(shape: tuple[int, ...], side: str, valid: Array) -> Array:
-    """Return which ids (B, S, T) of valid sentences (B, S) are valid."""
-    lengths = np.resize(made_lengths(5, shape[2]), shape[:2])
-    return np.asarray(valid_of(lengths, shape[2], side) & valid[..., None])
-
-
-def _content(shape: tuple[int, ...], use: Use, pad_id: int, dtype: str, rng: np.random.Generator) -> Array:
-    """Return content without padding: ids, or floats that are never exactly a pad value."""
-    if use.rows is None and np.dtype("float32" if dtype == "bfloat16" else dtype).kind == "f":
-        return rng.normal(0.0, 1.0, shape)
-    rows = use.rows or FALLBACK_VOCABULARY
-    values = np.array([row for row in range(rows) if row != pad_id] or [pad_id])
-    return values[rng.integers(0, len(values), shape)]
-
-
-def _is_free(slot: Slot) -> bool:
-    """Return whether the last axis of an input is free, as only time is."""
-    return slot.shape[-1] is None

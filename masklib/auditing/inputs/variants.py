@@ -109,9 +109,11 @@ def padding_of(leaf: Leaf, batch: Batch) -> NDArray[np.bool_] | None:
     if not leaf.groups:
         return None
     is_pad = np.zeros(leaf.array.shape, bool)
-    for group in leaf.groups.values():
+    for axis, group in leaf.groups.items():
         valid = batch.groups[group].valid
-        is_pad |= ~valid.reshape(*valid.shape, *[1] * (leaf.array.ndim - valid.ndim))
+        before = axis - batch.groups[group].axis  # of pairs: the other step of the pair
+        shape = (len(valid), *[1] * before, *valid.shape[1:], *[1] * (leaf.array.ndim - valid.ndim - before))
+        is_pad |= ~valid.reshape(shape)
     return is_pad
 
 
@@ -178,11 +180,11 @@ def _other_content(leaf: Leaf, group: int, chosen: Array, valid: Array, rng: np.
     return array
 
 
-def _padded(array: Array, axis: int, steps: int, side: str, value: float) -> Array:
-    """Return an array with more padded steps at one side of an axis."""
-    widths = [(0, 0)] * array.ndim
-    widths[axis] = (0, steps) if side == "post" else (steps, 0)
-    return np.pad(array, widths, constant_values=np.asarray(value).astype(array.dtype))
+def _padded(array: Array, axis: int, steps: int, side: str, value: Any) -> Array:
+    """Return an array with more padded steps, of one value or one for each feature, at one side of an axis."""
+    shape = (*array.shape[:axis], steps, *array.shape[axis + 1 :])
+    extra = np.broadcast_to(np.asarray(value).astype(array.dtype), shape)
+    return np.concatenate([array, extra] if side == "post" else [extra, array], axis=axis)
 
 
 def _cut(array: Array, axis: int, steps: int, side: str) -> Array:

@@ -13,11 +13,23 @@ class Change(StrEnum):
     BATCH_MATES = "batch mates"
     NO_PADDING = "no padding"
     LATER_STEPS = "later steps"
+    COMPILED = "compiled"
 
     @property
     def is_of_padding(self) -> bool:
         """Whether padding is changed, or what stands there, and not the samples or steps beside it."""
-        return self not in (Change.BATCH_MATES, Change.LATER_STEPS)
+        return self not in (Change.BATCH_MATES, Change.LATER_STEPS, Change.COMPILED)
+
+
+class Entry(StrEnum):
+    """How padding gets into a loss or a metric."""
+
+    OUTPUTS = "an output that leaks"
+    ITSELF = "it counts padded steps"
+    DIVISOR = "it divides by padded steps"
+    PENALTY = "what layers add to it"
+    OWN_STEP = "a step of the model's own"
+    BATCHES = "batches that are padded to lengths of their own"
 
 
 class Quantity(StrEnum):

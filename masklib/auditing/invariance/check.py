@@ -4,27 +4,49 @@ Nothing is read from Keras's masks for this: sequences are given with more paddi
 samples beside them, and without padding, and what comes out is compared. What counts as equal is measured on the model itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from masklib.auditing.borrowing.running import borrowed, is_stateful
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.running import is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
-from masklib.auditing.inputs import making
+from masklib.auditing.inputs import assumptions, choosing, making
+from masklib.auditing.inputs.given import Given
 from masklib.auditing.inputs.settings import PaddingSettings
+from masklib.auditing.inputs.text import without_text
+from masklib.auditing.inputs.uses import watched
 from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.later_steps import on_later_steps
-from masklib.auditing.invariance.loss_inputs import Teaching
 from masklib.auditing.invariance.outputs import OutputJudge
+from masklib.auditing.invariance.packing import Teaching
 from masklib.auditing.invariance.results import Leak, PaddingCheck, Passed, Untested
+from masklib.auditing.invariance.sides import of_cleaner_side
 from masklib.auditing.invariance.subject import Subject, examine
-from masklib.auditing.invariance.training import Tested, check_training
+from masklib.auditing.invariance.training import Tested, check_training, leave_out_training
 from masklib.auditing.tracing.watch import check_model
+from masklib.errors import NoPaddingError
 
 __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
+
+
+class Options(TypedDict, total=False):
+    """What may be said beside a model, its inputs and its targets; see `check_padding`."""
+
+    sample_weight: Any
+    mask_value: float | None
+    pad_id: int | None
+    padding_side: str | None
+    target_pad: float | None
+    not_a_sequence: str | Sequence[str]
+    causal: bool | None
+    seed: int
+    quick: bool
+    on_stage: Callable[[str], object] | None
 
 
 def check_padding(
@@ -34,11 +56,14 @@ def check_padding(
     *,
     sample_weight: Any = None,
     mask_value: float | None = None,
-    pad_id: int = 0,
+    pad_id: int | None = None,
     padding_side: str | None = None,
     target_pad: float | None = None,
+    not_a_sequence: str | Sequence[str] = (),
     causal: bool | None = None,
     seed: int = 0,
+    quick: bool = False,
+    on_stage: Callable[[str], object] | None = None,
 ) -> PaddingCheck:
     """Return what padding changes in a model, and what it does not.
 
@@ -46,33 +71,76 @@ def check_padding(
 
     Args:
         model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.
-        inputs: padded, as the model takes them: an array, or a list or dict of arrays. None: made from the model's signature.
-        targets: as the model's loss takes them, (B, T, ...). None: made from the outputs' shapes and the loss.
+        inputs: padded, as the model takes them: an array, or a list or dict of arrays; rows of several lengths are padded. Or a
+            dataset as `fit` takes it, of which the first batches are read. None: made from the model's signature.
+        targets: as the model's loss takes them, (B, T, ...). None: those in the dataset, else made from the outputs' shapes and
+            the loss.
         sample_weight: as `fit` takes it. None: none.
         mask_value: what padded steps of floats hold. None: that of the Masking layer that gets them, else 0.
-        pad_id: what padded ids hold.
+        pad_id: what padded ids hold. None: the id that the model's own mask marks, else 0.
         padding_side: "post" or "pre". None: found in the inputs.
         target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
+        not_a_sequence: names of inputs that are never padded, such as a picture beside a question.
         causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
         seed: of all draws.
+        quick: whether only the outputs are tested, with longer padding and without padding.
+        on_stage: is called with what is tested next, such as "the gradients".
 
     Raises:
         ArgumentError: this is no model, or inputs that it does not take, or inputs without padding, or nothing but padding.
         UntestableError: the model's output is random, or no number.
     """
     check_model(model)
-    settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value, padding_side=padding_side, target_pad=target_pad)
+    names = (not_a_sequence,) if isinstance(not_a_sequence, str) else tuple(not_a_sequence)
+    settings = PaddingSettings(
+        pad_id=pad_id, mask_value=mask_value, padding_side=padding_side, target_pad=target_pad, not_a_sequence=names
+    )
+    cut = without_text(model)
+    given, model = choosing.looked_up(choosing.read_for(model, inputs, targets, sample_weight, settings), cut), cut.model
     if inputs is not None and not all(layer.built for layer in layers_of(model)):
-        making.watched(model, inputs)  # builds it
+        watched(model, given.batches[0].inputs)  # builds it
+    say = on_stage or (lambda stage: None)
+
+    def check(settings: PaddingSettings) -> PaddingCheck:
+        return _check(model, given, settings, causal=causal, seed=seed, quick=quick, say=say)
+
+    try:
+        found = check(settings)
+    except NoPaddingError as error:
+        if inputs is not None:
+            raise
+        return _nothing_to_test(model, settings, str(error))
+    if inputs is None and padding_side is None:
+        found = of_cleaner_side(found, model, settings, check, seed=seed)
+    return replace(found, model=model)
+
+
+def _check(
+    model: Any,
+    given: Given,
+    settings: PaddingSettings,
+    *,
+    causal: bool | None,
+    seed: int,
+    quick: bool,
+    say: Callable[[str], object],
+) -> PaddingCheck:
+    """Return what padding changes in a model, with what the user gave."""
     with borrowed(model) as runner:
-        batch, records = making.prepare(model, inputs, settings, seed=seed)
+        say("the inputs")
+        one, batch, records = choosing.prepare(model, given, settings, seed=seed)
+        say("the outputs")
         subject = examine(runner, batch, records, seed)
         alternatives = Alternatives(subject)
-        outputs = _of_outputs(subject, alternatives, causal)
-        teaching = Teaching(_chosen(targets, batch.chosen), _chosen(sample_weight, batch.chosen), target_pad)
-        tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts)]
-        empty = subject.of_empty_sample()
-    verdicts = [one for part in tested for one in part.verdicts]
+        if quick:
+            tested, empty = _quickly(subject, alternatives), {}
+        else:
+            outputs = _of_outputs(subject, alternatives, causal)
+            chosen, weights = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
+            teaching = Teaching(chosen, weights, settings.target_pad)
+            tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+            empty = subject.of_empty_sample()
+    verdicts = [verdict for part in tested for verdict in part.verdicts]
     return PaddingCheck(
         leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
         passed=tuple(one for one in verdicts if isinstance(one, Passed)),
@@ -80,29 +148,24 @@ def check_padding(
         noise=subject.noise.by_source,
         denominators={name: count for part in tested for name, count in part.denominators.items()},
         notes=(*batch.notes, *(note for part in tested for note in part.notes)),
+        assumptions=(*batch.assumptions, *(one for part in tested for one in part.assumptions)),
         batch_size={name: both for part in tested for name, both in part.batch_size.items()},
+        in_fit={name: both for part in tested for name, both in part.in_fit.items()},
         empty=empty,
         inputs=batch.inputs,
+        has_targets=one.targets is not None,
         valid=_distinct([group.valid for group in (*batch.groups, *subject.batch.groups)]),
     )
 
 
-def check_other_side(model: Any, settings: PaddingSettings, *, seed: int) -> list[Leak]:
-    """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
-
-    Args:
-        model: a Keras 3 model.
-        settings: what the user says about padding.
-        seed: of all draws.
-
-    Raises:
-        ArgumentError, UntestableError: as `check_padding`.
-    """
-    with borrowed(model) as runner:
-        batch, records = making.prepare(model, None, replace(settings, padding_side="pre"), seed=seed)
-        subject = examine(runner, batch, records, seed)
-        verdicts = OutputJudge(subject, Alternatives(subject)).verdicts()
-    return [one for one in verdicts if isinstance(one, Leak)]
+def _nothing_to_test(model: Any, settings: PaddingSettings, why: str) -> PaddingCheck:
+    """Return the check of a model without a sequence among its inputs, of which nothing can be said."""
+    made = making.make(model, settings, seed=0)
+    names = list(getattr(model, "output_names", None) or ["output"])
+    reason = "no input is a sequence that could be padded"
+    untested = tuple(Untested(Change.LONGER_PADDING, Quantity.OUTPUT, name, reason) for name in names)
+    assumed = assumptions.of_made(made.sketches, made.padding)
+    return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=assumed, notes=(why,), model=model)
 
 
 def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | None) -> Tested:
@@ -111,6 +174,12 @@ def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | Non
     verdicts = judge.verdicts()
     later, meant = on_later_steps(judge, subject, alternatives, causal)
     return Tested([*verdicts, *later], [*_on_states(subject.model), *meant])
+
+
+def _quickly(subject: Subject, alternatives: Alternatives) -> list[Tested]:
+    """Return what was found of the outputs in two kinds of situations; the rest of the model is not tested."""
+    verdicts = OutputJudge(subject, alternatives).verdicts_of_two()
+    return [Tested(verdicts, _on_states(subject.model)), *leave_out_training(subject.model)]
 
 
 def _on_states(model: Any) -> list[str]:
@@ -130,4 +199,4 @@ def _chosen(structure: Any, chosen: Any) -> Any:
     if structure is None or chosen is None:
         return structure
     _, arrays, pack = flatten(structure)
-    return pack([np.asarray(array)[chosen] for array in arrays])
+    return pack([None if array is None else np.asarray(array)[chosen] for array in arrays])

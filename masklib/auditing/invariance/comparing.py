@@ -41,6 +41,13 @@ class Distance:
         return self.size / (self.scale or 1.0)
 
 
+def apart(first: Array, second: Array) -> Distance:
+    """Return how far two whole results of the same inputs are apart: infinitely where their shapes differ."""
+    if first.shape != second.shape:
+        return Distance(float("inf"), 1.0)
+    return distance(first, second, np.ones(first.shape, bool))
+
+
 def grown_axes(shape: tuple[int, ...], longer: tuple[int, ...], steps: int) -> list[int]:
     """Return the axes that are longer by `steps`.
 

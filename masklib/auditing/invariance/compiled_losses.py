@@ -6,25 +6,35 @@ counts padding is distinguished from one that only shows what leaks into the out
 to losses that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.batch_size import BatchSize
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
+from masklib.auditing.invariance.controls import blind_metrics
 from masklib.auditing.invariance.denominators import denominator
-from masklib.auditing.invariance.loss_inputs import LossInputs, Teaching
-from masklib.auditing.invariance.loss_tries import LossTries, Whole
+from masklib.auditing.invariance.gradients import OfFit, Source
+from masklib.auditing.invariance.loss_inputs import LossInputs
+from masklib.auditing.invariance.loss_tries import LossTries, measured
 from masklib.auditing.invariance.loss_values import LossValues
-from masklib.auditing.invariance.results import LOSS, Leak, Passed, Untested, Verdict
+from masklib.auditing.invariance.packing import Packing, Teaching
+from masklib.auditing.invariance.reports import Reports
+from masklib.auditing.invariance.results import LOSS, NO_METRICS, Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
+from masklib.auditing.invariance.slopes import signless
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import TargetPadding, loss_name
 from masklib.auditing.invariance.tries import Try
 
 NO_NUMBER = "it is no finite number as given"
+CLOSE = 1e-4  # relative: what `fit` and `evaluate` report of the same batch, but for rounding
+ZERO = "it is 0 in every situation"
+CONSTANT = "it is the same whatever the model predicts"
 UNKNOWN_STEPS = "whether its steps are those of the inputs is not known: give targets, padded as the inputs are"
 
 
@@ -45,13 +55,16 @@ class Losses:
         self._subject = subject
         self._alternatives = alternatives
         self._is_settled = teaching.is_settled
-        self._values = LossValues(subject, has_weights=teaching.sample_weight is not None)
-        settled = TargetPadding(self._values, subject, teaching).settle(LossInputs(subject, teaching).predictions())
+        packing = Packing(subject, teaching)
+        self._values, self._reports = LossValues(packing), Reports(packing)
+        settled = TargetPadding(self._values, subject, teaching).settle(LossInputs(packing, self._values.takes).predictions())
         self._alone = settled.alone
-        self._whole = Whole(settled.base, self._values.loss(settled.base), self._values.metrics(settled.base))
-        self._tries = LossTries(self._values, subject, self._whole)
-        self._noise = self._tries.noise()
-        self._objectives: dict[tuple[int, ...], Callable[[Any], Any]] = {}  # so that each is compiled once
+        self._is_square = settled.is_square
+        self._has_targets = teaching.targets is not None
+        self._whole = measured(settled.base, self._values, self._reports)
+        self._tries = LossTries(self._values, self._reports, subject, self._whole)
+        self._noise = self._tries.noise(is_square=settled.is_square)
+        self._blind: set[str] = set()
 
     @property
     def is_silent(self) -> bool:
@@ -69,19 +82,81 @@ class Losses:
         """
         if not np.isfinite(self._whole.loss):
             return self._on_nan()
-        tries = [*self._alone, *self._tries.of_metrics(), *self._tries.in_model(self._alternatives.for_training)]
-        layers = {one.change: one.layer for one in of_outputs if isinstance(one, Leak)}
+        self._blind = blind_metrics(self._whole.metrics, self._values.metrics, self._whole.base, self._subject.seed)
+        leaks = [one for one in of_outputs if isinstance(one, Leak)]
+        tries = [*self._alone, *([] if self._is_square else self._all_tries(any(one.change.is_of_padding for one in leaks)))]
+        layers = {one.change: one.layer for one in leaks}
         names = dict.fromkeys((one.change, one.kind, one.of) for one in tries)
         found = [self._judge([one for one in tries if (one.change, one.kind, one.of) == name], layers) for name in names]
-        return [*found, *self._unknown_steps()]
+        return [*found, *self._unknown_steps(), *self._without_metrics()]
 
-    def objective(self, situation: Situation | None) -> Callable[[Any], Any]:
-        """Return the compiled loss as a function of what the model puts out in a situation; None is the batch as given."""
-        groups = () if situation is None else situation.groups
-        if groups not in self._objectives:
-            predictions = self._whole.base if situation is None else self._tries.moved(situation)
-            self._objectives[groups] = self._values.objective(predictions)
-        return self._objectives[groups]
+    def _all_tries(self, outputs_leak: bool) -> list[Try]:
+        """Return the metrics by themselves, and what is reported of the model."""
+        situations, longer = self._alternatives.for_training, self._alternatives.longer[:1]
+        in_model = [one for situation in situations for one in self._of_situation(situation, outputs_leak)]
+        in_batches = [] if outputs_leak else [one for situation in longer for one in self._tries.in_two_batches(situation)]
+        return [*self._tries.of_metrics(), *in_model, *self._tries.of_zeros(situations), *in_batches]
+
+    def _of_situation(self, situation: Situation, outputs_leak: bool) -> list[Try]:
+        """Return what is reported of the model in a situation; how padding gets in, where no output lets it in."""
+        tries = self._tries.in_model([situation])
+        is_open = [not outputs_leak and self._noise.exceeds(one) for one in tries]
+        return [self._with_entry(one, situation) if open_ else one for one, open_ in zip(tries, is_open, strict=True)]
+
+    def _with_entry(self, one: Try, situation: Situation) -> Try:
+        """Return a loss or metric that counts padding while no output does, with what lets it in."""
+        layer = self._penalizing(situation, one) if one.kind is Quantity.LOSS else None
+        return replace(one, entry=Entry.PENALTY if layer else Entry.ITSELF, layer=layer)
+
+    def _penalizing(self, situation: Situation, one: Try) -> str | None:
+        """Return the layer that adds most of the difference of the loss in a situation; None if it is not what layers add."""
+        if not self._values.adds_penalties:
+            return None
+        first, second = self._values.penalties(None), self._values.penalties(situation)
+        apart = {name: abs(second.get(name, 0.0) - value) for name, value in first.items()}
+        worst = max(apart, key=lambda name: apart[name], default=None)
+        return worst if worst is not None and 2 * apart[worst] > one.size else None
+
+    def _without_metrics(self) -> list[Verdict]:
+        """Return that the metrics cannot be tested, where they cannot be computed."""
+        if self._whole.metrics or not self._whole.why_not or not compiled.has_metrics(self._subject.model):
+            return []
+        why = f"{NO_METRICS}: {self._whole.why_not}"
+        return [Untested(Change.LONGER_PADDING, Quantity.METRIC, "metric", why)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user may want to know."""
+        if not self._whole.why_not:
+            return []
+        return [f"`evaluate` fails, so the loss is what `compute_loss` makes of the outputs: {self._whole.why_not}"]
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken to be so, one sentence each: which targets were made."""
+        made = [one for one in self._whole.base if one.loss is not None]
+        weighted = f"{', '.join(sorted(self._tries.weighted))}: weights of 1 at valid steps, 0 at others (give sample_weight)"
+        targets = [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in made if not self._has_targets]
+        return [*targets, *([weighted] if self._tries.weighted else [])]
+
+    def in_fit(self) -> dict[str, tuple[float, float]]:
+        """Return what `evaluate` and `fit` report of the batch as given, by name of the metric, where these differ.
+
+        Where the losses differ too, the model is another one in training, and nothing is said.
+        """
+        evaluated = self._whole.reported
+        try:
+            fitted = self._reports.fitted(self._whole.base).reported if self._whole.metrics and evaluated else {}
+        except CallError:
+            return {}
+        both = {name: (value, fitted[name]) for name, value in evaluated.items() if name in fitted}
+        apart = {name for name, (first, second) in both.items() if not np.isclose(first, second, rtol=CLOSE, atol=0.0)}
+        return {} if LOSS in apart or LOSS not in both else {name: both[name] for name in both if name in apart}
+
+    def gradients(self) -> Source:
+        """Return the gradients by which the model is trained."""
+        base = self._whole.base
+        return OfFit(self._reports, base, signless(self._values.objective(base), base, self._subject.observations.pack))
 
     def denominators(self) -> dict[str, str]:
         """Return for each loss by which count its mean divides."""
@@ -107,7 +182,7 @@ class Losses:
             relative=float("inf"),
             tolerance=self._subject.unit,
             example=f"{first:.6g} as given, {other:.6g} with 0 at the padded steps of the targets",
-            alone=True,
+            entry=Entry.ITSELF,
         )
         return [leak]
 
@@ -120,16 +195,26 @@ class Losses:
 
     def _judge(self, tries: Sequence[Try], layers: dict[Change, str | None]) -> Verdict:
         """Return the verdict on one loss or metric and one change."""
-        worst = max(tries, key=lambda one: (self._noise.exceeds(one) and one.alone, one.relative))
+        worst = max(tries, key=self._weight)
         if not np.isfinite(worst.first):
             return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
+        if worst.kind is Quantity.METRIC and not any(one.first or one.second for one in tries):
+            return Untested(worst.change, worst.kind, worst.of, ZERO)
         if not self._noise.exceeds(worst):
             tolerance = self._noise.tolerance(worst.of, worst.first)
+            if worst.kind is Quantity.METRIC and worst.of in self._blind:
+                return Untested(worst.change, worst.kind, worst.of, CONSTANT)
             return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
         return self._leak(worst, layers)
 
+    def _weight(self, one: Try) -> tuple[bool, bool, float]:
+        """Return how much a difference says: most where it is of the loss or metric by itself, and of one batch."""
+        is_own = self._noise.exceeds(one) and one.entry is not Entry.OUTPUTS
+        return is_own, is_own and one.entry is not Entry.BATCHES, one.relative
+
     def _leak(self, worst: Try, layers: dict[Change, str | None]) -> Leak:
         """Return that a loss or metric leaks, and where: in itself, or in the layer where an output does."""
+        is_divisor = worst.kind is Quantity.LOSS and worst.entry is Entry.ITSELF and self._only_divides(worst.of)
         return Leak(
             change=worst.change,
             kind=worst.kind,
@@ -137,10 +222,9 @@ class Losses:
             size=worst.size,
             relative=worst.relative,
             tolerance=self._noise.tolerance(worst.of, worst.first),
-            layer=None if worst.alone else layers.get(worst.change),
+            layer=layers.get(worst.change) if worst.entry is Entry.OUTPUTS else worst.layer,
             example=f"{worst.first:.6g} as given, {worst.second:.6g} {worst.situation}",
-            alone=worst.alone,
-            divisor=worst.kind is Quantity.LOSS and worst.alone and self._only_divides(worst.of),
+            entry=Entry.DIVISOR if is_divisor else worst.entry,
         )
 
     def _only_divides(self, name: str) -> bool:

@@ -1,5 +1,6 @@
 """By which count a loss divides."""
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,47 +14,76 @@ from masklib.auditing.invariance.predictions import Prediction
 
 Array = NDArray[Any]
 UNKNOWN = "unknown"
-CLOSE = 1e-4  # relative: counts of steps are further apart
+CLOSE = 1e-5  # relative: counts of steps are further apart
+DRAWS = 4  # of predictions
 
 
 def denominator(prediction: Prediction) -> str:
-    """Return by which count the loss of one output divides: "valid steps", "all steps", "samples", "nothing" or "unknown".
+    """Return by which count the loss of one output divides, such as "valid steps" or "samples"; "unknown" if none fits.
 
-    The loss is compared with the losses of single steps, summed and divided by each count that there is.
+    The loss is compared with the losses of single steps, summed and divided by each count that there is. Where the losses of
+    steps are nearly the same, as those of a model that has learned nothing, several fit: then other predictions are tried.
     """
+    tried = (prediction, *(spread_out(prediction, draw) for draw in range(1, DRAWS)))
     try:
-        total, each = _reduced(prediction)
+        found = (named(*_reduced(one), one.valid, one.weight) for one in tried)
+        return next((name for name in found if name != UNKNOWN), UNKNOWN)
     except CallError:
         return UNKNOWN
-    return named(total, each, prediction.valid)
 
 
-def named(total: float, each: Array, valid: NDArray[np.bool_] | None) -> str:
-    """Return which count makes `total` of the losses `each`, (B,) or (B, T).
+def spread_out(prediction: Prediction, draw: int) -> Prediction:
+    """Return an output with predictions of its kind, probabilities or other numbers, of which no two are alike."""
+    array, rng = prediction.array, np.random.default_rng([draw, 11])
+    is_distribution = array.ndim > 1 and array.shape[-1] > 1 and np.allclose(array.sum(axis=-1), 1.0, atol=1e-3)
+    if is_distribution:
+        other = rng.dirichlet(np.ones(array.shape[-1]), array.shape[:-1])
+    elif array.size and 0.0 <= array.min() <= array.max() <= 1.0:
+        other = rng.uniform(0.05, 0.95, array.shape)
+    else:
+        other = rng.normal(0.0, 1.0, array.shape)
+    return replace(prediction, array=other.astype(array.dtype))
+
+
+def named(total: float, each: Array, valid: NDArray[np.bool_] | None, weight: Array | None = None) -> str:
+    """Return which count makes `total` of the losses `each`, (B,) or (B, T); "unknown" where none does, or more than one.
 
     Args:
         total: the loss.
         each: losses of samples or steps.
         valid: bool, as `each`; None: all are valid.
+        weight: of samples or steps, as `each`; None: none.
     """
     if each.ndim == 0:
         return UNKNOWN
     if each.ndim < 2 or valid is None or valid.shape != each.shape[:2]:
         counts = {"samples": each.size} if each.ndim < 2 else {"all steps": each.size, "samples": len(each)}
-        return _match(total, {"": float(each.sum())}, counts)
-    steps = each.reshape(*each.shape[:2], -1).mean(axis=-1)
-    sums = {"": float(steps.sum(where=valid)), "padded": float(steps.sum())}
-    return _match(total, sums, {"valid steps": int(valid.sum()), "all steps": valid.size, "samples": len(valid)})
+        if weight is not None and weight.shape != each.shape:
+            return UNKNOWN
+        weighted, weights = _weighted(each, weight)
+        return _match(total, [float(weighted.sum())], counts | weights)
+    if weight is not None and weight.shape != valid.shape:
+        return UNKNOWN
+    steps, weights = _weighted(each.reshape(*each.shape[:2], -1).mean(axis=-1), weight)
+    sums = [float(steps.sum(where=valid)), float(steps.sum())]
+    return _match(total, sums, {"valid steps": int(valid.sum()), "all steps": valid.size, "samples": len(valid)} | weights)
 
 
-def _match(total: float, sums: dict[str, float], counts: dict[str, int]) -> str:
-    """Return the name of the count by which one of the sums, divided, is the total."""
-    for value in sums.values():
-        found = [name for name, count in counts.items() if np.isclose(total * count, value, rtol=CLOSE, atol=0.0)]
+def _weighted(each: Array, weight: Array | None) -> tuple[Array, dict[str, float]]:
+    """Return losses with their weights, and the count that weights make."""
+    return (each, {}) if weight is None else (each * weight, {"the sum of the weights": float(weight.sum())})
+
+
+def _match(total: float, sums: list[float], counts: dict[str, float]) -> str:
+    """Return the name of the only count by which one of the sums, divided, is the total."""
+    named = {"nothing": 1.0, **counts}
+    for value in sums:
+        found = {count: name for name, count in named.items() if np.isclose(total * count, value, rtol=CLOSE, atol=0.0)}
+        others = {count for other in sums for count in named.values() if np.isclose(total * count, other, rtol=CLOSE, atol=0.0)}
+        if found and len(others) == 1:
+            return found[min(found)]
         if found:
-            return found[0]
-        if np.isclose(total, value, rtol=CLOSE, atol=0.0):
-            return "nothing"
+            return UNKNOWN
     return UNKNOWN
 
 
@@ -65,7 +95,8 @@ def _reduced(prediction: Prediction) -> tuple[float, Array]:
             loss = _as_object(loss)
         y_true = keras.ops.convert_to_tensor(prediction.target)
         each = to_array(loss.call(y_true, prediction.tensor()))
-        return float(to_array(loss(y_true, prediction.tensor()))), np.asarray(each, dtype=float)
+        total = loss(y_true, prediction.tensor(), sample_weight=prediction.weight)
+        return float(to_array(total)), np.asarray(each, dtype=float)
 
 
 def _as_object(function: Any) -> Any:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -22,12 +22,28 @@ from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
 from masklib.auditing.invariance.comparing import Distance, crop, distance, valid_elements
 from masklib.auditing.invariance.noise import Noise, noise_of, rounded_otherwise
+from masklib.auditing.invariance.predictions import Prediction
+from masklib.auditing.invariance.reports import Reports
 from masklib.auditing.invariance.results import Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.invariance.subject import Subject
 
 Array = NDArray[Any]
 Objective = Callable[[Any], Any]  # of what the model puts out, to one number
+
+
+class Source(Protocol):
+    """Where gradients come from."""
+
+    def of(self, situation: Situation | None) -> list[Array | None]:
+        """Return the gradient of each trainable weight in a situation, None where there is none; None: the batch as given.
+
+        Raises:
+            CallError: it cannot be computed.
+        """
+
+    def magnitudes(self) -> list[float]:
+        """Return for each trainable weight about the largest sum of the absolute terms that make an element of its gradient."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +53,12 @@ class Gradients:
     Attributes:
         subject: the model, with its batch.
         alternatives: the situations in which it is compared with itself.
-        objective: for a situation, or None for the batch as given, what is differentiated.
+        source: of the gradients.
     """
 
     subject: Subject
     alternatives: Alternatives
-    objective: Callable[[Situation | None], Objective]
+    source: Source
 
     def verdicts(self) -> list[Verdict]:
         """Return what was found for each trainable weight that has a gradient."""
@@ -50,7 +66,7 @@ class Gradients:
         if not weights:
             return []
         try:
-            base = self._of(None)
+            base = self.source.of(None)
         except CallError as error:
             return [Untested(Change.LONGER_PADDING, Quantity.GRADIENT, "all weights", f"no gradient can be computed: {error}")]
         if not all(np.isfinite(one).all() for one in base if one is not None):
@@ -58,24 +74,25 @@ class Gradients:
         noise = self._measure_noise(base)
         return [verdict for situation in self.alternatives.for_training for verdict in self._of_situation(situation, base, noise)]
 
-    def _of(self, situation: Situation | None) -> list[Array | None]:
-        """Return the gradient of each trainable weight; None where the objective does not depend on it."""
-        batch = self.subject.batch if situation is None else situation.batch
-        return gradients_of(self.subject.runner, batch.inputs, self.objective(situation))
-
     def _measure_noise(self, base: Sequence[Array | None]) -> list[Noise]:
-        """Return the noise of each gradient: at least some of what the largest one has, for sums cancel, and some to 0."""
+        """Return the noise of each gradient: what rounding of the weights shows, and of the terms that were summed.
+
+        A gradient is a sum over steps, whose terms may be far larger than what is left of them: each is rounded by itself.
+        """
         with rounded_otherwise(self.subject.model, self.subject.unit, self.subject.seed):
-            rounded = self._of(None)
+            rounded = self.source.of(None)
         found = [noise_of(_apart(first, other), self.subject.unit) for first, other in zip(base, rounded, strict=True)]
         largest = max(one.scale for one in found)
-        return [Noise(max(one.size, one.unit * largest), max(one.scale, 1e-3 * largest), one.unit) for one in found]
+        both = zip(found, self.source.magnitudes(), strict=True)
+        return [
+            Noise(max(one.size, one.unit * max(largest, terms)), max(one.scale, 1e-3 * largest), one.unit) for one, terms in both
+        ]
 
     def _of_situation(self, situation: Situation, base: Sequence[Array | None], noise: Sequence[Noise]) -> list[Verdict]:
         """Return the verdicts on all weights in one situation."""
         try:
             with situation.changed():
-                others = self._of(situation)
+                others = self.source.of(situation)
         except CallError as error:
             return [Untested(situation.change, Quantity.GRADIENT, "all weights", str(error))]
         weights = self.subject.model.trainable_variables
@@ -101,14 +118,42 @@ class Gradients:
         squares = Squares(self.subject)
         for situation in reversed(self.alternatives.unpadded):
             try:
-                return gradients_of(self.subject.runner, situation.batch.inputs, squares(situation))
+                return gradients_of(self.subject.runner, situation.batch.inputs, squares.objective(situation))
             except CallError:
                 continue
         return None
 
 
+class OfFit:
+    """The gradients that a step of `fit` hands to the optimizer, with random layers switched off.
+
+    Args:
+        reports: what `fit` reports.
+        base: what the losses get for the batch as given.
+        signless: a function of what the model puts out that grows with each number as the loss does, or falls, without the sign.
+    """
+
+    def __init__(self, reports: Reports, base: Sequence[Prediction], signless: Objective) -> None:
+        self._reports = reports
+        self._base = base
+        self._signless = signless
+
+    def of(self, situation: Situation | None) -> list[Array | None]:
+        """Return the gradients in a situation."""
+        predictions = self._base if situation is None else self._reports.moved(self._base, situation)
+        step = self._reports.fitted(predictions, situation)
+        if not any(one.any() for one in step.gradients):
+            msg = "no step of `fit` hands a gradient to the optimizer"
+            raise CallError(msg)
+        return list(step.gradients)
+
+    def magnitudes(self) -> list[float]:
+        """Return about how large the terms of the gradients are together."""
+        return magnitudes_of(self._reports.packing.subject, self._signless)
+
+
 class Squares:
-    """The mean square of outputs at valid steps, as a function of what a model puts out in a situation.
+    """The gradients of the mean square of outputs at valid steps.
 
     Args:
         subject: the model, with its batch.
@@ -118,16 +163,25 @@ class Squares:
         self._subject = subject
         self._known: dict[tuple[Any, ...], Objective] = {}  # so that each is compiled once
 
-    def __call__(self, situation: Situation | None) -> Objective:
-        """Return the function for a situation; None is the batch as given."""
+    def of(self, situation: Situation | None) -> list[Array | None]:
+        """Return the gradients in a situation."""
+        batch = self._subject.batch if situation is None else situation.batch
+        return gradients_of(self._subject.runner, batch.inputs, self.objective(situation))
+
+    def magnitudes(self) -> list[float]:
+        """Return about how large the terms of the gradients are together."""
+        return magnitudes_of(self._subject, self._objective(self._subject.batch, is_signless=True))
+
+    def objective(self, situation: Situation | None) -> Objective:
+        """Return the mean square as a function of what the model puts out in a situation; None is the batch as given."""
         batch = self._subject.batch if situation is None else situation.batch
         key = (batch.samples, *(group.steps for group in batch.groups))
         if key not in self._known:
             self._known[key] = self._objective(batch)
         return self._known[key]
 
-    def _objective(self, batch: Batch) -> Objective:
-        """Return a new function for a batch."""
+    def _objective(self, batch: Batch, *, is_signless: bool = False) -> Objective:
+        """Return a new function for a batch; without the sign of what pulls at each number, if asked for."""
 
         def mean(structure: Any) -> Any:
             total = 0.0
@@ -137,10 +191,20 @@ class Squares:
                 shape = tuple(int(size) for size in tensor.shape)
                 valid = np.broadcast_to(valid_elements(shape, axes, batch), shape)
                 kept = keras.ops.where(valid, keras.ops.cast(tensor, "float32"), 0.0)
-                total = total + keras.ops.sum(kept * kept) / max(int(valid.sum()), 1)
+                slope = 2.0 * keras.ops.stop_gradient(keras.ops.absolute(kept)) if is_signless else kept
+                total = total + keras.ops.sum(slope * kept) / max(int(valid.sum()), 1)
             return total
 
         return mean
+
+
+def magnitudes_of(subject: Subject, signless: Objective) -> list[float]:
+    """Return for each trainable weight the largest element of its gradient of an objective; 0 where there is none."""
+    try:
+        found = gradients_of(subject.runner, subject.batch.inputs, signless)
+    except CallError:
+        found = [None for _ in subject.model.trainable_variables]
+    return [0.0 if one is None or not one.size else float(np.abs(np.nan_to_num(one)).max()) for one in found]
 
 
 def gradients_of(runner: Any, inputs: Any, objective: Objective) -> list[Array | None]:

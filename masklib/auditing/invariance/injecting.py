@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.running import patched
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding
+from masklib.auditing.inputs.uses import is_embedding
 from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.tracing.watch import CallRecord
@@ -73,7 +73,8 @@ def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: in
     where = "into" if at_inputs else "out of"
     labels = ("as given", f"with other content at masked steps {where} {call.path!r}")
     valid = mask.reshape(*mask.shape, *[1] * (array.ndim - mask.ndim))
-    return Situation(Change.MASKED_CONTENT, batch, samples, samples, labels, _replaced(call.operation, valid, garbage, at_inputs))
+    context = _replaced(call.operation, valid, garbage, at_inputs)
+    return Situation(Change.MASKED_CONTENT, batch, samples, samples, labels, context, is_inside=True)
 
 
 def _replaced(operation: Any, valid: Mask, garbage: Array, at_inputs: bool) -> Callable[[], AbstractContextManager[Any]]:

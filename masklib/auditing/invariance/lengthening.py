@@ -7,7 +7,7 @@ from typing import Any
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding, reads, watched
+from masklib.auditing.inputs.uses import is_embedding, reads, watched
 from masklib.auditing.invariance.observations import Observations
 from masklib.auditing.invariance.situations import Situation, longer_padding
 from masklib.auditing.tracing.watch import CallRecord

@@ -1,41 +1,20 @@
 """What the compiled losses get for the batch as given: each output with its mask, targets and weights, and its valid steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs import targets
+from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.batch import Group
+from masklib.auditing.invariance.packing import Packing, Teaching
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.subject import Subject
-from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """What a user gives a loss beside inputs, for the samples tested.
-
-    Attributes:
-        targets: as the loss takes them; None: to be made.
-        sample_weight: as `fit` takes it; None: none.
-        target_pad: what padded steps of the targets hold; None: to be found out.
-    """
-
-    targets: Any = None
-    sample_weight: Any = None
-    target_pad: float | None = None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the user gave targets and did not say what their padded steps hold: they are taken as they are."""
-        return self.targets is not None and self.target_pad is None
 
 
 @dataclass(frozen=True)
@@ -43,12 +22,22 @@ class LossInputs:
     """Puts together what the losses get.
 
     Attributes:
-        subject: the model, with its batch.
-        teaching: what the user gives.
+        packing: the model with its batch, and what the user gives.
+        takes: whether the loss of an output, given as (loss, predictions, targets), can be computed with targets.
     """
 
-    subject: Subject
-    teaching: Teaching
+    packing: Packing
+    takes: Callable[[Any, Array, Array], bool]
+
+    @property
+    def subject(self) -> Subject:
+        """The model, with its batch."""
+        return self.packing.subject
+
+    @property
+    def teaching(self) -> Teaching:
+        """What the user gives."""
+        return self.packing.teaching
 
     def predictions(self) -> list[Prediction]:
         """Return what the loss gets for each output.
@@ -57,19 +46,17 @@ class LossInputs:
             ArgumentError: targets or weights do not fit the outputs.
         """
         names, base = self.subject.observations.names, self.subject.observations.base
-        nothing: list[Array | None] = [None] * len(base)
-        given, weight = self.teaching.targets, self.teaching.sample_weight
-        ys = nothing if given is None else in_order("targets", given, names, base)
-        weights = nothing if weight is None else in_order("sample_weight", weight, names, base)
-        return [self._prediction(index, y, weight) for index, (y, weight) in enumerate(zip(ys, weights, strict=True))]
+        losses, with_loss = self.packing.losses, self.packing.with_loss
+        ys = by_output("targets", self.teaching.targets, names, base, with_loss)
+        weights = by_output("sample_weight", self.teaching.sample_weight, names, base, with_loss)
+        return [self._prediction(index, *one) for index, one in enumerate(zip(losses, ys, weights, strict=True))]
 
-    def _prediction(self, index: int, y: Array | None, weight: Array | None) -> Prediction:
+    def _prediction(self, index: int, loss: Any, y: Array | None, weight: Array | None) -> Prediction:
         """Return what the loss gets for one output."""
         observations, target_pad = self.subject.observations, self.teaching.target_pad
         name, array = observations.names[index], observations.base[index]
-        loss = compiled.loss_of(self.subject.model, index, name, len(observations.names))
-        kind = targets.kind_of(loss, array)
-        target = targets.make(loss, array, kind, self.subject.seed) if y is None else np.asarray(y)
+        takes = partial(self.takes, loss, array)
+        kind, target = targets.given(loss, array, y) if y is not None else targets.made(loss, array, self.subject.seed, takes)
         group, valid = self._steps(index)
         if group is None and y is not None:
             group, valid = self._steps_of_targets(array, target)
@@ -96,31 +83,3 @@ class LossInputs:
             if shape == array.shape[:2] == target.shape[:2] and targets.found_padding(target, group.valid) is not None:
                 return group, group.valid
         return None, None
-
-
-def in_order(what: str, structure: Any, names: Sequence[str], outputs: Sequence[Array]) -> list[Array | None]:
-    """Return arrays in the order of the outputs.
-
-    Args:
-        what: they are, for the message: "targets" or "sample_weight".
-        structure: an array, or a list or dict of arrays.
-        names: of the outputs.
-        outputs: for the batch as given.
-
-    Raises:
-        ArgumentError: there are not as many, their names are others, or they have another number of samples.
-    """
-    found, arrays, _ = flatten(structure)
-    if isinstance(structure, dict):
-        if set(structure) != set(names):
-            msg = f"{what} must have the outputs' names {list(names)}, got {list(structure)}. Rename the arrays."
-            raise ArgumentError(msg)
-        arrays = [structure[name] for name in names]
-    if len(arrays) != len(names):
-        msg = f"{what} must be one array for each of the outputs {list(names)}, got {len(arrays)} ({', '.join(found)})."
-        raise ArgumentError(msg)
-    for name, array, output in zip(names, arrays, outputs, strict=True):
-        if np.shape(array)[:1] != output.shape[:1]:
-            msg = f"{what} of {name!r} must have {len(output)} samples as the inputs, got shape {np.shape(array)}."
-            raise ArgumentError(msg)
-    return [np.asarray(array) for array in arrays]

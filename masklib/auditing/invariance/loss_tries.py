@@ -1,12 +1,17 @@
 """The compiled loss and metrics in every situation: by themselves, and of what the model puts out there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import CallError
+from masklib.auditing.inputs import variants
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
+from masklib.auditing.invariance.controls import changed
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.predictions import Prediction
+from masklib.auditing.invariance.reports import Reports
 from masklib.auditing.invariance.results import LOSS
 from masklib.auditing.invariance.situations import Situation, in_another_order
 from masklib.auditing.invariance.subject import Subject
@@ -22,11 +27,32 @@ class Whole:
         base: what the loss gets for each output.
         loss: the value of the loss, without what layers add to it.
         metrics: the values of the metrics, by name.
+        reported: what `evaluate` reports, by name; nothing where it fails.
+        why_not: why `evaluate` fails, or the metrics cannot be computed; "" if neither is so.
     """
 
     base: tuple[Prediction, ...]
     loss: float
     metrics: Mapping[str, float]
+    reported: Mapping[str, float] = field(default_factory=dict)
+    why_not: str = ""
+
+
+def measured(base: Sequence[Prediction], values: LossValues, reports: Reports) -> Whole:
+    """Return the loss and the metrics for the batch as given.
+
+    Raises:
+        CallError: the loss cannot be computed.
+    """
+    loss, why_not = values.loss(base), ""
+    metrics: Mapping[str, float] = {}
+    reported: Mapping[str, float] = {}
+    try:
+        metrics = values.metrics(base)
+        reported = reports.evaluated(base)
+    except CallError as error:
+        why_not = str(error)
+    return Whole(tuple(base), loss, metrics, reported, why_not)
 
 
 @dataclass(frozen=True)
@@ -35,11 +61,13 @@ class LossTries:
 
     Attributes:
         values: of the losses and metrics.
+        reports: what `evaluate` reports.
         subject: the model, with its batch.
         whole: the values for the batch as given.
     """
 
     values: LossValues
+    reports: Reports
     subject: Subject
     whole: Whole
 
@@ -50,49 +78,111 @@ class LossTries:
             others = alone(one, self.subject.lengthened.steps, self.subject.seed)
             for other in others if self.whole.metrics and one.valid is not None else ():
                 values = self.values.metrics(replaced(self.whole.base, index, other.prediction))
-                found += self._metrics_beside(values, other.change, other.situation, alone=True)
+                found += self._metrics_beside(values, other.change, other.situation, entry=Entry.ITSELF)
+        return found
+
+    def of_zeros(self, situations: Sequence[Situation]) -> list[Try]:
+        """Return the metrics that are 0 as given, such as an accuracy before training, with predictions of which some are right.
+
+        Whether a metric counts padding does not depend on the predictions.
+        """
+        zeros = [name for name, value in self.whole.metrics.items() if value == 0]
+        if not zeros:
+            return []
+        agree = [one.agreeing(self.subject.seed) for one in self.whole.base]
+        base = changed(self.whole.base, agree)
+        values = self.values.metrics(base)
+        firsts = {name: values[name] for name in zeros if values[name]}
+        tries = replace(self, whole=replace(self.whole, base=tuple(base), metrics=firsts))
+        found = tries.of_metrics()
+        for situation in situations if firsts else ():
+            predictions = self.moved(situation)
+            if [one.array.shape for one in predictions] == [one.array.shape for one in base]:
+                values = self.values.metrics(changed(predictions, agree))
+                found += tries._metrics_beside(values, situation.change, situation.labels[1])
         return found
 
     def in_model(self, situations: Sequence[Situation]) -> list[Try]:
-        """Return the loss and metrics of what the model puts out in each situation, with what its layers add to the loss."""
-        penalty = self.values.penalty(None) if self.values.adds_penalties else None
-        return [one for situation in situations for one in self._in_model(situation, penalty)]
+        """Return what `evaluate` reports in each situation; the loss and metrics of the outputs there, where it fails."""
+        return [one for situation in situations for one in self._in_model(situation)]
+
+    def in_two_batches(self, situation: Situation) -> list[Try]:
+        """Return what `evaluate` reports of two batches, one of which is padded further; nothing where it fails."""
+        samples, batch = self.subject.batch.samples, self.subject.batch
+        if samples < 2 or not self.whole.reported:
+            return []
+        halves = [tuple(range(samples // 2)), tuple(range(samples // 2, samples))]
+        inputs = [variants.select(batch, half).inputs for half in halves]
+        longer = variants.select(situation.batch, halves[0]).inputs
+        own, moved = self.whole.base, self.moved(situation)
+        given, further = ([one.select(halves[0]) for one in several] for several in (own, moved))
+        rest = [one.select(halves[1]) for one in own]
+        try:
+            first = self.reports.of_batches(inputs, [given, rest])
+            second = self.reports.of_batches([longer, inputs[1]], [further, rest])
+        except CallError:
+            return []
+        label = f"{situation.labels[1]} in one of two batches"
+        names = [name for name in first if name in second and name not in self.weighted]
+        return [self._try(situation.change, name, first[name], second[name], label, Entry.BATCHES) for name in names]
+
+    @property
+    def weighted(self) -> set[str]:
+        """The names of metrics that are to be weighted, and get no weights here: they are judged with weights of valid steps."""
+        if self.reports.packing.teaching.sample_weight is not None:
+            return set()
+        names = compiled.weighted_metrics(self.subject.model)
+        return {name for name in self.whole.metrics if any(name == one or name.endswith(f"_{one}") for one in names)}
 
     def moved(self, situation: Situation) -> list[Prediction]:
         """Return what the losses get in a situation."""
-        observations = self.subject.observations
-        both = zip(self.whole.base, observations.of(situation), observations.masks_of(situation), strict=True)
-        return [one.made_longer(array, mask) for one, array, mask in both]
+        return self.reports.moved(self.whole.base, situation)
 
-    def noise(self) -> "LossNoise":
-        """Return the noise of the loss and of each metric: of other orders of samples, and of weights rounded otherwise."""
+    def noise(self, *, is_square: bool) -> "LossNoise":
+        """Return the noise of the loss and of each metric: of other orders of samples, and of weights rounded otherwise.
+
+        Args:
+            is_square: whether samples pass for steps, so that their order changes the loss.
+        """
         order = in_another_order(self.subject.batch).other_rows
         turned = [one.select(order) for one in self.whole.base]
         both = zip(self.whole.base, self.subject.noise.rounded, strict=True)
         rounded = [replace(one, array=array) for one, array in both]
-        sizes = {LOSS: max(abs(self.values.loss(other) - self.whole.loss) for other in (turned, rounded))}
-        for other in (turned, rounded) if self.whole.metrics else []:
+        others = [rounded] if is_square else [turned, rounded]
+        sizes = {LOSS: max(abs(self.values.loss(other) - self.whole.loss) for other in others)}
+        for other in others if self.whole.metrics else []:
             values = self.values.metrics(other)
             sizes |= {name: max(sizes.get(name, 0.0), abs(values[name] - first)) for name, first in self.whole.metrics.items()}
         return LossNoise(sizes, self.subject.unit)
 
-    def _in_model(self, situation: Situation, penalty: float | None) -> list[Try]:
-        """Return the loss and metrics in one situation; `penalty` is what layers add to the loss for the batch as given."""
-        predictions, (_, label) = self.moved(situation), situation.labels
-        first, second = self.whole.loss, self.values.loss(predictions)
-        if penalty is not None:
-            first, second = first + penalty, second + self.values.penalty(situation)
-        loss = Try(change=situation.change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, alone=False)
-        values = self.values.metrics(predictions) if self.whole.metrics else {}
-        return [loss, *self._metrics_beside(values, situation.change, label, alone=False)]
+    def _in_model(self, situation: Situation) -> list[Try]:
+        """Return the loss and metrics in one situation."""
+        predictions, (_, label), change = self.moved(situation), situation.labels, situation.change
+        weighted = self.weighted
+        if not self.whole.reported:
+            penalties = [self.values.penalty(one) if self.values.adds_penalties else 0.0 for one in (None, situation)]
+            second = self.values.loss(predictions) + penalties[1]
+            loss = self._try(change, LOSS, self.whole.loss + penalties[0], second, label)
+            values = self.values.metrics(predictions) if self.whole.metrics else {}
+            return [loss, *self._metrics_beside(values, change, label)]
+        reported = self.reports.evaluated(predictions, situation)
+        names = [name for name in self.whole.reported if name in reported and name not in weighted]
+        found = [self._try(change, name, self.whole.reported[name], reported[name], label) for name in names]
+        values = self.values.metrics(predictions) if weighted else {}
+        return [*found, *self._metrics_beside({name: values[name] for name in weighted if name in values}, change, label)]
 
-    def _metrics_beside(self, values: Mapping[str, float], change: Change, situation: str, *, alone: bool) -> list[Try]:
+    @staticmethod
+    def _try(change: Change, name: str, first: float, second: float, label: str, entry: Entry = Entry.OUTPUTS) -> Try:
+        """Return the loss or a metric in a situation beside its value for the batch as given."""
+        kind = Quantity.LOSS if name == LOSS else Quantity.METRIC
+        return Try(change=change, kind=kind, of=name, first=first, second=second, situation=label, entry=entry)
+
+    def _metrics_beside(
+        self, values: Mapping[str, float], change: Change, situation: str, entry: Entry = Entry.OUTPUTS
+    ) -> list[Try]:
         """Return metrics in a situation beside those for the batch as given."""
         both = [(name, first, values[name]) for name, first in self.whole.metrics.items() if name in values]
-        return [
-            Try(change=change, kind=Quantity.METRIC, of=name, first=first, second=second, situation=situation, alone=alone)
-            for name, first, second in both
-        ]
+        return [self._try(change, name, first, second, situation, entry) for name, first, second in both]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Whether a model's outputs at valid steps are the same in every situation."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import variants
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Quantity
-from masklib.auditing.invariance.comparing import Distance, ShapeError
+from masklib.auditing.invariance.comparing import Distance, ShapeError, apart
+from masklib.auditing.invariance.compiling import computes_otherwise_when_compiled
 from masklib.auditing.invariance.locating import Follower
 from masklib.auditing.invariance.results import Leak, Passed, Place, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
@@ -42,7 +44,13 @@ class OutputJudge:
         found += self.on(Change.MASKED_CONTENT, others.injected)
         found += self.on(Change.EMBEDDING_ROW, others.rows, others.pad_rows.why_none)
         found += self.on(Change.BATCH_MATES, others.mates, "the batch has one sample only")
-        return found + self.on(Change.NO_PADDING, others.unpadded, "no sample has padding of its own")
+        found += self.on(Change.NO_PADDING, others.unpadded, "no sample has padding of its own")
+        return found + self._on_compiling()
+
+    def verdicts_of_two(self) -> list[Verdict]:
+        """Return what was found with longer padding and without padding, for every output."""
+        unpadded = self._alternatives.unpadded
+        return self._on_longer_padding() + self.on(Change.NO_PADDING, unpadded, "no sample has padding of its own")
 
     def on(self, change: Change, found: Sequence[Situation], otherwise: str = "") -> list[Verdict]:
         """Return a verdict on a change for each output.
@@ -65,6 +73,52 @@ class OutputJudge:
             names = self._subject.observations.names
             found += [Untested(Change.LONGER_PADDING, Quantity.OUTPUT, name, reason) for name in names]
         return found
+
+    def _on_compiling(self) -> list[Verdict]:
+        """Return the verdicts on the outputs of `predict`, which is compiled, beside those of an ordinary call.
+
+        Inputs of other shapes are compiled otherwise: so they are looked at for the batch as given, and with longer padding.
+        """
+        observations, found = self._subject.observations, list[Verdict]()
+        if observations.why_not_predicted:
+            why = f"predict fails, and the model was called in its place: {observations.why_not_predicted}"
+            return [Untested(Change.COMPILED, Quantity.OUTPUT, name, why) for name in observations.names]
+        longer = self._alternatives.longer[:1]
+        pairs = [(observations.called, observations.base, "as given")]
+        pairs += [(observations.called_in(one), observations.of(one), one.labels[1]) for one in longer]
+        for index, name in enumerate(observations.names):
+            tried = [(apart(called[index], predicted[index]), label) for called, predicted, label in pairs]
+            worst, label = max(tried, key=lambda one: one[0].relative)
+            tolerance = max(self._subject.much, self._subject.noise.of[index].tolerance)
+            if worst.relative <= tolerance:
+                found.append(Passed(Change.COMPILED, Quantity.OUTPUT, name, worst.relative, tolerance))
+            else:
+                found.append(self._compiled_otherwise(name, worst, tolerance, label))
+        return found
+
+    def _compiled_otherwise(self, name: str, worst: Distance, tolerance: float, label: str) -> Leak:
+        """Return that `predict` and an ordinary call give other outputs."""
+        at = ", ".join(map(str, worst.at))
+        element = f"element ({at}): {worst.first:.4g} when called, {worst.second:.4g} by predict" if worst.at else "other shapes"
+        return Leak(
+            change=Change.COMPILED,
+            kind=Quantity.OUTPUT,
+            of=name,
+            size=worst.size,
+            relative=worst.relative,
+            tolerance=tolerance,
+            layer=self._layer_compiled_otherwise,
+            example=f"{element}, {label}",
+            is_compiled=True,
+        )
+
+    @cached_property
+    def _layer_compiled_otherwise(self) -> str | None:
+        """The first layer of which `predict` computes something else than a call."""
+        subject = self._subject
+        others = [one.batch.inputs for one in (*self._alternatives.longer, *self._alternatives.unpadded)]
+        first = subject.batch.inputs
+        return computes_otherwise_when_compiled(subject.model, first, others[0] if others else first, subject.much)
 
     def _worst(self, change: Change, index: int, found: Sequence[Situation]) -> Verdict:
         """Return the verdict on one output: of the situation that changes it most."""
@@ -93,6 +147,8 @@ class OutputJudge:
     def _leak(self, index: int, situation: Situation, apart: Distance, tolerance: float) -> Leak:
         """Return that an output leaks in a situation, and where."""
         subject = self._subject
+        is_compiled = self._is_compiled(index, situation, tolerance)
+        layer = self._layer_compiled_otherwise if is_compiled else self._follower.enters(situation, apart.relative, tolerance)
         return Leak(
             change=situation.change,
             kind=Quantity.OUTPUT,
@@ -100,10 +156,22 @@ class OutputJudge:
             size=apart.size,
             relative=apart.relative,
             tolerance=tolerance,
-            layer=self._follower.enters(situation, apart.relative, tolerance),
+            layer=layer,
             example=self._example(situation, apart, index),
+            is_compiled=is_compiled,
             place=Place(index, situation, subject.batch, subject.axes_of(index), apart.scale),
         )
+
+    def _is_compiled(self, index: int, situation: Situation, tolerance: float) -> bool:
+        """Return whether an ordinary call does not leak where `predict` does."""
+        if situation.is_inside or self._subject.observations.why_not_predicted:
+            return False
+        called, other = self._subject.observations.called[index], self._subject.observations.called_in(situation)[index]
+        try:
+            found = situation.compare(called, other, self._subject.axes_of(index), self._subject.batch)
+        except ShapeError:
+            return False
+        return found.size / (self._subject.noise.of[index].scale or 1.0) <= tolerance
 
     def _example(self, situation: Situation, apart: Distance, index: int) -> str:
         """Return one number before and after."""

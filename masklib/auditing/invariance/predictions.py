@@ -1,6 +1,6 @@
 """What a loss gets for each output: predictions with their mask, targets, weights; and the same with other padding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,7 +52,10 @@ class Prediction:
 
     def tensor(self) -> Any:
         """Return the predictions as a tensor that carries the mask."""
-        tensor = keras.ops.convert_to_tensor(self.array)
+        return self.masked(keras.ops.convert_to_tensor(self.array))
+
+    def masked(self, tensor: Any) -> Any:
+        """Return a tensor with the mask that the predictions carry."""
         if self.mask is None:
             return tensor
         return GivenMask(dtype=keras.backend.standardize_dtype(tensor.dtype), autocast=False)([tensor, self.mask])
@@ -81,6 +84,36 @@ class Prediction:
         array[~self.valid] = self._garbage(int((~self.valid).sum()), way, seed).astype(array.dtype)
         return replace(self, array=array)
 
+    def with_other_numbers(self, seed: int) -> "Prediction":
+        """Return it with other predictions everywhere, of the same scale."""
+        rng = np.random.default_rng([seed, 9])
+        if self.array.ndim > 1 and self.array.shape[-1] > 1:
+            return replace(self, array=rng.permuted(self.array, axis=-1))
+        turned = rng.random(self.array.shape) < 0.5
+        return replace(self, array=np.where(turned, 1 - self.array, self.array).astype(self.array.dtype))
+
+    def agreeing(self, seed: int) -> Callable[[Array], Array]:
+        """Return what changes predictions of the same shape so that about half of them agree with the targets.
+
+        Where targets are no classes, half of the predictions are turned into others.
+        """
+        rng = np.random.default_rng([seed, 10])
+        wanted = self._classes()
+        if wanted is None:
+            turned = rng.random(self.array.shape) < 0.5
+            return lambda array: np.where(turned, 1 - array, array).astype(array.dtype)
+        shift = np.where(rng.random(wanted.shape) < 0.5, wanted - self.array.argmax(-1), 0)
+        at = (np.arange(self.array.shape[-1]) - shift[..., None]) % self.array.shape[-1]
+        return lambda array: np.take_along_axis(array, at, axis=-1)
+
+    def _classes(self) -> Array | None:
+        """Return the classes that the targets name, an axis less than the predictions; None if they name none."""
+        if self.array.ndim < 2 or self.array.shape[-1] < 2:
+            return None
+        if self.target.size == self.array[..., 0].size and np.all(self.target == np.round(self.target)):
+            return self.target.reshape(self.array.shape[:-1]).astype(int)
+        return self.target.argmax(-1) if self.kind.classes and self.target.shape == self.array.shape else None
+
     def longer(self, steps: int, way: str, seed: int) -> "Prediction":
         """Return it with more padded steps, which are masked if the predictions carry a mask."""
         if self.valid is None or self.group is None:
@@ -89,6 +122,15 @@ class Prediction:
         garbage = self._garbage(len(self.array) * steps, way, seed)
         extra = garbage.reshape(len(self.array), steps, *self.array.shape[2:])
         return self._longer(_beside(self.array, extra, side), _beside_bool(self.mask, steps, side), n_steps + steps)
+
+    def twice_as_long(self, way: str, seed: int) -> "Prediction | None":
+        """Return it with each sample twice and as many more padded steps as samples; None if it has not as many of both.
+
+        Where there are as many samples as steps, Keras lets samples pass for steps in silence, and with other counts it raises.
+        """
+        if self.valid is None or len(self.valid) != self.valid.shape[1]:
+            return None
+        return self.longer(len(self.valid), way, seed).select([*range(len(self.valid))] * 2)
 
     def made_longer(self, array: Array, mask: Mask | None) -> "Prediction":
         """Return it with what the model puts out for longer padding, targets and weights made longer likewise."""

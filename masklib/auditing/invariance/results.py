@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 
 LOSS = "loss"  # the name of a model's loss as a whole, beside those of its outputs
+NO_METRICS = "the metrics cannot be computed"
+NOT_ASKED = "quick: only the outputs were tested"
 COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", "told")
 
 
@@ -44,8 +46,8 @@ class Leak:
         tolerance: relative; what the noise allows.
         layer: path, as in the trace, of the first call where it enters; None if it could not be followed.
         example: one number before and after.
-        alone: of a loss or metric: whether it lets padding in by itself, and not only because an output does.
-        divisor: of a loss: whether padded steps add nothing to it, and are counted in its mean.
+        entry: of a loss or metric: how padding gets into it.
+        is_compiled: of an output: whether `predict`, which is compiled, leaks, and an ordinary call does not.
         place: of an output: what it takes to compute it again.
     """
 
@@ -57,9 +59,14 @@ class Leak:
     tolerance: float
     layer: str | None = None
     example: str
-    alone: bool = False
-    divisor: bool = False
+    entry: Entry = Entry.OUTPUTS
+    is_compiled: bool = False
     place: Place | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether a loss or metric lets padding in by itself, and not only because an output does."""
+        return self.entry is not Entry.OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,13 @@ class PaddingCheck:
         denominators: for each loss by name, by which count its mean divides.
         notes: what a user may want to know, one sentence each.
         batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
+        in_fit: for each metric of which `fit` reports something else than `evaluate` of the same batch, both.
         empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
         inputs: that were tested.
+        assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
+        other_side: the check with padding at the other side, if made sequences leak only there; None if not.
+        model: that was tested: after the layers that read text, where there are some.
+        has_targets: whether the user gave targets.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
     """
 
@@ -110,8 +122,13 @@ class PaddingCheck:
     denominators: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     batch_size: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    in_fit: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     empty: Mapping[str, float] = field(default_factory=dict)
     inputs: Any = None
+    assumptions: Sequence[str] = ()
+    other_side: "PaddingCheck | None" = None
+    model: Any = field(default=None, repr=False)
+    has_targets: bool = False
     valid: Sequence[Any] = ()
 
     @property

@@ -12,9 +12,9 @@ from masklib.auditing.borrowing.running import with_values
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.inputs.making import is_embedding, reads
+from masklib.auditing.inputs.uses import is_embedding, reads
 from masklib.auditing.invariance.changes import Change
-from masklib.auditing.invariance.comparing import Axes, Distance, crop, distance, valid_elements
+from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, crop, distance, valid_elements
 from masklib.auditing.tracing.watch import CallRecord
 
 Array = NDArray[Any]
@@ -35,6 +35,7 @@ class Situation:
         only: (B, T) of one group: the only steps that are compared; None: all valid ones.
         only_group: that group.
         is_penalized: whether what is changed is a part of the loss by a regularizer.
+        is_inside: whether something is put into layers, which only an ordinary call shows, and no compiled one.
     """
 
     change: Change
@@ -47,6 +48,7 @@ class Situation:
     only: NDArray[np.bool_] | None = field(default=None, repr=False)
     only_group: int = 0
     is_penalized: bool = False
+    is_inside: bool = False
 
     def compare(self, first: Array, second: Array, axes: Axes, base: Batch) -> Distance:
         """Return how far two results are apart at valid steps.
@@ -60,6 +62,9 @@ class Situation:
         Raises:
             comparing.ShapeError: they cannot be compared.
         """
+        if len(second) != self.batch.samples:
+            msg = f"{len(second)} samples come out for {self.batch.samples}"
+            raise ShapeError(msg)
         chosen = variants.select(base, self.rows)
         a, b = first[list(self.rows)], second[list(self.other_rows)]
         if self.change == Change.NO_PADDING:

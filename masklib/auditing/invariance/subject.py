@@ -92,8 +92,8 @@ class Subject:
             CallError: the model does not take the situation.
             ShapeError: the outputs cannot be compared.
         """
-        other = self.observations.of(situation)[index]
-        found = situation.compare(self.observations.base[index], other, self.axes_of(index), self.batch)
+        first, second = self.observations.beside(situation)[index], self.observations.of(situation)[index]
+        found = situation.compare(first, second, self.axes_of(index), self.batch)
         return replace(found, scale=self.noise.of[index].scale)
 
     def differs(self, situation: Situation) -> bool:
@@ -129,8 +129,10 @@ def examine(runner: Runner, batch: Batch, records: Sequence[CallRecord], seed: i
     Raises:
         UntestableError: an output is random.
     """
-    observations, unit = Observations(runner.outputs, batch), unit_of(runner.model)
-    with claims_of(runner.model) as causal, runner.other_seeds():
+    observations, unit = Observations(runner.outputs, batch, runner.doors.predict), unit_of(runner.model)
+    with claims_of(runner.model) as causal:
+        runner.outputs(batch.inputs)
+    with runner.other_seeds():
         again = observations.anew(batch)
     NoiseMeter(runner.model, observations, batch, unit, seed).check_repeats(again)
     lengthened = Lengthening(runner.model, observations, records).of(batch)

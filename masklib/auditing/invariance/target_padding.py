@@ -7,11 +7,11 @@ import numpy as np
 
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
-from masklib.auditing.invariance.changes import Quantity
-from masklib.auditing.invariance.loss_inputs import Teaching
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
-from masklib.auditing.invariance.predictions import Prediction
+from masklib.auditing.invariance.packing import Teaching
+from masklib.auditing.invariance.predictions import WAYS, Prediction
 from masklib.auditing.invariance.results import LOSS
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.tries import Alone, Try, alone, largest
@@ -24,10 +24,12 @@ class Settled:
     Attributes:
         base: for each output, for the batch as given.
         alone: the loss of each output by itself, with other padding.
+        is_square: whether the loss can be computed only with as many samples as steps.
     """
 
     base: tuple[Prediction, ...]
     alone: tuple[Try, ...]
+    is_square: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,26 @@ class TargetPadding:
         for index in range(len(base)):
             base[index], tries = self._settle(base, index)
             found += tries
+        if not found and len(base) == 1:
+            square = self._tried_twice_as_long(base[0])
+            return Settled(tuple(base), tuple(square), is_square=bool(square))
         return Settled(tuple(base), tuple(found))
+
+    def _tried_twice_as_long(self, one: Prediction) -> list[Try]:
+        """Return the tries of a loss that can be computed only with as many samples as steps."""
+        doubled = [one.twice_as_long(way, self.subject.seed) for way in WAYS]
+        steps = len(one.array)
+        label = f"with each sample twice and {steps} more padded steps, since it takes only as many samples as steps"
+        try:
+            first = self.values.loss([one])
+            others = [self.values.loss([two]) for two in doubled if two is not None]
+        except CallError:
+            return []
+        change = Change.LONGER_PADDING
+        return [
+            Try(change=change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, entry=Entry.ITSELF)
+            for second in others
+        ]
 
     def _settle(self, base: Sequence[Prediction], index: int) -> tuple[Prediction, list[Try]]:
         """Return one output with the first value with which its loss ignores padding, else with the first; and its tries."""
@@ -94,7 +115,7 @@ class TargetPadding:
             first=first,
             second=self.values.loss(replaced(base, index, other.prediction)),
             situation=other.situation,
-            alone=True,
+            entry=Entry.ITSELF,
         )
 
 

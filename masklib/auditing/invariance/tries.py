@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.predictions import WAYS, Prediction
 
 
@@ -20,7 +20,8 @@ class Try:
         first: value as given.
         second: value in the situation.
         situation: what the situation is, for the report.
-        alone: whether only the loss or metric was in it, with the outputs at valid steps as they are.
+        entry: how padding gets into it there, if it does: `Entry.ITSELF` where the outputs at valid steps are as they are.
+        layer: the name of what lets it in, where that is known.
     """
 
     change: Change
@@ -29,7 +30,8 @@ class Try:
     first: float
     second: float
     situation: str
-    alone: bool
+    entry: Entry = Entry.OUTPUTS
+    layer: str | None = None
 
     @property
     def size(self) -> float:

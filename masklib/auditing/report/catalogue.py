@@ -196,13 +196,24 @@ _ALL = (
         "Drop empty samples, or divide by `maximum(count, 1)` in place of `GlobalAveragePooling1D`.",
     ),
     Code(
+        "MSK150",
+        "{where} computes something else where it is compiled",
+        LEAK,
+        "`predict`, `evaluate` and `fit` compile the model, an ordinary call does not. Keras on TensorFlow compiles again for "
+        "inputs of another length, then for any length: what a layer reads from the shape of its inputs may then be wrong. "
+        "`TimeDistributed` takes as many steps as there are samples (Keras 3.15).",
+        "Do without the layer where it is not needed: `Dense`, `LayerNormalization` and `Embedding` act on each step by "
+        "themselves. Or pad every batch to one length, or compile with `run_eagerly=True`, which is slower.",
+    ),
+    Code(
         "MSK201",
         "{where} counts padded steps",
         LEAK,
         "Keras's losses leave out the steps that the mask of the predictions masks. Where the predictions carry none, "
         "what stands at padded steps is part of the loss, and more padding changes it.",
-        "`masklib.losses`, such as `MaskedMeanSquaredError(mask_value=0.0)`, which find padding in the targets; or give "
-        "`fit` and `evaluate` sample weights of 0 at padded steps; or a mask that reaches the output.",
+        "`masklib.losses`, such as `MaskedMeanSquaredError(mask_value=0.0)`, which find padding in the targets; or a mask that "
+        "reaches the output; or sample weights of 0 at padded steps together with a loss that divides by them: "
+        "`keras.losses.MeanSquaredError(reduction='mean_with_sample_weight')`, for the default divides by all steps.",
     ),
     Code(
         "MSK202",
@@ -228,6 +239,25 @@ _ALL = (
         'Compare models by a metric that adds up steps: `weighted_metrics=[masklib.metrics.MaskedMean("mse")]`.',
     ),
     Code(
+        "MSK205",
+        "{where} of the model's own `test_step` counts padded steps",
+        LEAK,
+        "`evaluate` reports what `test_step` returns, and this one computes without a mask: `ops.mean((y - y_pred) ** 2)` is a "
+        "mean over all steps, padded ones too.",
+        "Leave padding out by a mask of your own: `m = ops.cast(x != 0, y_pred.dtype)`, then `ops.sum(errors * m) / "
+        "ops.maximum(ops.sum(m), 1)`; or call `self.compute_loss(x, y, y_pred)`, which uses the mask of the predictions.",
+    ),
+    Code(
+        "MSK206",
+        "what {where} adds to the loss counts padded steps",
+        LEAK,
+        "An activity regularizer, or `add_loss`, looks at all that the layer puts out, padded steps too, whatever mask it "
+        "carries.",
+        "Let padded steps be 0 where they are regularized: `zero_output_for_mask=True` in a recurrent layer; elsewhere "
+        "`layers.ActivityRegularization(l2=...)` of `x * ops.cast(mask[..., None], x.dtype)`. Or regularize weights, "
+        "`kernel_regularizer`.",
+    ),
+    Code(
         "MSK301",
         "{where} counts padded steps",
         LEAK,
@@ -241,6 +271,22 @@ _ALL = (
         NOTE,
         "A function as a metric gives one number a batch, and the batches' numbers are averaged by samples.",
         "A metric that keeps sums and counts: `masklib.metrics.MaskedMean(function)`.",
+    ),
+    Code(
+        "MSK303",
+        "{where} depends on how far single batches are padded",
+        RISK,
+        "Within a batch Keras weights steps so that padded ones do not count; between batches each counts with its number of "
+        "steps, padded ones too. So one batch that is padded further moves the mean over all of them.",
+        'A metric that keeps sums and counts of valid steps: `weighted_metrics=[masklib.metrics.MaskedMean("mae")]`.',
+    ),
+    Code(
+        "MSK304",
+        "{where} is another number in `fit` than in `evaluate`",
+        NOTE,
+        "On JAX Keras's step of `fit` hands the predictions to metrics without their mask: what `fit` shows while it trains "
+        "counts padded steps, what `evaluate` reports does not.",
+        "Go by `evaluate`, or by `validation_data` in `fit`; or take `masklib.metrics.MaskedMean`, which is exact in both.",
     ),
     Code(
         "MSK401",
@@ -261,7 +307,8 @@ def source_of(code: str) -> tuple[str, str]:
     Raises:
         KeyError: there is no such code.
     """
-    text = (Path(__file__).parent / "examples.py").read_text(encoding="utf-8")
+    file = "masks.py" if code.startswith("MSK1") else "training.py"
+    text = (Path(__file__).parent / "examples" / file).read_text(encoding="utf-8")
     nodes = {node.name: node for node in ast.parse(text).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     return _with_what_it_uses(f"{code.lower()}_failing", nodes, text), _with_what_it_uses(f"{code.lower()}_remedied", nodes, text)
 

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from masklib import compat
-from masklib.auditing.borrowing.running import CallError, Runner, borrowed
+from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.running import CallError, Runner
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.comparing import ShapeError

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
 from masklib.auditing.report.causes import (
@@ -28,6 +28,7 @@ from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
 
+OF_ENTRIES = {Entry.DIVISOR: "MSK202", Entry.OWN_STEP: "MSK205", Entry.PENALTY: "MSK206"}  # codes of losses
 WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 
@@ -76,13 +77,18 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
     for leak in sorted(_causing(check.leaks), key=_telling):
-        cause = causes.of(leak) if causes and leak.kind is Quantity.OUTPUT and leak.change.is_of_padding else None
+        cause = causes.of(leak) if causes and _can_be_proved(leak) else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
         proofs.setdefault(name, _proof(cause) if cause else ())
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
+
+
+def _can_be_proved(leak: Leak) -> bool:
+    """Return whether an intervention in an ordinary call can show what lets a leak in."""
+    return leak.kind is Quantity.OUTPUT and leak.change.is_of_padding and not leak.is_compiled
 
 
 def _telling(leak: Leak) -> int:
@@ -129,13 +135,17 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
     """Return the code of what lets a leak in, and where that is."""
     where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
     if leak.kind is Quantity.LOSS:
-        return ("MSK202" if leak.divisor else "MSK201"), "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
+        of = "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
+        return OF_ENTRIES.get(leak.entry, "MSK201"), where if leak.entry is Entry.PENALTY else of
     if leak.kind is Quantity.METRIC:
-        return "MSK301", f"metric {leak.of!r}"
+        of = repr(leak.of) if leak.entry is Entry.OWN_STEP else f"metric {leak.of!r}"
+        return {**OF_ENTRIES, Entry.BATCHES: "MSK303"}.get(leak.entry, "MSK301"), of
     if leak.kind is Quantity.GRADIENT:
         return "MSK203", repr(leak.of)
     if leak.kind is Quantity.STATISTICS:
         return "MSK401", repr(leak.of)
+    if leak.is_compiled:
+        return "MSK150", where
     if not leak.change.is_of_padding:
         return ("MSK120" if leak.change is Change.BATCH_MATES else "MSK130"), where
     return _route(leak, check.valid, trace) or (UNEXPLAINED if has_masks(trace.calls) else NO_MASK, where)
@@ -188,6 +198,9 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of nothing but padding",))
         for name, value in check.empty.items()
     ]
+    for name, (evaluated, fitted) in check.in_fit.items():
+        evidence = f"of the same batch `fit` reports {fitted:.6g}, `evaluate` {evaluated:.6g}"
+        found.append(Finding("MSK304", NOTE, f"metric {name!r}", (evidence,), abs(fitted - evaluated) / (abs(evaluated) or 1.0)))
     for name, (whole, parts) in check.batch_size.items():
         differs = f"of the same samples in two batches it differs by {parts - whole:+.2g}"
         is_loss = name == LOSS

@@ -1,5 +1,6 @@
 """What was tested, at a glance: a row for each output, loss and metric, one for all gradients; a column for each change."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from masklib.auditing.invariance.changes import Change, Quantity
@@ -8,6 +9,17 @@ from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck, Passed
 LEAKS, SAME, UNTESTED, NOTHING = "leaks", "same", "not tested", ""
 TOGETHER = {Quantity.GRADIENT: "gradients", Quantity.STATISTICS: "statistics of BatchNormalization"}  # in one row
 _SAYS = {Leak: LEAKS, Passed: SAME, Untested: UNTESTED}
+MEANS = {
+    "longer padding": "the same samples with more padded steps",
+    "padded content": "other numbers at padded steps",
+    "embedding row": "another vector for the id of padding",
+    "masked content": "other numbers at masked steps, inside of the model",
+    "batch mates": "other samples beside them, in another order, or in smaller batches",
+    "no padding": "each sample without its padding",
+    "later steps": "other content at later steps",
+    "compiled": "`predict`, as it is compiled, beside an ordinary call of the model",
+}
+EMPTY = "it does not apply, or could not be tried"
 _RANK = (LEAKS, SAME, UNTESTED, NOTHING)  # what a cell says of several
 
 
@@ -22,20 +34,18 @@ def matrix(check: PaddingCheck) -> tuple[list[str], list[tuple[str, list[str]]]]
     return changes, [(name, [row.get(change, NOTHING) for change in changes]) for name, row in cells.items()]
 
 
-def as_text(check: PaddingCheck) -> str:
-    """Return the matrix as lines."""
-    changes, rows = matrix(check)
-    table = [["", *changes], *([name, *cells] for name, cells in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(changes) + 1)]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+def reasons(check: PaddingCheck, but: Collection[str] = ()) -> list[str]:
+    """Return why something could not be tested, each reason once.
 
-
-def reasons(check: PaddingCheck) -> list[str]:
-    """Return why something could not be tested, each reason once."""
-    told: dict[str, list[str]] = {}
+    Args:
+        check: what was tested.
+        but: reasons that are said elsewhere.
+    """
+    told: dict[str, dict[str, list[str]]] = {}  # for each reason the rows, and for each the changes
     for one in check.untested:
-        told.setdefault(f"{one.change}: {one.why}", []).append(_name(one))
-    return [f"{why} ({', '.join(dict.fromkeys(names))})" for why, names in told.items()]
+        if one.why not in but:
+            told.setdefault(one.why, {}).setdefault(_name(one), []).append(one.change)
+    return [f"{_rows(rows)}: {why}" for why, rows in told.items()]
 
 
 def divisors(check: PaddingCheck) -> list[str]:
@@ -44,6 +54,16 @@ def divisors(check: PaddingCheck) -> list[str]:
     return [f"{'the loss' if name == LOSS else f'the loss of {name!r}'} divides by {count}" for name, count in known.items()]
 
 
+def _rows(rows: Mapping[str, Sequence[str]]) -> str:
+    """Return rows with their changes, rows of the same changes together."""
+    together: dict[str, list[str]] = {}
+    for name, changes in rows.items():
+        together.setdefault(", ".join(dict.fromkeys(changes)), []).append(name)
+    return "; ".join(f"{', '.join(names)} ({changes})" for changes, names in together.items())
+
+
 def _name(one: Any) -> str:
     """Return the row of a verdict."""
-    return TOGETHER.get(one.kind) or (one.kind if one.of == one.kind else f"{one.kind} {one.of!r}")
+    return TOGETHER.get(one.kind) or (
+        "metrics" if one.of == "metric" else one.kind if one.of == one.kind else f"{one.kind} {one.of!r}"
+    )

@@ -1,10 +1,13 @@
 """The report of an audit as HTML: a fragment, for a notebook or for a page around it. Names and messages are text, not markup."""
 
 import io
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from masklib.auditing.report import matrix
+from masklib.auditing.report.text import BLANK, NO_LINKS
+from masklib.errors import printable
 
 STYLE = """
 .masklib-audit {font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; color: inherit}
@@ -23,6 +26,9 @@ STYLE = """
 .masklib-audit th, .masklib-audit td {text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; white-space: nowrap}
 .masklib-audit td.leaks {font-weight: 700}
 .masklib-audit td.same, .masklib-audit td.not {opacity: .75}
+.masklib-audit .heading, .masklib-audit .legend {font-size: .85rem; opacity: .85}
+.masklib-audit .legend {display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: .5rem 0 1rem}
+.masklib-audit .legend dd {margin: 0}
 .masklib-audit summary {cursor: pointer; margin: .6rem 0}
 .masklib-audit svg {max-width: 100%; height: auto}
 .masklib-audit .scroll.dark {display: none}
@@ -33,62 +39,98 @@ STYLE = """
 """
 
 
-def fragment(report: Any, *, graph: bool = False) -> str:
+def fragment(report: Any, *, graph: bool = False, links: Mapping[str, str] = NO_LINKS) -> str:
     """Return the report as a fragment of HTML with a style of its own.
 
     Args:
         report: a `masklib.auditing.report.report.Report`.
         graph: whether to draw the model's graph, too.
+        links: for codes, the address where more is said of them.
     """
-    headline = f'<h3 class="headline">{escape(report.headline)}</h3>'
+    headline = f'<h3 class="headline">{_text(report.headline)}</h3><p class="heading">{_text(report.heading)}</p>'
     parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', headline]
-    parts += [_card(finding) for finding in report.findings]
-    told = [*matrix.reasons(report.check), *matrix.divisors(report.check), *report.check.notes]
-    parts += ['<h3 class="headline">What was tested</h3>', _matrix(report.check), _notes(told)]
+    parts += [_card(finding, links.get(finding.code)) for finding in report.findings]
+    parts += ['<h3 class="headline">What was tested</h3>', _matrix(report.check), _legend(report.check)]
+    parts += [_gaps(report)] if report.gaps else []
+    but = {gap.why for gap in report.gaps}
+    parts += [_assumptions(report.check.assumptions)]
+    parts += [_notes([*matrix.reasons(report.check, but), *matrix.divisors(report.check), *report.check.notes])]
     parts += [_folded("Every number", _table(report.check.to_frame()))]
-    parts += [_folded("The way of the mask", _table(report.trace.to_frame()))]
+    parts += [_folded("The path of the mask", _table(report.trace.to_frame()))]
     if graph:
         drawn = "".join(f'<div class="scroll {theme}">{_drawn(report.trace, theme)}</div>' for theme in ("light", "dark"))
-        parts += [_folded("The way of the mask, drawn", drawn, is_open=True)]
+        parts += [_folded("The path of the mask, drawn", drawn, is_open=True)]
     return "\n".join([*parts, "</div>"])
 
 
-def _card(finding: Any) -> str:
-    """Return a finding."""
-    evidence = "".join(f"<li>{escape(sentence)}</li>" for sentence in finding.evidence)
+def _text(value: Any) -> str:
+    """Return a text that is no markup, and controls nothing."""
+    return escape(printable(value))
+
+
+def _card(finding: Any, link: str | None) -> str:
+    """Return a finding; its code leads to where more is said of it."""
+    evidence = "".join(f"<li>{_text(sentence)}</li>" for sentence in finding.evidence)
+    code = f"<code>{finding.code}</code>"
+    code = f'<a href="{escape(link)}">{code}</a>' if link else code
     return (
         f'<div class="finding {finding.severity}"><h4><span class="badge">{finding.severity}</span> '
-        f"<code>{finding.code}</code> <span>{escape(finding.title)}</span></h4>"
+        f"{code} <span>{_text(finding.title)}</span></h4>"
         f"<ul>{evidence}</ul><p><b>Why.</b> {_prose(finding.why)}</p><p><b>Do.</b> {_prose(finding.remedy)}</p></div>"
     )
 
 
 def _prose(text: str) -> str:
     """Return a text of the catalogue with what stands between backticks as code."""
-    parts = escape(text).split("`")
+    parts = _text(text).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _matrix(check: Any) -> str:
     """Return what was tested, at a glance."""
     changes, rows = matrix.matrix(check)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("", *changes))
+    head = "<td></td>" + "".join(f'<th scope="col" title="{matrix.MEANS[name]}">{name}</th>' for name in changes)
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="{cell.partition(" ")[0]}">{cell}</td>' for cell in cells)
+        f'<tr><th scope="row">{_text(name)}</th>'
+        + "".join(f'<td class="{cell.partition(" ")[0]}">{cell or BLANK}</td>' for cell in cells)
         for name, cells in rows
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _legend(check: Any) -> str:
+    """Return what each change is, and what an empty cell is."""
+    changes, rows = matrix.matrix(check)
+    told = {change: matrix.MEANS[change] for change in changes}
+    told |= {BLANK: matrix.EMPTY} if any(not cell for _, cells in rows for cell in cells) else {}
+    return '<dl class="legend">' + "".join(f"<dt>{name}</dt><dd>{means}</dd>" for name, means in told.items()) + "</dl>"
+
+
+def _gaps(report: Any) -> str:
+    """Return what was not tested, why, and what would make it testable."""
+    told = []
+    for gap in report.gaps:
+        allowed = " (allowed)" if gap.part in report.allowed else ""
+        told.append(f"<li><b>{_text(gap.what)}</b>{allowed}: {_text(gap.why)}. {_prose(gap.remedy)}</li>")
+    return f'<h3 class="headline">What was not tested</h3><ul>{"".join(told)}</ul>'
+
+
+def _assumptions(assumed: Sequence[str]) -> str:
+    """Return what nobody said and was taken to be so."""
+    sentences = "".join(f"<li>{_prose(one)}</li>" for one in assumed)
+    return f'<h3 class="headline">What was assumed</h3><ul>{sentences}</ul>' if assumed else ""
+
+
 def _notes(notes: Any) -> str:
     """Return what else is to be said."""
-    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+    return "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
 def _table(frame: Any) -> str:
     """Return a table."""
-    html = frame.to_html(index=False, na_rep="", escape=True, border=0, float_format="{:.3g}".format)
+    html = frame.map(lambda one: printable(one) if isinstance(one, str) else one).to_html(
+        index=False, na_rep="", escape=True, border=0, float_format="{:.3g}".format
+    )
     return f'<div class="scroll">{html}</div>'
 
 

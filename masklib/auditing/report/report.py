@@ -1,20 +1,25 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Unpack
 
-import keras
 import numpy as np
 
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.running import quietly
 from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.auditing.invariance.changes import Quantity
-from masklib.auditing.invariance.check import check_other_side, check_padding
-from masklib.auditing.invariance.results import PaddingCheck, Passed, Untested
-from masklib.auditing.report import matrix, page
+from masklib.auditing.invariance.check import Options, check_padding
+from masklib.auditing.invariance.results import PaddingCheck
+from masklib.auditing.invariance.sides import check_other_side
+from masklib.auditing.report import page, text
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
+from masklib.auditing.report.coverage import OUTPUTS, PARTS, Gap, gaps, listed, phrase
 from masklib.auditing.report.findings import Finding, find
+from masklib.auditing.report.heading import Heading, heading
 from masklib.auditing.tracing.outcomes import IGNORED
 from masklib.auditing.tracing.trace import Trace, trace
 from masklib.checks import check_one_of
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
 NO_LEAK, NOT_TESTED = "no leak found", "not tested"
 IGNORED_CODE = "MSK103"
+PYTEST_INDENT = 4  # that it puts before each line of an error
+SCHEMA = 1  # of the JSON; another one if a name in it comes to mean something else
 FAIL_ON = (LEAK, RISK, "never")
 
 
@@ -37,23 +44,42 @@ class Report:
         findings: the worst first.
         check: what was tested, with numbers.
         trace: the path of the masks.
+        heading: what it stands on: versions, seed, batch.
+        parts: those of `coverage.PARTS` that the model has.
+        allowed: those of `coverage.PARTS` that need not be tested.
     """
 
     model: str
     findings: list[Finding]
     check: PaddingCheck
     trace: Trace
+    heading: Heading
+    parts: tuple[str, ...] = PARTS
+    allowed: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """The worst severity, "leak" or "risk"; else "no leak found", or "not tested" if an output never met other padding."""
+        """The worst severity, "leak" or "risk"; else "no leak found", or "not tested" if something that decides was not."""
         worst = [finding.severity for finding in self.findings if finding.severity != NOTE]
         if worst:
             return worst[0]
-        verdicts: list[Passed | Untested] = [*self.check.passed, *self.check.untested]
-        outputs = {one.of for one in verdicts if one.kind is Quantity.OUTPUT}
-        tested = {one.of for one in self.check.passed if one.kind is Quantity.OUTPUT and one.change.is_of_padding}
-        return NO_LEAK if tested and tested == outputs else NOT_TESTED
+        return NOT_TESTED if any(gap.part not in self.allowed for gap in self.gaps) else NO_LEAK
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What never met other padding where it could have differed, of outputs, loss, metrics and gradients; and why."""
+        return gaps(self.check, self.parts, has_targets=self.check.has_targets)
+
+    def exit_status(self, fail_on: str = LEAK) -> int:
+        """Return the exit status of a command: 1 if it fails, 2 if something that decides was not tested, else 0.
+
+        Args:
+            fail_on: as that of `fails`.
+        """
+        if self.fails(fail_on):
+            return 1
+        is_open = any(gap.part not in self.allowed for gap in self.gaps)
+        return 2 if is_open and self.verdict != LEAK else 0
 
     def fails(self, on: str) -> bool:
         """Return whether there is a finding of this severity or a worse one.
@@ -79,37 +105,39 @@ class Report:
         """Return all of it as what JSON can hold; numbers that are none are null."""
         tested = self.check.to_frame()
         return {
+            "schema": SCHEMA,
             "model": self.model,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
+            **self.heading.to_dict(),
             "verdict": self.verdict,
+            "not_tested": [{**asdict(gap), "allowed": gap.part in self.allowed} for gap in self.gaps],
             "findings": [_plain(finding) for finding in self.findings],
             "tested": json.loads(tested.to_json(orient="records")),
             "denominators": dict(self.check.denominators),
             "notes": list(self.check.notes),
+            "assumptions": list(self.check.assumptions),
             "trace": json.loads(self.trace.to_frame().to_json(orient="records")),
         }
 
     def __str__(self) -> str:
-        """The findings, then what was tested and what was not."""
-        lines = [self.headline, ""]
-        for finding in self.findings:
-            lines += [f"{finding.severity.upper():<5} {finding.code}  {finding.title}"]
-            lines += [f"      {sentence}" for sentence in finding.evidence]
-            lines += [f"      why: {finding.why}", f"      do:  {finding.remedy}", ""]
-        lines += ["What was tested:", matrix.as_text(self.check)]
-        lines += [f"not tested: {reason}" for reason in matrix.reasons(self.check)]
-        return "\n".join([*lines, *(f"note: {note}" for note in (*matrix.divisors(self.check), *self.check.notes))])
+        """The findings, then what was tested and what was not, as wide as the terminal."""
+        return text.as_text(self)
 
     @property
     def headline(self) -> str:
-        """The verdict, in a line."""
+        """The verdict, in a line: what was found, and what was not tested."""
         counts = [(sum(one.severity == name for one in self.findings), name) for name in (LEAK, RISK, NOTE)]
-        parts = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
-        if self.verdict in (NO_LEAK, NOT_TESTED):
-            parts = [self.verdict, *parts]
-        parts += ["not all was tested"] if self.check.untested and self.verdict != NOT_TESTED else []
-        return f"{self.model} (Keras {keras.__version__}, {keras.backend.backend()}): {', '.join(parts)}"
+        found = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
+        if not any(finding.severity != NOTE for finding in self.findings):
+            found = [self._no_leak(), *found]
+        return "; ".join([f"{self.model}: {', '.join(found)}", *filter(None, [phrase(self.gaps)])])
+
+    def _no_leak(self) -> str:
+        """Return of what it can be said that no leak was found."""
+        open_ = {gap.part for gap in self.gaps}
+        if not open_:
+            return NO_LEAK
+        tested = [part for part in (OUTPUTS, *self.parts) if part not in open_]
+        return f"{NO_LEAK} in the {listed(tested)}" if OUTPUTS in tested else NOT_TESTED
 
     def _repr_html_(self) -> str:
         """The report for a notebook; names are text, never markup."""
@@ -117,40 +145,27 @@ class Report:
 
 
 def audit(
-    model: Any,
-    inputs: Any = None,
-    targets: Any = None,
-    *,
-    sample_weight: Any = None,
-    mask_value: float | None = None,
-    pad_id: int = 0,
-    padding_side: str | None = None,
-    target_pad: float | None = None,
-    causal: bool | None = None,
-    seed: int = 0,
+    model: Any, inputs: Any = None, targets: Any = None, *, allow_untested: str | Iterable[str] = (), **options: Unpack[Options]
 ) -> Report:
     """Test whether padding changes what a model computes, and say where it enters and what to write instead.
 
-    The model is restored afterwards.
+    The model is afterwards what it was.
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
-        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays. None: made from the model's
+        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays; rows of several lengths are padded.
+            Or a dataset as `fit` takes it: tf.data, a generator, a PyDataset, a DataLoader. None: made from the model's
             signature.
-        targets: for the model's outputs; None: made from its outputs and losses.
-        sample_weight: as `fit` takes it; None: none.
-        mask_value: what padded steps of floats hold; None: that of the Masking layer that gets them, else 0.
-        pad_id: what padded ids hold.
-        padding_side: "post" or "pre"; None: found in the inputs.
-        target_pad: what padded steps of the targets hold; None: what the loss says, or what is customary.
-        causal: whether outputs must not depend on later steps; None: if a layer of the model says that it is causal.
-        seed: of all draws.
+        targets: for the model's outputs; None: those in the dataset, else made from its outputs and losses.
+        allow_untested: of "loss", "metrics" and "gradients" what need not be tested for the verdict "no leak found".
+        **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, not_a_sequence, causal,
+            seed, quick. With quick, the outputs alone decide.
 
     Returns:
         Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
 
     Raises:
-        ArgumentError: `model` is no model, or the inputs are not its own.
+        ArgumentError: `model` is no model, the inputs are not its own, or `allow_untested` names something else.
         UntestableError: the model's output is random, or not a number.
 
     Example:
@@ -160,42 +175,31 @@ def audit(
         >>> masklib.audit(model).verdict
         'leak'
     """
-    check = check_padding(
-        model,
-        inputs,
-        targets,
-        sample_weight=sample_weight,
-        mask_value=mask_value,
-        pad_id=pad_id,
-        padding_side=padding_side,
-        target_pad=target_pad,
-        causal=causal,
-        seed=seed,
-    )
-    traced = trace(model, check.inputs)
-    findings = find(check, traced, Causes(model, check.inputs) if check.leaks else None)
-    if inputs is None and padding_side is None and not any(one.code == IGNORED_CODE for one in findings):
-        settings = PaddingSettings(pad_id=pad_id, mask_value=mask_value)
-        findings += _of_other_side(model, check, traced, settings, seed)
-    return Report(str(model.name), findings, check, traced)
+    allowed = _allowed(allow_untested)
+    with quietly():
+        check = check_padding(model, inputs, targets, **options)
+        tested, other = check.model, check.other_side
+        traced = trace(tested, check.inputs)
+        if check.leaks and (say := options.get("on_stage")):
+            say("the causes")
+        findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None)
+        if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
+            findings += _of_other_side(tested, check, traced, options)
+        if other is not None:
+            found = find(other, trace(tested, other.inputs), Causes(tested, other.inputs))
+            findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
+    parts = _parts_of(model, check)
+    about = heading(model, check, has_inputs=inputs is not None, has_loss="loss" in parts, seed=options.get("seed", 0))
+    return Report(str(model.name), findings, check, traced, about, parts, PARTS if options.get("quick") else allowed)
 
 
 def assert_padding_invariant(
-    model: Any,
-    inputs: Any = None,
-    targets: Any = None,
-    *,
-    sample_weight: Any = None,
-    mask_value: float | None = None,
-    pad_id: int = 0,
-    padding_side: str | None = None,
-    target_pad: float | None = None,
-    causal: bool | None = None,
-    seed: int = 0,
+    model: Any, inputs: Any = None, targets: Any = None, *, allow_untested: str | Iterable[str] = (), **options: Unpack[Options]
 ) -> None:
-    """Raise AssertionError, with the findings as its text, if padding changes what a model computes; for tests.
+    """Raise AssertionError, with the report as its text, if padding changes what a model computes; for tests.
 
-    Arguments and other errors are those of `audit`. A model that could not be tested fails too.
+    Arguments and other errors are those of `audit`. A model that could not be tested fails too, and so does one of which the
+    loss, the metrics or the gradients could not be tested, unless `allow_untested` names them.
 
     Example:
         >>> import keras, masklib
@@ -203,33 +207,50 @@ def assert_padding_invariant(
         >>> x = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
         >>> masklib.assert_padding_invariant(keras.Model(ids, keras.layers.LSTM(4)(x)))
     """
-    report = audit(
-        model,
-        inputs,
-        targets,
-        sample_weight=sample_weight,
-        mask_value=mask_value,
-        pad_id=pad_id,
-        padding_side=padding_side,
-        target_pad=target_pad,
-        causal=causal,
-        seed=seed,
-    )
+    __tracebackhide__ = True  # pytest shows the line of the user's test
+    report = audit(model, inputs, targets, allow_untested=allow_untested, **options)
     if report.verdict != NO_LEAK:
-        raise AssertionError(str(report))
+        raise AssertionError(text.as_text(report, text.width() - PYTEST_INDENT))
 
 
-def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, settings: PaddingSettings, seed: int) -> list[Finding]:
+def _allowed(parts: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the parts that need not be tested.
+
+    Raises:
+        ArgumentError: one is none of `coverage.PARTS`.
+    """
+    names = [part.strip() for part in parts.split(",")] if isinstance(parts, str) else list(parts)
+    return tuple(check_one_of("allow_untested", part, PARTS) for part in names)
+
+
+def _parts_of(model: Any, check: PaddingCheck) -> tuple[str, ...]:
+    """Return the parts that a model has beside its outputs; a step of its own may report no loss."""
+    kinds = [one.kind for several in (check.leaks, check.passed, check.untested) for one in several]
+    has = {
+        "loss": compiled.has_loss(model) and (Quantity.LOSS in kinds or not compiled.has_own_step(model)),
+        "metrics": compiled.has_metrics(model),
+        "gradients": bool(model.trainable_variables),
+    }
+    return tuple(part for part in PARTS if has[part])
+
+
+def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Options) -> list[Finding]:
     """Return a note for each layer that ignores its mask, harmless after a sequence, and would not be in front of one."""
     if not any(call.outcome == IGNORED for call in traced.calls):
         return []
+    settings = PaddingSettings(pad_id=options.get("pad_id"), mask_value=options.get("mask_value"))
     try:
-        other = replace(check, leaks=check_other_side(model, settings, seed=seed))
+        other = replace(check, leaks=check_other_side(model, settings, seed=options.get("seed", 0)))
     except (ArgumentError, UntestableError):
         return []
     found = [finding for finding in find(other, traced) if finding.code == IGNORED_CODE]
-    where = "harmless where padding stands behind the sequence; in front of it: "
-    return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in found]
+    return _as_notes(found, "harmless where padding stands after the sequence; in front of it: ")
+
+
+def _as_notes(findings: Sequence[Finding], where: str) -> list[Finding]:
+    """Return what was found with padding at the other side."""
+    accused = [one for one in findings if one.severity != NOTE]
+    return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in accused]
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

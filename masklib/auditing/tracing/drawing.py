@@ -17,6 +17,7 @@ from matplotlib.textpath import text_to_path
 from masklib.auditing.tracing import outcomes
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.layout import GIVEN, LOST, MASKED, PLAIN, Drawing, Edge, Row, lay_out
+from masklib.errors import printable
 from masklib.figures.style import colour, new_figure, tile
 
 # all in inches
@@ -268,15 +269,15 @@ def _draw_legend(ax: Axes, paper: _Paper) -> None:
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Write a text as it is, never as markup."""
-    ax.text(x, y, text, va="center", parse_math=False, zorder=4, **style)
+    """Write a text as it is, never as markup; what would control a terminal or break the picture as its escape."""
+    ax.text(x, y, printable(text), va="center", parse_math=False, zorder=4, **style)
 
 
 @lru_cache(maxsize=10_000)
 def _wide(text: str, size: float, weight: str = "normal") -> float:
     """Return how wide a text is, in inches."""
     font = FontProperties(size=size, weight=weight)
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+    return float(text_to_path.get_text_width_height_descent(printable(text), font, ismath=False)[0]) / 72
 
 
 def _cut(text: str, room: float, size: float, weight: str = "normal") -> str:

@@ -1,33 +1,13 @@
-"""For every code of the catalogue a model that shows it, and the same model put right. A test audits each; the site prints them.
+"""Models whose outputs padding changes, by the code of the finding, and the same models put right."""
 
-Each function returns a model that is built, with random weights; those of losses and metrics are compiled.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 from masklib import compat
-from masklib.losses import MaskedMeanSquaredError
-from masklib.metrics import MaskedMean
 
 VOCABULARY = 20
-
-
-def pair(code: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return the functions that build the failing model of a code, and the one put right.
-
-    Raises:
-        KeyError: there is no such code.
-    """
-    found = globals()
-    return found[f"{code.lower()}_failing"], found[f"{code.lower()}_remedied"]
-
-
-# What the audit is told of a model whose fault shows on one side of the padding only; by code.
-OPTIONS: dict[str, dict[str, Any]] = {"MSK112": {"padding_side": "pre"}, "MSK113": {"padding_side": "post"}}
 
 
 def msk101_failing() -> Any:
@@ -353,146 +333,14 @@ def msk140_remedied() -> Any:
     return msk107_remedied()
 
 
-def msk201_failing() -> Any:
-    """An autoencoder: the mask ends where the sequence becomes a vector."""
+def msk150_failing() -> Any:
+    """A layer around another one, which acts on each step by itself."""
     x = keras.Input((None, 3))
-    code = layers.LSTM(8)(layers.Masking(0.0)(x))
-    steps = ops.ones_like(x[..., :1]) * code[:, None]  # (B, T, 8), the code at each step
-    model = keras.Model(x, layers.Dense(3)(layers.LSTM(8, return_sequences=True)(steps)))
-    model.compile(loss="mse", optimizer="adam")
-    return model
+    h = layers.TimeDistributed(layers.Dense(4))(layers.Masking()(x))
+    return keras.Model(x, layers.LSTM(8)(h))
 
 
-def msk201_remedied() -> Any:
-    """An autoencoder whose loss finds the padding in its targets."""
-    model = msk201_failing()
-    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam")
-    return model
-
-
-@compat.register_serializable
-def mean_over_all(y_true: Any, y_pred: Any) -> Any:
-    """Return the squared error of steps with a target, divided by all steps."""
-    valid = ops.cast(ops.any(y_true != 0.0, axis=-1), y_pred.dtype)
-    return ops.mean(ops.mean((y_true - y_pred) ** 2, axis=-1) * valid)
-
-
-@compat.register_serializable
-def mean_over_valid(y_true: Any, y_pred: Any) -> Any:
-    """Return the squared error of steps with a target, divided by those steps."""
-    valid = ops.cast(ops.any(y_true != 0.0, axis=-1), y_pred.dtype)
-    return ops.sum(ops.mean((y_true - y_pred) ** 2, axis=-1) * valid) / ops.maximum(ops.sum(valid), 1.0)
-
-
-def msk202_failing() -> Any:
-    """A loss of one's own, the mean of masked values."""
-    model = msk201_failing()
-    model.compile(loss=mean_over_all, optimizer="adam")
-    return model
-
-
-def msk202_remedied() -> Any:
-    """A loss of one's own, the sum of masked values over their number."""
-    model = msk201_failing()
-    model.compile(loss=mean_over_valid, optimizer="adam")
-    return model
-
-
-@compat.register_serializable
-class LogOfValid(layers.Layer):  # type: ignore[misc]
-    """Sums logarithms of valid steps; those of masked steps are computed too, and not used."""
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the sum (B, F) of (B, T, F)."""
-        return ops.sum(ops.where(mask[..., None], ops.log(ops.abs(inputs)), 0.0), axis=1)
-
-
-@compat.register_serializable
-class LogOfValidOnly(layers.Layer):  # type: ignore[misc]
-    """Sums logarithms of valid steps; at masked steps that of 1 is computed, and not used."""
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Return the sum (B, F) of (B, T, F)."""
-        valid = mask[..., None]
-        return ops.sum(ops.where(valid, ops.log(ops.where(valid, ops.abs(inputs), 1.0)), 0.0), axis=1)
-
-
-def msk203_failing() -> Any:
-    """The gradient of a logarithm at the 0 of padding."""
+def msk150_remedied() -> Any:
+    """Dense acts on each step by itself anyhow."""
     x = keras.Input((None, 3))
-    masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
-    model = keras.Model(x, layers.Dense(1)(LogOfValid()(masked)))
-    model.compile(loss="mse", optimizer="adam")
-    return model
-
-
-def msk203_remedied() -> Any:
-    """The gradient of a logarithm at 1, where there is padding."""
-    x = keras.Input((None, 3))
-    masked = layers.Dense(4, use_bias=False)(layers.Masking(0.0)(x))
-    model = keras.Model(x, layers.Dense(1)(LogOfValidOnly()(masked)))
-    model.compile(loss="mse", optimizer="adam")
-    return model
-
-
-def msk204_failing() -> Any:
-    """A tagger with a loss alone."""
-    ids = keras.Input((None,), dtype="int32")
-    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
-    model = keras.Model(ids, layers.Dense(1)(layers.LSTM(8, return_sequences=True)(x)))
-    model.compile(loss="mse", optimizer="adam")
-    return model
-
-
-def msk204_remedied() -> Any:
-    """A tagger with a metric beside its loss that adds up steps."""
-    model = msk204_failing()
-    model.compile(loss="mse", optimizer="adam", weighted_metrics=[MaskedMean("mse")])
-    return model
-
-
-def msk301_failing() -> Any:
-    """Precision of a tagger, without weights."""
-    ids = keras.Input((None,), dtype="int32")
-    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
-    x = layers.LSTM(8, return_sequences=True)(x)
-    model = keras.Model(ids, layers.Dense(1, activation="sigmoid")(x))
-    model.compile(loss="binary_crossentropy", optimizer="adam", metrics=[keras.metrics.Precision(name="precision")])
-    return model
-
-
-def msk301_remedied() -> Any:
-    """Precision of a tagger, with the sample weights that `fit` and `evaluate` are given."""
-    model = msk301_failing()
-    precision = keras.metrics.Precision(name="precision")
-    model.compile(loss="binary_crossentropy", optimizer="adam", weighted_metrics=[precision])
-    return model
-
-
-def msk302_failing() -> Any:
-    """A function as a metric: one number a batch."""
-    model = msk201_failing()
-    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam", metrics=[mean_over_valid])
-    return model
-
-
-def msk302_remedied() -> Any:
-    """A metric that keeps sums and counts."""
-    model = msk201_failing()
-    metric = MaskedMean("mse", mask_value=0.0)
-    model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam", metrics=[metric])
-    return model
-
-
-def msk401_failing() -> Any:
-    """Normalization of a batch without a mask; the pooling behind leaves padding out by itself."""
-    ids = keras.Input((None,), dtype="int32")
-    x = layers.BatchNormalization()(layers.Embedding(VOCABULARY, 8)(ids))
-    return keras.Model(ids, layers.GlobalMaxPooling1D()(ops.where((ids != 0)[..., None], x, -1e9)))
-
-
-def msk401_remedied() -> Any:
-    """Normalization of a batch with a mask."""
-    ids = keras.Input((None,), dtype="int32")
-    x = layers.BatchNormalization()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
-    return keras.Model(ids, layers.GlobalMaxPooling1D()(ops.where((ids != 0)[..., None], x, -1e9)))
+    return keras.Model(x, layers.LSTM(8)(layers.Dense(4)(layers.Masking()(x))))

@@ -1,0 +1,174 @@
+"""What `evaluate` reports of a model that computes it in a `test_step` of its own: nothing but this can be tried.
+
+What Keras would make of the model's loss says nothing here. What padded steps of made targets hold is the first value with which
+nothing that is reported changes with more padding, as for the losses of Keras.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masklib.auditing.borrowing.doors import Data
+from masklib.auditing.borrowing.running import CallError
+from masklib.auditing.inputs import targets
+from masklib.auditing.invariance.alternatives import Alternatives
+from masklib.auditing.invariance.changes import Entry, Quantity
+from masklib.auditing.invariance.gradients import OfFit, Source
+from masklib.auditing.invariance.loss_inputs import LossInputs
+from masklib.auditing.invariance.loss_tries import LossNoise
+from masklib.auditing.invariance.noise import rounded_otherwise
+from masklib.auditing.invariance.packing import Packing, Teaching
+from masklib.auditing.invariance.predictions import Prediction
+from masklib.auditing.invariance.reports import Reports
+from masklib.auditing.invariance.results import LOSS, Leak, Passed, Untested, Verdict
+from masklib.auditing.invariance.situations import Situation, in_another_order
+from masklib.auditing.invariance.subject import Subject
+from masklib.auditing.invariance.tries import Try
+
+Array = NDArray[Any]
+NO_NUMBER = "it is no finite number as given"
+
+
+class OwnSteps:
+    """Judges what the `test_step` of a model reports.
+
+    Args:
+        subject: the model, with its batch.
+        alternatives: the situations in which it is compared with itself.
+        teaching: targets and weights that the user gives.
+
+    Raises:
+        ArgumentError: targets or weights do not fit the outputs.
+        CallError: `evaluate` fails.
+    """
+
+    def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
+        self._subject = subject
+        self._alternatives = alternatives
+        self._teaching = teaching
+        self._packing = Packing(subject, teaching)
+        self._reports = Reports(self._packing)
+        self._base, self._first, self._tries = self._settle(LossInputs(self._packing, self._takes).predictions())
+        self._noise = self._measure_noise()
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether padding does not count in what is reported."""
+        return not any(self._noise.exceeds(one) for one in self._tries)
+
+    notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What was taken to be so, one sentence each: which targets were made."""
+        if self._teaching.targets is not None:
+            return []
+        return [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in self._base]
+
+    def verdicts(self, of_outputs: Sequence[Verdict]) -> list[Verdict]:
+        """Return what was found, for each number that is reported and each change.
+
+        Args:
+            of_outputs: what was found of the outputs.
+        """
+        leaks = {one.change: one.layer for one in of_outputs if isinstance(one, Leak) and one.change.is_of_padding}
+        names = dict.fromkeys((one.change, one.of) for one in self._tries)
+        return [self._judge([one for one in self._tries if (one.change, one.of) == name], leaks) for name in names]
+
+    def denominators(self) -> dict[str, str]:
+        """Return nothing: by what a step of the model's own divides is not known."""
+        return {}
+
+    def by_batch_size(self) -> dict[str, tuple[float, float]]:
+        """Return nothing: what it reports is compared with itself only."""
+        return {}
+
+    def in_fit(self) -> dict[str, tuple[float, float]]:
+        """Return nothing: a `train_step` may report what a `test_step` does not."""
+        return {}
+
+    def gradients(self) -> Source:
+        """Return the gradients by which the model is trained; of what its terms are nothing is known."""
+        return OfFit(self._reports, self._base, lambda structure: 0.0)
+
+    def _takes(self, loss: Any, array: Array, target: Array) -> bool:
+        """Return whether `evaluate` takes targets, and reports numbers."""
+        if len(self._packing.names) > 1:
+            return True
+        try:
+            found = self._subject.runner.doors.evaluate(Data(self._subject.batch.inputs, self._packing.targets([target])))
+        except CallError:
+            return False
+        return bool(found) and bool(np.isfinite(list(found.values())).all())
+
+    def _settle(self, predictions: list[Prediction]) -> tuple[list[Prediction], Mapping[str, float], list[Try]]:
+        """Return what padded steps of the targets hold, what is reported of it, and in every situation."""
+        chosen: tuple[list[Prediction], Mapping[str, float], list[Try]] | None = None
+        for base in self._possible(predictions):
+            first = self._reports.evaluated(base)
+            tries = [one for situation in self._alternatives.for_training for one in self._tried(base, first, situation)]
+            is_silent = max((one.relative for one in tries), default=0.0) <= 100 * self._subject.unit
+            if chosen is None or is_silent:
+                chosen = base, first, tries
+            if is_silent:
+                break
+        assert chosen is not None
+        return chosen
+
+    def _possible(self, predictions: list[Prediction]) -> list[list[Prediction]]:
+        """Return what the model may get, with each value that padded steps of the targets may hold."""
+        if self._teaching.is_settled:
+            return [predictions]
+        first = next((one for one in predictions if one.has_target_steps), predictions[0])
+        values = targets.paddings(first.loss or "mse", first.kind, self._teaching.target_pad)
+        return [[one.padded_with(value) for one in predictions] for value in values]
+
+    def _tried(self, base: list[Prediction], first: Mapping[str, float], situation: Situation) -> list[Try]:
+        """Return each number that is reported in a situation, beside that of the batch as given."""
+        second = self._reports.evaluated(self._reports.moved(base, situation), situation)
+        return [
+            Try(
+                change=situation.change,
+                kind=Quantity.LOSS if name == LOSS else Quantity.METRIC,
+                of=name,
+                first=value,
+                second=second[name],
+                situation=situation.labels[1],
+                entry=Entry.OWN_STEP,
+            )
+            for name, value in first.items()
+            if name in second
+        ]
+
+    def _measure_noise(self) -> LossNoise:
+        """Return the noise of what is reported: of another order of samples, and of weights rounded otherwise."""
+        turned = in_another_order(self._subject.batch)
+        others = [
+            self._reports.of_batches([turned.batch.inputs], [[one.select(turned.other_rows) for one in self._base]]),
+        ]
+        with rounded_otherwise(self._subject.model, self._subject.unit, self._subject.seed):
+            others.append(self._reports.evaluated(self._base))
+        sizes = {name: max(abs(one.get(name, value) - value) for one in others) for name, value in self._first.items()}
+        return LossNoise({LOSS: 0.0, **sizes}, self._subject.unit)
+
+    def _judge(self, tries: Sequence[Try], leaks: Mapping[Any, str | None]) -> Verdict:
+        """Return the verdict on one number that is reported and one change."""
+        worst = max(tries, key=lambda one: one.relative)
+        tolerance = self._noise.tolerance(worst.of, worst.first)
+        if not np.isfinite(worst.first):
+            return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
+        if not self._noise.exceeds(worst):
+            return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
+        return Leak(
+            change=worst.change,
+            kind=worst.kind,
+            of=worst.of,
+            size=worst.size,
+            relative=worst.relative,
+            tolerance=tolerance,
+            layer=leaks.get(worst.change),
+            example=f"{worst.first:.6g} as given, {worst.second:.6g} {worst.situation}",
+            entry=Entry.OUTPUTS if leaks else Entry.OWN_STEP,
+        )

@@ -1,0 +1,78 @@
+"""What a report stands on: which model, when, with which versions, which seed and which batch."""
+
+import datetime
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import keras
+
+from masklib.auditing.invariance.results import PaddingCheck
+
+GIVEN, MADE, NONE = "given", "made", "none"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a report stands on.
+
+    Attributes:
+        source: the file of the model, or its name.
+        date: of the audit, such as "2026-01-31".
+        masklib: version.
+        keras: version.
+        backend: of Keras.
+        seed: of all draws.
+        samples: in the batch; 0 if there is nothing that could be padded.
+        steps: of each input that has some, the padded ones counted, such as "9" or "9 and 5".
+        inputs: "given" or "made".
+        targets: "given", "made", or "none" where there is no loss.
+    """
+
+    source: str
+    date: str
+    masklib: str
+    keras: str
+    backend: str
+    seed: int
+    samples: int
+    steps: str
+    inputs: str
+    targets: str
+
+    def __str__(self) -> str:
+        text = f"{self.source}, {self.date}: masklib {self.masklib}, Keras {self.keras} on {self.backend}; seed {self.seed}"
+        if self.samples:
+            text += f"; batch of {self.samples} samples x {self.steps} steps, {self.inputs}"
+            text += f", targets {self.targets}" if self.targets not in (self.inputs, NONE) else ""
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return asdict(self)
+
+
+def heading(model: Any, check: PaddingCheck, *, has_inputs: bool, has_loss: bool, seed: int) -> Heading:
+    """Return what a report of a model stands on.
+
+    Args:
+        model: a Keras model.
+        check: what was tested.
+        has_inputs: whether the user gave some.
+        has_loss: whether the model takes targets.
+        seed: of all draws.
+    """
+    sizes = [valid.shape for valid in check.valid]
+    steps = dict.fromkeys("x".join(map(str, shape[1:])) for shape in sizes)
+    return Heading(
+        source=str(model.name),
+        date=datetime.datetime.now().astimezone().date().isoformat(),
+        masklib=version("masklib"),
+        keras=keras.__version__,
+        backend=keras.backend.backend(),
+        seed=seed,
+        samples=int(sizes[0][0]) if sizes else 0,
+        steps=" and ".join(steps),
+        inputs=GIVEN if has_inputs else MADE,
+        targets=GIVEN if check.has_targets else MADE if has_loss else NONE,
+    )
