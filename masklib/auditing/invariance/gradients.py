@@ -149,6 +149,14 @@ class OfFit:
             raise CallError(msg)
         return list(step.gradients)
 
+    def why_not(self) -> str:
+        """Return why `fit` fails; "" if it does not."""
+        try:
+            self.of(None)
+        except CallError as error:
+            return str(error)
+        return ""
+
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""
         return magnitudes_of(self._reports.packing.subject, self._signless)
