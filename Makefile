@@ -9,7 +9,8 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo wild wild-lock env-smoke env-locks \
+  reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,15 @@ format: setup ## let ruff format and mend
 zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning
 	$(BIN)/python -W ignore -m tests.zoo
 
+wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
+	.wild/bin/python -W ignore -m tests.wild
+
+wild-lock: setup ## pin the packages in tests/wild/requirements.in anew, beside what uv.lock names
+	$(UV) export --locked --no-hashes --no-emit-project --all-groups --quiet --output-file $@.txt
+	$(UV) pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --constraints $@.txt \
+	  tests/wild/requirements.in --output-file tests/wild/requirements.txt
+	rm $@.txt
+
 bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/runs.py
@@ -71,10 +81,15 @@ lab: setup ## open the notebooks in JupyterLab, with warm kernels
 	$(BIN)/python -m masklib.engine.kernels.lab notebooks
 
 clean: ## remove the environment and the caches; runs stay
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .wild .uv .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
 	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_SYSTEM_CERTS=1 $(SYNC); }
+	@touch $@
+
+.wild/.complete: pyproject.toml uv.lock tests/wild/requirements.txt | $(UV)
+	UV_PROJECT_ENVIRONMENT=.wild $(SYNC)
+	$(UV) pip install --quiet --python .wild/bin/python -r tests/wild/requirements.txt
 	@touch $@
 
 .uv/bin/uv:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.zoo.feeding import Feed, Serving, serve
 
-KINDS = ("output", "batch", "future", "loss", "metric", "gradient", "statistics")
+KINDS = ("output", "batch", "future", "loss", "metric", "batches", "gradient", "statistics")
 EXACT = 2e-5  # float32 sums of a few hundred numbers, added in another order
 
 

@@ -30,7 +30,7 @@ def stacked_behind_masking() -> Any:
     return classifier(x, layers.GRU(U)(first))
 
 
-@animal("tagger", TOKENS, realistic=True, given=False, problem="P13", **TAGGED)
+@animal("tagger", TOKENS, realistic=True, given=False, problem="P13", faults="batches", **TAGGED)
 def bilstm_tagger() -> Any:
     """The tagger of every textbook."""
     ids = token_ids()

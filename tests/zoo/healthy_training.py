@@ -37,7 +37,7 @@ TAGGED = {"target_feeds": TAGS, "outputs": (TOKENS,)}
 TOLD = {"target_feeds": PADDED_TAGS, "outputs": (TOKENS,)}  # by their targets, which steps are padding
 
 
-@animal("tagger", TOKENS, problem="P08", given=False, **TAGGED)
+@animal("tagger", TOKENS, problem="P08", given=False, faults="batches", **TAGGED)
 def builtin_loss_and_metrics() -> Any:
     """Keras's loss and its accuracy, behind a mask."""
     ids = token_ids()
@@ -51,7 +51,7 @@ def loss_summed() -> Any:
     return tagger(ids, encode(ids), loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum"))
 
 
-@animal("tagger", TOKENS, problem="P08", realistic=True, weighted=True, **TAGGED)
+@animal("tagger", TOKENS, problem="P08", realistic=True, weighted=True, faults="batches", **TAGGED)
 def weighted_mean_of_steps() -> Any:
     """Sample weights of 0 for padding, and a mean that divides by their sum; the metric is weighted too."""
     ids = token_ids()
@@ -85,7 +85,7 @@ def residual_tagger_with_masked_loss() -> Any:
     return tagger(ids, x + layers.LSTM(U, return_sequences=True)(x), loss=loss)
 
 
-@animal("tagger", TOKENS, problem="P06", target_feeds=FLAGS, outputs=(TOKENS,), realistic=True)
+@animal("tagger", TOKENS, problem="P06", target_feeds=FLAGS, outputs=(TOKENS,), realistic=True, faults="batches")
 def detector_with_masked_metrics() -> Any:
     """Metrics that are means of steps use the mask."""
     ids = token_ids()
@@ -94,7 +94,7 @@ def detector_with_masked_metrics() -> Any:
     return compiled(keras.Model(ids, steps), MaskedBinaryCrossentropy(), metrics=metrics)
 
 
-@animal("tagger", TOKENS, problem="P06", **TAGGED)
+@animal("tagger", TOKENS, problem="P06", faults="batches", **TAGGED)
 def metric_function_of_single_steps() -> Any:
     """A metric function of its own that returns a number a step, which Keras weighs with the mask."""
     ids = token_ids()
@@ -127,7 +127,7 @@ def targets_of_nan_found() -> Any:
     return compiled(keras.Model(x, steps), MaskedMeanSquaredError(mask_value=NAN))
 
 
-@animal("forecast", STEPS, problem="P33", target_feeds=SERIES, outputs=(STEPS,))
+@animal("forecast", STEPS, problem="P33", target_feeds=SERIES, outputs=(STEPS,), faults="batches")
 def forecast_behind_masking() -> Any:
     """A loss of this project, and an error of Keras's, both behind a mask."""
     x = floats()
@@ -156,7 +156,9 @@ def penalty_on_valid_steps() -> Any:
     return tagger(ids, custom.PenaltyOnValidSteps()(encode(ids)))
 
 
-@animal("multi-output", TOKENS, realistic=True, target_feeds={"label": LABEL, "tags": TAGS}, outputs=(None, TOKENS))
+@animal(
+    "multi-output", TOKENS, realistic=True, target_feeds={"label": LABEL, "tags": TAGS}, outputs=(None, TOKENS), faults="batches"
+)
 def two_outputs() -> Any:
     """Tags and a label, each behind the mask."""
     ids = token_ids()

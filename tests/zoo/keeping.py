@@ -18,13 +18,14 @@ CODES_OF: dict[str, tuple[str, ...]] = {
     "output": ("MSK10", "MSK11"),
     "batch": ("MSK120",),
     "future": ("MSK130",),
-    "loss": ("MSK201", "MSK202"),
-    "gradient": ("MSK203", "MSK201", "MSK202", "MSK401"),
+    "loss": ("MSK201", "MSK202", "MSK206"),
+    "gradient": ("MSK203", "MSK201", "MSK202", "MSK206", "MSK401"),
     "metric": ("MSK301",),
+    "batches": ("MSK303",),
     "statistics": ("MSK401",),
 }
 # A fault that follows from an earlier one of these need not be told again: a wrong output makes a wrong loss.
-BY_DEPTH = ("output", "batch", "future", "loss", "metric", "statistics", "gradient")
+BY_DEPTH = ("output", "batch", "future", "loss", "metric", "batches", "statistics", "gradient")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Truth:
             self._measure_future()
         if self.animal.target_feeds is not None:
             self._measure_losses()
+            self._measure_batches()
             self._measure_training()
         return self.sizes
 
@@ -87,6 +88,16 @@ class Truth:
             moved = self._say_report(Serving())
             self.model.set_weights(self.start)
             self._compare_reports(self._report(Serving()), moved)
+
+    def _measure_batches(self) -> None:
+        """Whether the metrics of two batches change where one of them is padded further, and nothing else does."""
+        if self.animal.fixed_length or self.animal.fixed_batch or any(map(self._is_found, ("output", "batch", "loss", "metric"))):
+            return
+        first, second = Serving(samples=SAMPLES[: len(SAMPLES) // 2]), Serving(samples=SAMPLES[len(SAMPLES) // 2 :])
+        own = self._say_report_of(first, second)
+        further = self._say_report_of(first.but(total=LONGER), second)
+        for name in (name for name in own if kind_of(name) == "metric"):
+            self._note("batches", [np.asarray(own[name])], [np.asarray(further[name])])
 
     def _measure_training(self) -> None:
         """Whether the gradients, and what BatchNormalization keeps, change with the padding."""
@@ -168,6 +179,12 @@ class Truth:
         self.model.reset_metrics()
         weights = self.animal.weights(serving)
         return dict(self.model.test_on_batch(inputs, targets, sample_weight=weights, return_dict=True))
+
+    def _say_report_of(self, *servings: Serving) -> dict[str, float]:
+        """Return loss and metrics of several batches."""
+        served = [(*self._serve(one), self.animal.weights(one)) for one in servings]
+        batches = (one if one[2] is not None else one[:2] for one in served)
+        return dict(self.model.evaluate(batches, steps=len(servings), verbose=0, return_dict=True))
 
     def _compare_reports(self, one: dict[str, float], other: dict[str, float]) -> None:
         """Compare two reports, number by number."""

@@ -27,6 +27,11 @@ def has_own_step(model: Any) -> bool:
     return type(model).test_step is not keras.Model.test_step
 
 
+def has_own_training(model: Any) -> bool:
+    """Return whether a model trains by a `train_step` of its own."""
+    return type(model).train_step is not keras.Model.train_step
+
+
 def weighted_metrics(model: Any) -> set[str]:
     """Return the names of the metrics that a model was compiled with for weights, once they are built."""
     flat = getattr(getattr(model, "_compile_metrics", None), "_flat_weighted_metrics", None) or []

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib import compat
+from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import Runner, explained, quietly, restored
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
@@ -102,8 +103,7 @@ class Doors:
     @property
     def _has_own_steps(self) -> bool:
         """Whether the model has steps of its own, which get a batch as `fit` and `evaluate` pack it: weights only if given."""
-        kind = type(self.model)
-        return kind.train_step is not keras.Model.train_step or kind.test_step is not keras.Model.test_step
+        return compiled.has_own_step(self.model) or compiled.has_own_training(self.model)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:

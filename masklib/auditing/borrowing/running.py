@@ -1,5 +1,6 @@
 """Calls a model as often as a test needs, always from the same state, and restores it."""
 
+import logging
 import re
 import sys
 import warnings
@@ -214,10 +215,16 @@ def assign_if_other(variable: Any, value: Array) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within this context nothing warns: what Keras says of masks, the trace reports."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        yield
+    """Within this context nothing warns: what Keras says of masks, the trace reports; that inputs have many shapes is meant."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

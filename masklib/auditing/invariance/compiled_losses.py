@@ -18,7 +18,7 @@ from masklib.auditing.invariance.batch_size import BatchSize
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.controls import blind_metrics
 from masklib.auditing.invariance.denominators import denominator
-from masklib.auditing.invariance.gradients import OfFit, Source
+from masklib.auditing.invariance.gradients import OfFit
 from masklib.auditing.invariance.loss_inputs import LossInputs
 from masklib.auditing.invariance.loss_tries import LossTries, measured
 from masklib.auditing.invariance.loss_values import LossValues
@@ -153,7 +153,7 @@ class Losses:
         apart = {name for name, (first, second) in both.items() if not np.isclose(first, second, rtol=CLOSE, atol=0.0)}
         return {} if LOSS in apart or LOSS not in both else {name: both[name] for name in both if name in apart}
 
-    def gradients(self) -> Source:
+    def gradients(self) -> OfFit:
         """Return the gradients by which the model is trained."""
         base = self._whole.base
         return OfFit(self._reports, base, signless(self._values.objective(base), base, self._subject.observations.pack))

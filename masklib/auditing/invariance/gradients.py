@@ -19,7 +19,7 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.alternatives import Alternatives
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.comparing import Distance, crop, distance, valid_elements
 from masklib.auditing.invariance.noise import Noise, noise_of, rounded_otherwise
 from masklib.auditing.invariance.predictions import Prediction
@@ -54,11 +54,13 @@ class Gradients:
         subject: the model, with its batch.
         alternatives: the situations in which it is compared with itself.
         source: of the gradients.
+        entry: how padding gets into them, if it does.
     """
 
     subject: Subject
     alternatives: Alternatives
     source: Source
+    entry: Entry = Entry.OUTPUTS
 
     def verdicts(self) -> list[Verdict]:
         """Return what was found for each trainable weight that has a gradient."""
@@ -97,7 +99,7 @@ class Gradients:
             return [Untested(situation.change, Quantity.GRADIENT, "all weights", str(error))]
         weights = self.subject.model.trainable_variables
         rows = zip(weights, base, others, noise, strict=True)
-        return [_judge(situation, str(weight.path), _apart(a, b), one) for weight, a, b, one in rows if a is not None]
+        return [_judge(situation, str(w.path), _apart(a, b), one, self.entry) for w, a, b, one in rows if a is not None]
 
     def _not_finite(self, base: Sequence[Array | None]) -> list[Verdict]:
         """Return that gradients are no numbers: a leak if they are numbers without padding."""
@@ -146,6 +148,14 @@ class OfFit:
             msg = "no step of `fit` hands a gradient to the optimizer"
             raise CallError(msg)
         return list(step.gradients)
+
+    def why_not(self) -> str:
+        """Return why `fit` fails; "" if it does not."""
+        try:
+            self.of(None)
+        except CallError as error:
+            return str(error)
+        return ""
 
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""
@@ -267,7 +277,7 @@ def _apart(first: Array | None, second: Array | None) -> list[Distance]:
 _NO_BATCH: Any = None  # no axis of a weight is time
 
 
-def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: Noise) -> Verdict:
+def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: Noise, entry: Entry) -> Verdict:
     """Return the verdict on the gradient of one weight."""
     (one,) = apart
     relative = one.size / (noise.scale or 1.0)
@@ -283,4 +293,5 @@ def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: No
         relative=relative,
         tolerance=noise.tolerance,
         example=example,
+        entry=entry,
     )

@@ -15,7 +15,7 @@ from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Entry, Quantity
-from masklib.auditing.invariance.gradients import OfFit, Source
+from masklib.auditing.invariance.gradients import OfFit
 from masklib.auditing.invariance.loss_inputs import LossInputs
 from masklib.auditing.invariance.loss_tries import LossNoise
 from masklib.auditing.invariance.noise import rounded_otherwise
@@ -89,7 +89,7 @@ class OwnSteps:
         """Return nothing: a `train_step` may report what a `test_step` does not."""
         return {}
 
-    def gradients(self) -> Source:
+    def gradients(self) -> OfFit:
         """Return the gradients by which the model is trained; of what its terms are nothing is known."""
         return OfFit(self._reports, self._base, lambda structure: 0.0)
 

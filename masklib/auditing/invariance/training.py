@@ -7,7 +7,7 @@ from typing import Any
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.invariance.alternatives import Alternatives
-from masklib.auditing.invariance.changes import Change, Quantity
+from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.gradients import Gradients, Squares
 from masklib.auditing.invariance.own_steps import OwnSteps
@@ -104,10 +104,15 @@ def _no_loss(model: Any, why: str) -> Tested:
 
 
 def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | OwnSteps | None) -> Tested:
-    """Return what was found of the gradients: of the loss, where padding does not count in it by itself."""
-    if losses is not None and losses.is_silent:
-        return Tested(Gradients(subject, alternatives, losses.gradients()).verdicts())
+    """Return what was found of the gradients: of `fit`, where padding does not count in the loss by itself."""
     note = "the gradients are those of the mean square of the outputs at valid steps"
+    if losses is not None and losses.is_silent:
+        entry = Entry.OUTPUTS if isinstance(losses, Losses) or compiled.has_own_training(subject.model) else Entry.OWN_STEP
+        source = losses.gradients()
+        why = source.why_not()
+        if not why:
+            return Tested(Gradients(subject, alternatives, source, entry).verdicts())
+        note = f"{note}, for `fit` fails: {why}"
     return Tested(Gradients(subject, alternatives, Squares(subject)).verdicts(), (note,))
 
 

@@ -33,10 +33,10 @@ class Code:
     @property
     def general(self) -> str:
         """The title, of no place in particular."""
-        return self.title.format(where=_PLACES.get(self.code[:4], _PLACES.get(self.code, "a layer")))
+        return self.title.format(where=_PLACES.get(self.code, _PLACES.get(self.code[:4], "a layer")))
 
 
-_PLACES = {"MSK2": "the loss", "MSK3": "a metric", "MSK140": "an output", "MSK401": "BatchNormalization"}
+_PLACES = {"MSK207": "`fit`", "MSK2": "the loss", "MSK3": "a metric", "MSK140": "an output", "MSK401": "BatchNormalization"}
 _ALL = (
     Code(
         "MSK101",
@@ -256,6 +256,14 @@ _ALL = (
         "Let padded steps be 0 where they are regularized: `zero_output_for_mask=True` in a recurrent layer; elsewhere "
         "`layers.ActivityRegularization(l2=...)` of `x * ops.cast(mask[..., None], x.dtype)`. Or regularize weights, "
         "`kernel_regularizer`.",
+    ),
+    Code(
+        "MSK207",
+        "{where} trains by a loss that counts padded steps, unlike the model's own `test_step`",
+        RISK,
+        "`test_step` is of the model's own and leaves padding out; `train_step` is Keras's and trains by the loss that the model "
+        "was compiled with, whose gradients change with more padding.",
+        "Write `train_step` as `test_step` is written, or compile with a loss of `masklib.losses`.",
     ),
     Code(
         "MSK301",

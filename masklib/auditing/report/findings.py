@@ -80,7 +80,7 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
         cause = causes.of(leak) if causes and _can_be_proved(leak) else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
-        proofs.setdefault(name, _proof(cause) if cause else ())
+        proofs.setdefault(name, _proof(cause) if cause else _of_predictions(name[0], trace))
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
@@ -100,6 +100,18 @@ def _proof(cause: Cause) -> tuple[str, ...]:
     """Return what proves a cause, a sentence each."""
     others = ", then ".join(f"{where!r} ({code})" for code, where in cause.after)
     return (*cause.tried, *([f"several causes: mend this one first, then {others}"] if others else []))
+
+
+def _of_predictions(code: str, trace: Trace) -> tuple[str, ...]:
+    """Return where the mask of the predictions was lost, for a loss that counts padding because they carry none."""
+    ends = [call for call in trace.calls if call.ends]
+    if code != "MSK201" or not ends or all(mask is not None for call in ends for mask in call.masks_out):
+        return ()
+    for call in (one for end in ends for one in (end, *calls_before(end, trace.calls))):
+        if call.outcome in LOST_HERE:
+            lost, path = blame(call, trace.calls)
+            return (f"the predictions carry no mask: it is lost at {path!r} ({lost})",)
+    return () if has_masks(trace.calls) else ("the predictions carry no mask: no layer of the model makes one",)
 
 
 def sentence_on(leak: Leak) -> str:
@@ -140,6 +152,8 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
     if leak.kind is Quantity.METRIC:
         of = repr(leak.of) if leak.entry is Entry.OWN_STEP else f"metric {leak.of!r}"
         return {**OF_ENTRIES, Entry.BATCHES: "MSK303"}.get(leak.entry, "MSK301"), of
+    if leak.kind is Quantity.GRADIENT and leak.entry is Entry.OWN_STEP:
+        return "MSK207", "`fit`"
     if leak.kind is Quantity.GRADIENT:
         return "MSK203", repr(leak.of)
     if leak.kind is Quantity.STATISTICS:

@@ -193,6 +193,24 @@ def msk205_remedied() -> Any:
     return model
 
 
+def msk207_failing() -> Any:
+    """Evaluated by a step of its own, trained by a loss that knows of no mask."""
+    ids = keras.Input((None,), dtype="int32")
+    mask = ids != 0
+    x = layers.LSTM(8, return_sequences=True)(layers.Embedding(VOCABULARY, 8)(ids), mask=mask)
+    x = layers.Dense(1)(x)
+    model = OwnStepOfValid(ids, x * ops.cast(mask[..., None], x.dtype))
+    model.compile(optimizer="adam", loss="mse")
+    return model
+
+
+def msk207_remedied() -> Any:
+    """Trained by a loss that finds padding in the targets."""
+    model = msk207_failing()
+    model.compile(optimizer="adam", loss=MaskedMeanSquaredError(mask_value=0.0))
+    return model
+
+
 def msk206_failing() -> Any:
     """A regularizer of what a layer puts out."""
     ids = keras.Input((None,), dtype="int32")

@@ -1,0 +1,1 @@
+"""Models that were not built for this project, each with its truth by brute force."""
