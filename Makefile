@@ -46,8 +46,8 @@ format: setup ## let ruff format and mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning
-	$(BIN)/python -W ignore -m tests.zoo
+zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning (SEEDS=15: the healthy, often)
+	$(BIN)/python -W ignore -m tests.zoo $(if $(SEEDS),--seeds $(SEEDS))
 
 wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
 	.wild/bin/python -W ignore -m tests.wild

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.zoo.animals import Animal, all_animals
-from tests.zoo.keeping import Outcome, examine, forget_models
+from tests.zoo.keeping import Outcome, accused_by_chance, examine, forget_models
 
 COLUMNS = ("animal", "problem", "truth", "Keras warned", "audit", "verdict")
 GOOD = ("found", "silent", "no padding")
@@ -23,11 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Audit the animals that are named, or all; return how many were missed, accused wrongly, or could not be audited."""
     parser = argparse.ArgumentParser(prog="python -m tests.zoo", description="Audit every animal and say what was found.")
     parser.add_argument("names", nargs="*", help="animals; all, if none is named")
-    names = set(parser.parse_args(arguments).names)
+    parser.add_argument("--seeds", type=int, default=0, help="audit the healthy ones with so many other weights")
+    options = parser.parse_args(arguments)
+    names = set(options.names)
     unknown = names - {one.name for one in all_animals()}
     if unknown:
         parser.error(f"no such animal: {', '.join(sorted(unknown))}")
     console = Console(width=None if os.isatty(1) else 140)
+    if options.seeds:
+        return of_chance([one for one in all_animals() if one.name in names or not names], options.seeds, console)
     outcomes: list[Outcome] = []
     table = Table(*COLUMNS)
     errors = 0
@@ -45,6 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in summary(outcomes):
         console.print(line)
     return errors + sum(one.verdict in ("missed", "false alarm") for one in outcomes)
+
+
+def of_chance(animals: Sequence[Animal], seeds: int, console: Console) -> int:
+    """Audit the healthy animals with other weights; return how often one was accused, which is by rounding."""
+    healthy, accused = [one for one in animals if not one.faults], 0
+    for one in healthy:
+        for seed in range(1, seeds + 1):
+            forget_models()
+            codes = accused_by_chance(one, seed)
+            accused += bool(codes)
+            if codes:
+                console.print(f"{one.name}, seed {seed}: {' '.join(codes)}")
+    console.print(f"{len(healthy)} healthy animals, {seeds} seeds: {accused} of {len(healthy) * seeds} accused")
+    return accused
 
 
 def truth_of(animal: Animal) -> str:

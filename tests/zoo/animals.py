@@ -58,10 +58,10 @@ class Animal:
     weighted: bool = False
     why: str = ""
 
-    def build(self) -> Any:
-        """Return the model, always the same one, its weights as if it had been trained."""
+    def build(self, seed: int = 0) -> Any:
+        """Return the model, for a seed always the same one, its weights as if it had been trained."""
         model = self.make()
-        settle(model, self.name)
+        settle(model, f"{self.name} {seed}" if seed else self.name)
         return model
 
     @property
