@@ -9,8 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo wild wild-lock env-smoke env-locks \
-  reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo wild wild-lock env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -7,6 +7,7 @@ Run `python bench/audit.py`. Each ratio is the median of turns in one process; a
 
 import argparse
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from masklib.auditing.tracing.trace import trace
 from masklib.auditing.tracing.watch import record
 
 AIM_TRACE = 3.0  # times building the model
-AIM_AUDIT = 15.0  # times one predict and one evaluate
+AIM_AUDIT = 15.0  # times one predict and one evaluate, of a model just compiled
+AIM_WARM = {"audit": 6.0, "audit, quick": 2.0}  # of a model that has been used
 
 
 def seconds(act: Callable[[], Any]) -> float:
@@ -47,13 +49,14 @@ def chain(n_layers: int, steps: int) -> Any:
     return keras.Model(inputs, x)
 
 
-def transformer(n_blocks: int, steps: int) -> Any:
+def transformer(n_blocks: int, steps: int, width: int = 32) -> Any:
     """Return a functional transformer: attention, Add, LayerNormalization, two Dense, Add, LayerNormalization in each block."""
     inputs = keras.Input((steps,), dtype="int32")
-    x = layers.Embedding(1000, 32, mask_zero=True)(inputs)
+    x = layers.Embedding(1000, width, mask_zero=True)(inputs)
     for _ in range(n_blocks):
-        x = layers.LayerNormalization()(layers.Add()([x, layers.MultiHeadAttention(4, 8)(x, x)]))
-        x = layers.LayerNormalization()(layers.Add()([x, layers.Dense(32)(layers.Dense(64, activation="relu")(x))]))
+        x = layers.LayerNormalization()(layers.Add()([x, layers.MultiHeadAttention(4, width // 4)(x, x)]))
+        inner = layers.Dense(2 * width if width == 32 else 4 * width, activation="relu")(x)
+        x = layers.LayerNormalization()(layers.Add()([x, layers.Dense(width)(inner)]))
     return keras.Model(inputs, layers.Dense(10)(x))
 
 
@@ -113,6 +116,33 @@ def auditing(options: argparse.Namespace) -> None:
         print(f"{name:<12}{used:26.2f}{took:12.2f}{took / used:8.2f}{aim}", flush=True)
 
 
+def large(options: argparse.Namespace) -> None:
+    """Print what an audit of a large transformer takes, in time and memory, against `predict` and `evaluate` of one batch."""
+    model = _compiled(transformer(12, options.long, width=288))
+    ids = padded_ids(options.batch, options.long)
+    targets = np.zeros((*ids.shape, model.output_shape[-1]), "float32")
+
+    def use() -> None:
+        model.predict(ids, verbose=0)
+        model.evaluate(ids, targets, verbose=0)
+
+    cold = seconds(use)
+    warm = statistics.median(seconds(use) for _ in range(3))
+    held = peak_bytes()
+    print(f"{model.count_params() / 1e6:.1f} M weights, {options.batch} x {options.long} steps")
+    print(f"predict and evaluate: {warm:.1f} s warm, {cold:.1f} s cold, {held / 1e9:.1f} GB")
+    for name, is_quick in (("audit, quick", True), ("audit", False)):
+        took = seconds(lambda is_quick=is_quick: audit(model, ids, targets, quick=is_quick))
+        aim = f"{'within' if took / warm <= AIM_WARM[name] else 'over'} the aim of {AIM_WARM[name]} times warm"
+        memory = f"peak memory {peak_bytes() / held:.1f} times"
+        print(f"{name}: {took:.1f} s, {took / warm:.1f} times warm, {took / cold:.1f} times cold, {memory}; {aim}", flush=True)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def _turn_of_audit(build: Callable[[], Any], ids: np.ndarray[Any, Any]) -> tuple[float, float]:
     """Return the seconds of one predict and one evaluate, and those of an audit."""
     model, other = build(), build()
@@ -134,13 +164,14 @@ def _compiled(model: Any) -> Any:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="trace,audit", help="parts to measure, with commas between them")
+    parser.add_argument("--only", default="trace,audit,large", help="parts to measure, with commas between them")
     parser.add_argument("--batch", type=int, default=16, help="samples in a batch")
     parser.add_argument("--steps", type=int, default=32, help="time steps")
+    parser.add_argument("--long", type=int, default=512, help="time steps of the large model")
     parser.add_argument("--turns", type=int, default=5, help="turns of each measurement")
     options = parser.parse_args()
     print(f"keras {keras.__version__} on {keras.backend.backend()}, {vars(options)}")
-    parts: dict[str, Callable[[argparse.Namespace], None]] = {"trace": tracing, "audit": auditing}
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {"trace": tracing, "audit": auditing, "large": large}
     for part in options.only.split(","):
         parts[part](options)
 

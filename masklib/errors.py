@@ -3,6 +3,22 @@
 import unicodedata
 from collections.abc import Iterable
 
+__all__ = [
+    "ArgumentError",
+    "ClaimError",
+    "MaskError",
+    "MaskShapeError",
+    "MasklibError",
+    "NoPaddingError",
+    "NotebookError",
+    "ParameterError",
+    "RunError",
+    "StoreError",
+    "UnavailableError",
+    "UntestableError",
+    "printable",
+]
+
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # kinds of characters that move a cursor, turn a text round, or are no text
 
 

@@ -7,6 +7,13 @@ import keras
 from masklib import compat
 from masklib.compat import ops
 
+__all__ = [
+    "GivenMask",
+    "MaskProbe",
+    "MaskedEmbedding",
+    "TemporalSoftmax",
+]
+
 NO_MASK = -1.0
 LOWEST = -3e4  # below every logit, and a number in float16 too
 

@@ -41,6 +41,14 @@ from masklib.checks import check_one_of
 from masklib.compat import ops
 from masklib.compat.attached import keras_logits
 
+__all__ = [
+    "MaskedBinaryCrossentropy",
+    "MaskedCategoricalCrossentropy",
+    "MaskedMeanAbsoluteError",
+    "MaskedMeanSquaredError",
+    "MaskedSparseCategoricalCrossentropy",
+]
+
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
 

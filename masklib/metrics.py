@@ -15,6 +15,11 @@ from masklib.compat import ops
 from masklib.compat.attached import keep_masks_of_primals
 from masklib.errors import ArgumentError, MaskShapeError
 
+__all__ = [
+    "MaskedMean",
+    "find_function",
+]
+
 StepFunction = Callable[..., Any]
 
 

@@ -1,30 +1,55 @@
-"""The pages of the API: one for each public module, made of its docstrings."""
+"""The pages of the API: one for each public module, made of its docstrings, in groups by who calls it."""
 
 import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-import masklib
 from masklib.site.text import markdown
 from masklib.site.writing import Writer
 
-LEFT_OUT = (
-    "checks",
-    "cli",
-    "console",
-    "engine",
-    "figure_style",
-    "giving",
-    "listing",
-    "site",
-    "spoiling",
-    "startup",
-)  # and all below
-ENGINE = ("cluster", "collect", "environments", "record", "results", "run", "store", "sweep")  # of it, what users call
+FOR_A_MODEL = (
+    "masklib",
+    "masklib.auditing.report.report",
+    "masklib.auditing.report.findings",
+    "masklib.auditing.invariance.results",
+    "masklib.auditing.invariance.changes",
+    "masklib.auditing.tracing.trace",
+    "masklib.auditing.tracing.calls",
+    "masklib.losses",
+    "masklib.metrics",
+    "masklib.layers",
+)
+FOR_RUNS = (
+    "masklib.claims.recording",
+    "masklib.engine.sweep",
+    "masklib.engine.summaries",
+    "masklib.engine.limits",
+    "masklib.engine.run",
+    "masklib.engine.record",
+    "masklib.engine.collect",
+    "masklib.engine.store",
+    "masklib.engine.cluster",
+    "masklib.engine.environments",
+    "masklib.figures.plots",
+)
+_ABOUT = "What can be imported, from the docstrings. In a mask, True is a valid step; axes are B (batch), T (time), F (features)."
+_STABLE = """Stable is what `import masklib` offers, the losses, metrics and layers, the command line with its exit statuses, the
+JSON that has a schema number, and `record.json`. It changes only with a line in the changelog; what is to go is announced there
+one version before, and warns until then. Other modules may change with any version."""
+
+
+def groups() -> Mapping[str, Sequence[str]]:
+    """Return the names of the public modules, by who calls them."""
+    return {
+        "For your model": FOR_A_MODEL,
+        "For notebooks and sweeps": (*FOR_RUNS, *_modules_of("experiments")),
+        "What is true: masks in NumPy": ("masklib.reference", *_modules_of("reference"), "masklib.errors"),
+    }
 
 
 def modules() -> list[str]:
-    """Return the names of the public modules, in order."""
-    found = [module.name for module in pkgutil.walk_packages(masklib.__path__, "masklib.")]
-    return ["masklib", *sorted(name for name in found if _is_public(name.removeprefix("masklib.")))]
+    """Return the names of the public modules, group by group."""
+    return [name for names in groups().values() for name in names]
 
 
 def pages() -> list[str]:
@@ -34,20 +59,16 @@ def pages() -> list[str]:
 
 def write_api(source: Writer) -> list[str]:
     """Write the page of each public module; return the pages."""
+    shown = set(modules())
     for name in modules():
         source.write(f"api/{name}.md", f"# {markdown(name)}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
-    listed = "\n".join(modules())
-    source.write("api/index.md", f"# API\n\n{_ABOUT}\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+    lists = [(title, [name for name in names if name in shown]) for title, names in groups().items()]
+    parts = [f"## {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{chr(10).join(names)}\n```" for title, names in lists if names]
+    source.write("api/index.md", "\n\n".join(["# API", _ABOUT, _STABLE, *parts]) + "\n")
     return ["api/index"]
 
 
-def _is_public(name: str) -> bool:
-    """Return whether a module has a page."""
-    parts = name.split(".")
-    private = any(part.startswith("_") for part in parts) or name.endswith("_view")
-    if name.startswith("engine."):
-        return name.removeprefix("engine.") in ENGINE
-    return not private and parts[0] not in LEFT_OUT
-
-
-_ABOUT = "What can be imported, from the docstrings. In a mask, True is a valid step; axes are B (batch), T (time), F (features)."
+def _modules_of(package: str) -> list[str]:
+    """Return the names of the public modules of a package of masklib, in order."""
+    folder = Path(__file__).parents[1] / package
+    return sorted(one.name for one in pkgutil.iter_modules([str(folder)], f"masklib.{package}.") if "._" not in one.name)

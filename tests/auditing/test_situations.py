@@ -41,7 +41,7 @@ def test_a_sample_without_padding_is_laid_beside_its_own():
 
 def test_mates_are_turned_replaced_and_parted():
     batch = describe(IDS)
-    found = situations.batch_mates(batch)
+    found = situations.batch_mates(batch, situations.in_another_order(batch))
 
     assert len(found) == 4
     for one in found:
@@ -52,7 +52,7 @@ def test_mates_are_turned_replaced_and_parted():
         assert one.compare(OUTPUT, other, {}, batch).size == 0.0
     assert sorted(row for one in found[2:] for row in one.rows) == [0, 1, 2]
     assert found[1].batch.inputs.tolist() != IDS.tolist()
-    assert situations.batch_mates(describe(IDS[:1])) == []
+    assert situations.batch_mates(describe(IDS[:1]), situations.in_another_order(describe(IDS[:1]))) == []
 
 
 def test_only_earlier_steps_are_compared_where_later_ones_are_changed():

@@ -115,7 +115,7 @@ def test_a_difference_is_measured_by_the_scale_of_the_whole_output():
     observations = Observations(lambda inputs: computed(np.array([[0.01], [0.01], [100.0]])), batch)
     (without,) = [one for one in situations.no_padding(batch) if one.rows == (1,)]
     observations._known[without] = [np.array([[0.02]])]
-    noise = OutputNoise((Noise(0.0, 100.0, UNIT),), {}, ())
+    noise = OutputNoise((Noise(0.0, 100.0, UNIT),), {}, (), situations.in_another_order(batch))
     subject = Subject(
         runner=SimpleNamespace(),
         given=batch,

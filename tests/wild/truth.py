@@ -151,13 +151,15 @@ class Truth:
 
     def _evaluate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Return loss and metrics of some batches."""
-        return dict(self.model.evaluate(dataset(batches, self.specimen.give), verbose=0, return_dict=True))
+        return dict(self.model.evaluate(dataset(batches, self.specimen.give), steps=len(batches), verbose=0, return_dict=True))
 
     def _fit(self, batch: Batch) -> tuple[list[Array], list[Array], dict[str, float]]:
         """Return what one step moves, trained weights and others, and what it reports; the weights are put back."""
         self.model.set_weights(self.start)
         self.model.make_train_function(force=True)  # TensorFlow cannot differentiate every model for unknown lengths
-        history = self.model.fit(dataset([batch], self.specimen.give), epochs=1, shuffle=False, verbose=0).history
+        history = self.model.fit(
+            dataset([batch], self.specimen.give), epochs=1, steps_per_epoch=1, shuffle=False, verbose=0
+        ).history
         moved = [after - before for after, before in zip(self.model.get_weights(), self.start, strict=True)]
         trained = {id(one) for one in self.model.trainable_variables}
         pairs = [(id(one) in trained, step) for one, step in zip(self.model.weights, moved, strict=True)]

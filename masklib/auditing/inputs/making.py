@@ -26,6 +26,8 @@ Array = NDArray[Any]
 
 SAMPLES = 5
 MOST = 32  # samples of given inputs that are tested: a batch of `predict`
+FEW = 8  # of a model that takes long: enough for all lengths
+HEAVY = 5e9  # weights x samples x steps: a second or so for one call on a small machine
 KINDS = {"lengths": "lengths", "mask": "mask", "plain": "plain"}  # of leaves, by the role of a made input
 
 
@@ -108,7 +110,7 @@ def prepare(
     names = check_inputs(model, inputs)
     check_numbers(names, flatten(inputs)[1])
     _check_known(settings.not_a_sequence, names)
-    inputs, chosen = _fewer(_with_declared_ranks(model, inputs))
+    inputs, chosen = _fewer(_with_declared_ranks(model, inputs), model.count_params() if model.built else 0)
     records = watched(model, inputs)
     arrays = [np.asarray(array) for array in flatten(inputs)[1]]
     hints = [_hint(*one, records, settings.not_a_sequence) for one in zip(names, arrays, uses_of(records, arrays), strict=True)]
@@ -183,14 +185,22 @@ def check_inputs(model: Any, inputs: Any) -> list[str]:
     return [tensor.name for tensor in tensors]
 
 
-def _fewer(inputs: Any) -> tuple[Any, Array | None]:
-    """Return at most `MOST` samples, spread evenly, and which they are; None if all are."""
+def _fewer(inputs: Any, n_weights: int) -> tuple[Any, Array | None]:
+    """Return at most `MOST` samples, or `FEW` where a model is large, and which they are; None if all are.
+
+    They are spread evenly over the samples in the order of how many zeros they hold, the most padded and the fullest among them.
+    """
     _, arrays, pack = flatten(inputs)
-    samples = min((np.shape(array)[0] for array in arrays if np.shape(array)), default=0)
-    if samples <= MOST:
-        return pack([np.asarray(array) for array in arrays]), None
-    chosen = np.unique(np.linspace(0, samples - 1, MOST).astype(int))
-    return pack([np.asarray(array)[chosen] for array in arrays]), chosen
+    arrays = [np.asarray(array) for array in arrays]
+    samples = min((array.shape[0] for array in arrays if array.ndim), default=0)
+    steps = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
+    most = FEW if n_weights * min(samples, MOST) * steps > HEAVY else MOST
+    if samples <= most:
+        return pack(arrays), None
+    zeros = sum((array[:samples].reshape(samples, -1) == 0).mean(axis=1) for array in arrays if array.ndim > 1)
+    order = np.argsort(zeros, kind="stable") if np.ndim(zeros) else np.arange(samples)
+    chosen = np.sort(order[np.unique(np.linspace(0, samples - 1, most).astype(int))])
+    return pack([array[chosen] for array in arrays]), chosen
 
 
 def _with_declared_ranks(model: Any, inputs: Any) -> Any:

@@ -50,7 +50,7 @@ class Alternatives:
     @cached_property
     def mates(self) -> list[Situation]:
         """With other samples in the batch."""
-        return situations.batch_mates(self._subject.batch)
+        return situations.batch_mates(self._subject.batch, self._subject.noise.turned)
 
     @cached_property
     def unpadded(self) -> list[Situation]:

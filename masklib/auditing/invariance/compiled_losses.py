@@ -8,6 +8,7 @@ to losses that find padding there: unless the user says it, a loss is accused on
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -146,15 +147,16 @@ class Losses:
         """
         evaluated = self._whole.reported
         try:
-            fitted = self._reports.fitted(self._whole.base).reported if self._whole.metrics and evaluated else {}
+            fitted = self.gradients.first.reported if self._whole.metrics and evaluated else {}
         except CallError:
             return {}
         both = {name: (value, fitted[name]) for name, value in evaluated.items() if name in fitted}
         apart = {name for name, (first, second) in both.items() if not np.isclose(first, second, rtol=CLOSE, atol=0.0)}
         return {} if LOSS in apart or LOSS not in both else {name: both[name] for name in both if name in apart}
 
+    @cached_property
     def gradients(self) -> OfFit:
-        """Return the gradients by which the model is trained."""
+        """The gradients by which the model is trained."""
         base = self._whole.base
         return OfFit(self._reports, base, signless(self._values.objective(base), base, self._subject.observations.pack))
 

@@ -7,13 +7,14 @@ steps: so that it is the model that is tested, and not its loss once more. Dropo
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from masklib.auditing.borrowing.doors import Step
 from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
@@ -34,6 +35,9 @@ Objective = Callable[[Any], Any]  # of what the model puts out, to one number
 
 class Source(Protocol):
     """Where gradients come from."""
+
+    def base(self) -> list[Array | None]:
+        """Return what `of(None)` does, from memory where it is known."""
 
     def of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradient of each trainable weight in a situation, None where there is none; None: the batch as given.
@@ -68,7 +72,7 @@ class Gradients:
         if not weights:
             return []
         try:
-            base = self.source.of(None)
+            base = self.source.base()
         except CallError as error:
             return [Untested(Change.LONGER_PADDING, Quantity.GRADIENT, "all weights", f"no gradient can be computed: {error}")]
         if not all(np.isfinite(one).all() for one in base if one is not None):
@@ -143,23 +147,40 @@ class OfFit:
     def of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradients in a situation."""
         predictions = self._base if situation is None else self._reports.moved(self._base, situation)
-        step = self._reports.fitted(predictions, situation)
-        if not any(one.any() for one in step.gradients):
-            msg = "no step of `fit` hands a gradient to the optimizer"
-            raise CallError(msg)
-        return list(step.gradients)
+        return _handed_over(self._reports.fitted(predictions, situation))
+
+    def base(self) -> list[Array | None]:
+        """Return the gradients for the batch as given."""
+        return _handed_over(self.first)
 
     def why_not(self) -> str:
         """Return why `fit` fails; "" if it does not."""
         try:
-            self.of(None)
+            _handed_over(self.first)
         except CallError as error:
             return str(error)
         return ""
 
+    @cached_property
+    def first(self) -> Step:
+        """What a step of `fit` reports of the batch as given, and its gradients."""
+        return self._reports.fitted(self._base)
+
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""
         return magnitudes_of(self._reports.packing.subject, self._signless)
+
+
+def _handed_over(step: Step) -> list[Array | None]:
+    """Return the gradients that a step handed to the optimizer.
+
+    Raises:
+        CallError: it handed none.
+    """
+    if not any(one.any() for one in step.gradients):
+        msg = "no step of `fit` hands a gradient to the optimizer"
+        raise CallError(msg)
+    return list(step.gradients)
 
 
 class Squares:
@@ -177,6 +198,10 @@ class Squares:
         """Return the gradients in a situation."""
         batch = self._subject.batch if situation is None else situation.batch
         return gradients_of(self._subject.runner, batch.inputs, self.objective(situation))
+
+    def base(self) -> list[Array | None]:
+        """Return the gradients for the batch as given."""
+        return self.of(None)
 
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""

@@ -11,7 +11,7 @@ from masklib.auditing.invariance.comparing import Distance, distance, valid_elem
 from masklib.auditing.invariance.noise import RANDOM, Noise, noise_of, rounded_otherwise
 from masklib.auditing.invariance.observations import Observations
 from masklib.auditing.invariance.output_axes import OutputAxes
-from masklib.auditing.invariance.situations import in_another_order
+from masklib.auditing.invariance.situations import Situation, in_another_order
 from masklib.errors import UntestableError
 
 Array = NDArray[Any]
@@ -25,11 +25,13 @@ class OutputNoise:
         of: the noise of each output.
         sources: for each computation that should have agreed, by name, how far each output was off.
         rounded: the outputs with weights rounded otherwise.
+        turned: the situation with the batch in another order.
     """
 
     of: tuple[Noise, ...]
     sources: Mapping[str, Sequence[Distance]]
     rounded: tuple[Array, ...]
+    turned: Situation
 
     @property
     def by_source(self) -> dict[str, float]:
@@ -79,7 +81,7 @@ class NoiseMeter:
             rounded = self.observations.anew(self.batch)
         sources["weights one unit off"] = self._distances(rounded, axes)
         of = tuple(noise_of(distances, self.unit) for distances in zip(*sources.values(), strict=True))
-        return OutputNoise(of, sources, tuple(rounded))
+        return OutputNoise(of, sources, tuple(rounded), turned)
 
     def _distances(self, others: Sequence[Array], axes: OutputAxes) -> list[Distance]:
         """Return how far outputs for the batch as given are from those first computed."""

@@ -5,6 +5,7 @@ nothing that is reported changes with more padding, as for the losses of Keras.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,9 @@ class OwnSteps:
         """Return nothing: a `train_step` may report what a `test_step` does not."""
         return {}
 
+    @cached_property
     def gradients(self) -> OfFit:
-        """Return the gradients by which the model is trained; of what its terms are nothing is known."""
+        """The gradients by which the model is trained; of what its terms are nothing is known."""
         return OfFit(self._reports, self._base, lambda structure: 0.0)
 
     def _takes(self, loss: Any, array: Array, target: Array) -> bool:

@@ -121,12 +121,12 @@ def embedding_rows(model: Any, batch: Batch, records: Sequence[CallRecord], seed
         yield Situation(Change.EMBEDDING_ROW, batch, samples, samples, labels, context, is_penalized=is_penalized)
 
 
-def batch_mates(batch: Batch) -> list[Situation]:
-    """Return the batch with other mates, and cut into parts."""
+def batch_mates(batch: Batch, turned: Situation) -> list[Situation]:
+    """Return the batch turned round, which is given, with other mates, and cut into parts."""
     if batch.samples < 2:
         return []
     replaced, kept = variants.with_mates(batch)
-    found = [in_another_order(batch)]
+    found = [turned]
     found.append(Situation(Change.BATCH_MATES, replaced, tuple(kept), tuple(kept), ("as given", "with other samples beside it")))
     half = batch.samples // 2
     for part in (range(half), range(half, batch.samples)):

@@ -129,9 +129,8 @@ def examine(runner: Runner, batch: Batch, records: Sequence[CallRecord], seed: i
     Raises:
         UntestableError: an output is random.
     """
-    observations, unit = Observations(runner.outputs, batch, runner.doors.predict), unit_of(runner.model)
     with claims_of(runner.model) as causal:
-        runner.outputs(batch.inputs)
+        observations, unit = Observations(runner.outputs, batch, runner.doors.predict), unit_of(runner.model)
     with runner.other_seeds():
         again = observations.anew(batch)
     NoiseMeter(runner.model, observations, batch, unit, seed).check_repeats(again)

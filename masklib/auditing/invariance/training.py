@@ -108,7 +108,7 @@ def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses |
     note = "the gradients are those of the mean square of the outputs at valid steps"
     if losses is not None and losses.is_silent:
         entry = Entry.OUTPUTS if isinstance(losses, Losses) or compiled.has_own_training(subject.model) else Entry.OWN_STEP
-        source = losses.gradients()
+        source = losses.gradients
         why = source.why_not()
         if not why:
             return Tested(Gradients(subject, alternatives, source, entry).verdicts())

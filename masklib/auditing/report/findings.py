@@ -5,7 +5,7 @@ trace only says where and why. A mask that is lost where it does no harm is no f
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from masklib.auditing.report.causes import (
     calls_before,
     has_masks,
 )
+from masklib.auditing.report.fixes import Fixes
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
@@ -42,6 +43,7 @@ class Finding:
         where: the layer, loss or metric.
         evidence: what was measured, a sentence each, the largest first.
         relative: the largest change, relative to the scale of what changed; 0 for a note without one.
+        fix: what to write instead in this model, as lines of code; "" where nothing can be written that is known to hold.
     """
 
     code: str
@@ -49,6 +51,7 @@ class Finding:
     where: str
     evidence: tuple[str, ...] = field(default=())
     relative: float = 0.0
+    fix: str = ""
 
     @property
     def title(self) -> str:
@@ -66,13 +69,14 @@ class Finding:
         return CODES[self.code].remedy
 
 
-def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> list[Finding]:
+def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None, fixes: Fixes | None = None) -> list[Finding]:
     """Return the findings, the worst first.
 
     Args:
         check: what padding changes.
         trace: of the same model and inputs.
         causes: proves the causes of leaks on the model; None: they are what the trace suggests.
+        fixes: writes what to write instead; None: nothing is written.
     """
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -83,6 +87,8 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None) -> lis
         proofs.setdefault(name, _proof(cause) if cause else _of_predictions(name[0], trace))
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check)
+    if fixes:
+        found = [replace(one, fix=fixes.of(one.code, one.where)) for one in found]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
 
 

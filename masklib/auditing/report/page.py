@@ -76,8 +76,15 @@ def _card(finding: Any, link: str | None) -> str:
     return (
         f'<div class="finding {finding.severity}"><h4><span class="badge">{finding.severity}</span> '
         f"{code} <span>{_text(finding.title)}</span></h4>"
-        f"<ul>{evidence}</ul><p><b>Why.</b> {_prose(finding.why)}</p><p><b>Do.</b> {_prose(finding.remedy)}</p></div>"
+        f"<ul>{evidence}</ul><p><b>Why.</b> {_prose(finding.why)}</p><p><b>Do.</b> {_prose(finding.remedy)}</p>"
+        f"{_fix(finding.fix)}</div>"
     )
+
+
+def _fix(fix: str) -> str:
+    """Return what to write instead in this model."""
+    lines = "\n".join(_text(line) for line in fix.splitlines())
+    return f"<p><b>In this model.</b></p><pre><code>{lines}</code></pre>" if fix else ""
 
 
 def _prose(text: str) -> str:

@@ -19,6 +19,7 @@ from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.auditing.report.causes import Causes
 from masklib.auditing.report.coverage import OUTPUTS, PARTS, Gap, gaps, listed, phrase
 from masklib.auditing.report.findings import Finding, find
+from masklib.auditing.report.fixes import Fixes
 from masklib.auditing.report.heading import Heading, heading
 from masklib.auditing.tracing.outcomes import IGNORED
 from masklib.auditing.tracing.trace import Trace, trace
@@ -182,7 +183,8 @@ def audit(
         traced = trace(tested, check.inputs)
         if check.leaks and (say := options.get("on_stage")):
             say("the causes")
-        findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None)
+        fixes = Fixes(tested, traced.calls, check.inputs, options.get("pad_id") or 0)
+        findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None, fixes)
         if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
             findings += _of_other_side(tested, check, traced, options)
         if other is not None:
@@ -255,6 +257,6 @@ def _as_notes(findings: Sequence[Finding], where: str) -> list[Finding]:
 
 def _plain(finding: Finding) -> dict[str, Any]:
     """Return a finding as what JSON can hold."""
-    names = ("code", "severity", "where", "title", "evidence", "why", "remedy")
+    names = ("code", "severity", "where", "title", "evidence", "why", "remedy", "fix")
     relative = finding.relative if np.isfinite(finding.relative) else None
     return {**{name: getattr(finding, name) for name in names}, "relative": relative}

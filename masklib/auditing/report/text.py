@@ -92,6 +92,9 @@ def _of_finding(finding: Any, page: "_Page", links: Mapping[str, str]) -> Iterat
         yield from page.hanging(" " * INDENT, sentence, hang=INDENT + 2)
     yield from page.hanging(f"{'':{INDENT}}why: ", finding.why)
     yield from page.hanging(f"{'':{INDENT}}do:  ", finding.remedy)
+    for number, line in enumerate(finding.fix.splitlines()):
+        label = "in this model: " if number == 0 else ""
+        yield Text.assemble((f"{'':{INDENT}}{label:<15}", STYLES["soft"]), (printable(line), STYLES["strong"]))
 
 
 def _tested(check: Any, page: "_Page") -> Iterator[Text]:

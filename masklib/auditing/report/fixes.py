@@ -1,0 +1,113 @@
+"""What to write instead, as code for the model at hand: with the names of its inputs, layers, losses and metrics.
+
+Only what is known to hold for that model is written: a mask is handed to layers whose `call` takes one, and a loss or metric is
+replaced by that of masklib that computes the same of a step.
+"""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from masklib.auditing.borrowing import compiled
+from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.report.causes import calls_before
+from masklib.auditing.tracing.calls import Call
+
+MOST = 4  # layers to which a mask is handed over, in one fix
+LOSSES = {
+    "mse": "MaskedMeanSquaredError",
+    "mean_squared_error": "MaskedMeanSquaredError",
+    "mae": "MaskedMeanAbsoluteError",
+    "mean_absolute_error": "MaskedMeanAbsoluteError",
+    "categorical_crossentropy": "MaskedCategoricalCrossentropy",
+    "sparse_categorical_crossentropy": "MaskedSparseCategoricalCrossentropy",
+    "binary_crossentropy": "MaskedBinaryCrossentropy",
+}
+OF_STEPS = ("mae", "mse", "mean_absolute_error", "mean_squared_error", *LOSSES)  # metrics that MaskedMean takes by name
+HANDED = ("MSK101", "MSK102", "MSK103", "MSK104", "MSK105", "MSK106", "MSK109", "MSK401")
+
+
+@dataclass(frozen=True)
+class Fixes:
+    """Writes fixes for one model.
+
+    Attributes:
+        model: that was tested.
+        calls: of its trace.
+        inputs: that were tested.
+        pad_id: what padded ids hold.
+    """
+
+    model: Any
+    calls: Sequence[Call]
+    inputs: Any
+    pad_id: int = 0
+
+    def of(self, code: str, where: str) -> str:
+        """Return the lines for a finding; "" where nothing can be written that is known to hold."""
+        if code in HANDED:
+            return self._hand_mask_over(where.strip("'"), clears=code == "MSK101")
+        if code == "MSK201":
+            return self._masked_loss()
+        if code in ("MSK302", "MSK303", "MSK304"):
+            return self._masked_metric(where.removeprefix("metric ").strip("'"))
+        return ""
+
+    def _hand_mask_over(self, path: str, *, clears: bool) -> str:
+        """Return lines that give the mask to the layers that take one, from a call on."""
+        mask, call = self._mask(), next((one for one in self.calls if one.path == path), None)
+        if not mask or call is None:
+            return ""
+        after = [one for one in self.calls if call in calls_before(one, self.calls)]
+        takers = dict.fromkeys(str(one.operation.name) for one in (call, *after) if _takes_one_mask(one))
+        if not takers or len(takers) > MOST:
+            return ""
+        cleared = f"x = x * ops.cast(mask[..., None], x.dtype)  # in front of {path!r}"
+        return "\n".join([mask, *([cleared] if clears else []), *(f"x = {name}(x, mask=mask)" for name in takers)])
+
+    def _mask(self) -> str:
+        """Return the line that makes the mask of the only input that is a sequence; "" if there is another one."""
+        tensors, arrays = list(getattr(self.model, "inputs", None) or []), [np.asarray(one) for one in flatten(self.inputs)[1]]
+        if len(tensors) != 1 or len(arrays) != 1:
+            return ""
+        name = str(tensors[0].name) if str(tensors[0].name).isidentifier() else "inputs"
+        name = "inputs" if name.startswith("keras_tensor") else name
+        if arrays[0].ndim == 2:
+            return f"mask = {name} != {self.pad_id}"
+        return f"mask = ops.any({name} != 0.0, axis=-1)" if arrays[0].ndim == 3 and arrays[0].dtype.kind == "f" else ""
+
+    def _masked_loss(self) -> str:
+        """Return the line that compiles a model of one output with the loss of masklib in place of Keras's."""
+        found = LOSSES.get(self._loss)
+        if found is None:
+            return ""
+        logits = ", from_logits=True" if getattr(self.model.loss, "from_logits", False) else ""
+        loss = f"masklib.losses.{found}(mask_value=-1{logits})"
+        return f"model.compile(optimizer=model.optimizer, loss={loss})  # and -1 at padded steps of the targets"
+
+    def _masked_metric(self, name: str) -> str:
+        """Return the line that compiles a model with a metric of masklib in place of Keras's."""
+        if name in ("accuracy", "acc") and self._loss.endswith("crossentropy"):
+            name = self._loss.replace("crossentropy", "accuracy")
+        elif name not in OF_STEPS:
+            return ""
+        metric = f"weighted_metrics=[masklib.metrics.MaskedMean({name!r})]"
+        return f"model.compile(optimizer=model.optimizer, loss=model.loss, {metric})"
+
+    @property
+    def _loss(self) -> str:
+        """The name of the loss of a model of one output; "" if there is another one."""
+        loss = getattr(self.model, "loss", None)
+        return "" if loss is None or isinstance(loss, (list, tuple, dict)) else compiled.name_of(loss)
+
+
+def _takes_one_mask(call: Call) -> bool:
+    """Return whether a call is of a layer of Keras's, at the top of the model, that takes one tensor and its mask."""
+    operation = call.operation
+    if call.depth or not isinstance(operation, keras.layers.Layer) or len(call.shapes_in) != 1:
+        return False
+    return "mask" in inspect.signature(operation.call).parameters and call.takes_mask

@@ -1,0 +1,118 @@
+"""What a report writes for the model at hand is put in as it is printed, and then the audit finds no leak."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import masklib
+
+pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning")
+IDS = np.array([[3, 1, 4, 1, 5], [2, 7, 1, 0, 0], [6, 0, 0, 0, 0]])
+SERIES = np.random.default_rng(0).normal(size=(3, 5, 2)).astype("float32") * (IDS != 0)[..., None]
+
+
+def fix_of(model: Any, code: str, *given: Any) -> str:
+    """What is written for the one finding of this code."""
+    (finding,) = [one for one in masklib.audit(model, *given).findings if one.code == code]
+    assert finding.fix, finding
+    assert all(line in str(masklib.audit(model, *given)) for line in finding.fix.splitlines())
+    return finding.fix
+
+
+def graph(*parts: str, masked: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """The layers by name, and the lines of a model of ids: one for each part, given as "name = constructor"."""
+    names: dict[str, Any] = {"keras": keras, "layers": layers, "ops": ops}
+    for part in (f"words = layers.Embedding(20, 4, mask_zero={masked})", *parts):
+        name, _, made = part.partition(" = ")
+        names[name] = eval(made.replace("layers.", "keras.layers."), {"keras": keras})
+        names[name].name = name
+    return names, [f"x = {part.partition(' = ')[0]}(x)" for part in parts]
+
+
+def built(names: dict[str, Any], lines: list[str]) -> Any:
+    """The model of these lines."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    space = {**names, "ids": ids, "x": names["words"](ids)}
+    for line in lines:
+        exec(line, space)
+    return keras.Model(ids, space["x"])
+
+
+@pytest.mark.parametrize(
+    ("code", "masked", "parts"),
+    [
+        ("MSK106", False, ["reader = layers.LSTM(4)"]),
+        ("MSK106", False, ["first = layers.LSTM(4, return_sequences=True)", "second = layers.GRU(4)"]),
+        ("MSK106", False, ["mean = layers.GlobalAveragePooling1D()"]),
+        ("MSK106", False, ["both = layers.Bidirectional(layers.LSTM(4))"]),
+        ("MSK101", True, ["window = layers.Conv1D(4, 3, padding='same')", "mean = layers.GlobalAveragePooling1D()"]),
+        ("MSK101", True, ["window = layers.Conv1D(4, 3, padding='causal')", "reader = layers.GRU(4)"]),
+    ],
+)
+def test_a_mask_is_handed_over_as_it_is_written(code: str, masked: bool, parts: list[str]):
+    names, lines = graph(*parts, masked=masked)
+    fix = fix_of(built(names, lines), code, IDS).splitlines()
+    instead = {line.partition("(x, ")[0]: line for line in fix if line.startswith("x = ") and "mask=mask" in line}
+    before = [line for line in fix if line not in instead.values()]
+    mended = [*before, *(instead.get(line.partition("(x)")[0], line) for line in lines)]
+
+    assert len(instead) >= 1
+    assert masklib.audit(built(names, mended), IDS).verdict == "no leak found"
+
+
+def steps_of(loss: Any, width: int, activation: str | None) -> Callable[[], Any]:
+    """Builds a model whose predictions carry no mask."""
+
+    def build() -> Any:
+        x = keras.Input((None, 2), name="series")
+        h = layers.LSTM(4, return_sequences=True)(x, mask=ops.any(x != 0.0, axis=-1))
+        h = ops.where(ops.any(x != 0.0, axis=-1, keepdims=True), h, 0.0)
+        model = keras.Model(x, layers.Dense(width, activation=activation)(h))
+        model.compile("sgd", loss)
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("build", "targets"),
+    [
+        (steps_of("mse", 1, None), SERIES[..., :1]),
+        (steps_of("mae", 2, None), SERIES),
+        (steps_of("binary_crossentropy", 1, "sigmoid"), (SERIES[..., :1] > 0).astype("float32")),
+        (steps_of("sparse_categorical_crossentropy", 3, "softmax"), IDS % 3),
+        (steps_of(keras.losses.SparseCategoricalCrossentropy(from_logits=True), 3, None), IDS % 3),
+    ],
+    ids=["mse", "mae", "binary", "sparse", "sparse of logits"],
+)
+def test_a_loss_is_replaced_as_it_is_written(build: Callable[[], Any], targets: Any):
+    model = build()
+    exec(fix_of(model, "MSK201", SERIES, targets), {"model": model, "masklib": masklib})
+    padded = np.where((IDS != 0).reshape(*IDS.shape, *[1] * (targets.ndim - 2)), targets, -1)
+
+    assert masklib.audit(model, SERIES, padded).verdict == "no leak found"
+
+
+@pytest.mark.parametrize(("loss", "metric"), [("mse", "mae"), ("sparse_categorical_crossentropy", "accuracy")])
+def test_a_metric_is_replaced_as_it_is_written(loss: str, metric: str):
+    ids = keras.Input((None,), dtype="int32")
+    h = layers.LSTM(4, return_sequences=True)(layers.Embedding(20, 4, mask_zero=True)(ids))
+    is_sparse = loss.startswith("sparse")
+    model = keras.Model(ids, layers.Dense(5 if is_sparse else 1, activation="softmax" if is_sparse else None)(h))
+    model.compile("sgd", loss, metrics=[metric])
+    targets = IDS % 5 if is_sparse else SERIES[..., :1]
+    exec(fix_of(model, "MSK303", IDS, targets), {"model": model, "masklib": masklib})
+
+    assert masklib.audit(model, IDS, targets).verdict == "no leak found"
+
+
+def test_nothing_is_written_where_it_is_not_known_to_hold():
+    ids, other = (keras.Input((None,), dtype="int32") for _ in range(2))
+    parts = [layers.LSTM(4)(layers.Embedding(20, 4)(one)) for one in (ids, other)]
+    report = masklib.audit(keras.Model([ids, other], layers.Concatenate()(parts)))
+
+    assert {one.fix for one in report.findings if one.code == "MSK106"} == {""}
