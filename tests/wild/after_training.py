@@ -188,7 +188,8 @@ def interest_in_an_item() -> Any:
     "recommendation",
     "https://keras.io/examples/structured_data/movielens_recommendations_transformers/",
     feed=lambda: Batch(
-        {"movies": ids(), "ratings": parts.pad([np.full(n, 3.0, "float32") for n in LENGTHS]), "sex": labels("sex", 2)}, numbers()
+        {"movies": ids(), "ratings": parts.pad([np.full(n, 3.0, "float32") for n in LENGTHS]), "sex": 1 + labels("sex", 2)},
+        numbers(),
     ),
     lengths={"steps": LENGTHS},
     x={"movies": STEPS, "ratings": STEPS, "sex": None},
@@ -200,7 +201,7 @@ def rating_by_behaviour_transformer() -> Any:
     ratings, sex = keras.Input((parts.TOTAL,), name="ratings"), keras.Input((), dtype="int32", name="sex")
     x = TokenAndPosition(24, 20, 6)(movies) * layers.Reshape((-1, 1))(ratings)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 6)(x, x))
-    x = layers.Concatenate()([layers.Flatten()(x), layers.Embedding(2, 3)(sex)])
+    x = layers.Concatenate()([layers.Flatten()(x), layers.Embedding(3, 3)(sex)])
     x = layers.LeakyReLU()(layers.BatchNormalization()(layers.Dense(8)(x)))
     return compiled(keras.Model({"movies": movies, "ratings": ratings, "sex": sex}, layers.Dense(1)(x)), "mse", ["mae"])
 

@@ -49,6 +49,9 @@ def classified(task: Any) -> Any:
     return compiled(task, LOGITS(from_logits=True), ["accuracy"])
 
 
+PLACES = Padded(axes={1: "places"})  # of the words to guess, by keras-hub's generator padded with 0
+
+
 @specimen("text classification", "keras-hub", **of_encoder(segments=True))
 def hub_bert_classifier() -> Any:
     """BERT, whose first token says what the text is."""
@@ -96,12 +99,15 @@ def hub_fnet_classifier() -> Any:
     "masked language model",
     "keras-hub",
     feed=lambda: Batch(
-        {**masked_ids(), "mask_positions": np.array([[0, 2], [1, 2], [3, 0], [2, 1]], dtype="int32")},
-        np.array([[3, 4], [5, 6], [7, 8], [9, 2]], dtype="int32"),
+        {**masked_ids(), "mask_positions": np.array([[0, 2], [1, 0], [1, 3], [2, 0]], dtype="int32")},
+        np.array([[3, 4], [5, 0], [7, 8], [9, 0]], dtype="int32"),
         np.array([[1, 1], [1, 0], [1, 1], [1, 0]], dtype="float32"),
     ),
-    lengths={"steps": LENGTHS},
-    x={"token_ids": STEPS, "padding_mask": STEPS, "mask_positions": None},
+    lengths={"steps": LENGTHS, "places": (2, 1, 2, 1)},
+    x={"token_ids": STEPS, "padding_mask": STEPS, "mask_positions": PLACES},
+    y=PLACES,
+    weights=PLACES,
+    outputs=(PLACES,),
     package="keras_hub",
 )
 def hub_distil_bert_masked_lm() -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from masklib.compat import to_numpy
@@ -134,15 +135,39 @@ class Truth:
         self._compare_reports(f"{by}, fit", one[2], other[2], "fit")
 
     def _with_other_pad_rows(self, do: Callable[[], None]) -> None:
-        """Do something while the row of id 0 in each embedding is another one."""
+        """Do something while the row of id 0 is another one in each Embedding that looks up the ids of an input."""
         start = self.model.get_weights()
+        looked_up = self._embeddings_of_inputs()
         for variable in self.model.weights:
-            if variable.path.endswith("embeddings"):
+            if any(variable is one for one in looked_up):
                 values = np.array(to_numpy(variable.value))
                 values[0] = values[0] * -2 + 1
                 variable.assign(values)
         do()
         self.model.set_weights(start)
+
+    def _embeddings_of_inputs(self) -> list[Any]:
+        """Return the matrices of the Embeddings that get an input as it is: those of positions look up something else."""
+        given = [np.asarray(one) for one in flatten(self.wardrobe.batch.x)]
+        found: list[Any] = []
+        layers = [one for one in self.model._flatten_layers() if isinstance(one, keras.layers.Embedding)]
+
+        def watched(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+            def seen(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+                ids = to_numpy(inputs)
+                found.extend([layer.embeddings] if any(np.array_equal(ids, one) for one in given) else [])
+                return call(inputs, *args, **kwargs)
+
+            return seen
+
+        for layer in layers:
+            object.__setattr__(layer, "call", watched(layer, layer.call))
+        try:
+            self.model(self.specimen.give(self.wardrobe.batch.x), training=False)
+        finally:
+            for layer in layers:
+                object.__delattr__(layer, "call")
+        return found
 
     def _predict(self, batch: Batch) -> list[Array]:
         """Return the outputs in flat order."""

@@ -74,7 +74,7 @@ class Doors:
         given = [Data(*map(as_given, one)) for one in batches]
         with self._opened():
             if len(given) > 1:
-                reported = self.model.evaluate(_generated(given), steps=len(given), verbose=0, return_dict=True)
+                reported = self.model.evaluate(_dataset(given), steps=len(given), verbose=0, return_dict=True)
             elif self._has_own_steps:
                 options = {"batch_size": _samples(given[0]), "verbose": 0, "return_dict": True}
                 reported = self.model.evaluate(given[0].x, given[0].y, sample_weight=given[0].sample_weight, **options)
@@ -193,7 +193,22 @@ def _samples(data: Data) -> int:
     return int(np.shape(flatten(data.x)[1][0])[0])
 
 
-def _generated(batches: Sequence[Data]) -> Iterator[tuple[Any, ...]]:
-    """Yield batches as a generator of a user's does: x and y, and weights where there are some."""
-    for one in batches:
-        yield tuple(one) if one.sample_weight is not None else (one.x, one.y)
+def _dataset(batches: Sequence[Data]) -> Any:
+    """Return batches of several lengths as people give them: on TensorFlow a tf.data.Dataset, else a generator."""
+    given = [_with_tuples(tuple(one) if one.sample_weight is not None else (one.x, one.y)) for one in batches]
+    if keras.backend.backend() != "tensorflow":
+        return iter(given)
+    import tensorflow as tf
+
+    def spec(*arrays: Any) -> Any:
+        sizes = [sizes[0] if len(set(sizes)) == 1 else None for sizes in zip(*(np.shape(one) for one in arrays), strict=True)]
+        return tf.TensorSpec([None, *sizes[1:]], np.asarray(arrays[0]).dtype)
+
+    return tf.data.Dataset.from_generator(lambda: iter(given), output_signature=keras.tree.map_structure(spec, *given))
+
+
+def _with_tuples(structure: Any) -> Any:
+    """Return a structure with tuples for lists, which tf.data takes for arrays."""
+    if isinstance(structure, Mapping):
+        return {name: _with_tuples(one) for name, one in structure.items()}
+    return tuple(_with_tuples(one) for one in structure) if isinstance(structure, (list, tuple)) else structure

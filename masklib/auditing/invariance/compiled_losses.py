@@ -93,7 +93,7 @@ class Losses:
 
     def _all_tries(self, outputs_leak: bool) -> list[Try]:
         """Return the metrics by themselves, and what is reported of the model."""
-        situations, longer = self._alternatives.for_training, self._alternatives.longer[:1]
+        situations, longer = self._alternatives.for_training, self._alternatives.longer
         in_model = [one for situation in situations for one in self._of_situation(situation, outputs_leak)]
         in_batches = [] if outputs_leak else [one for situation in longer for one in self._tries.in_two_batches(situation)]
         return [*self._tries.of_metrics(), *in_model, *self._tries.of_zeros(situations), *in_batches]

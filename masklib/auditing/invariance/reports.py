@@ -21,7 +21,7 @@ class Reports:
     packing: Packing
 
     def moved(self, base: Sequence[Prediction], situation: Situation) -> list[Prediction]:
-        """Return what the losses get in a situation.
+        """Return what the losses get in a situation, from an ordinary call: `predict` may lose steps where it is compiled.
 
         Args:
             base: what they get for the batch as given.
@@ -31,7 +31,7 @@ class Reports:
             CallError: the model does not take it.
         """
         observations = self.packing.subject.observations
-        both = zip(base, observations.of(situation), observations.masks_of(situation), strict=True)
+        both = zip(base, observations.called_in(situation), observations.masks_of(situation), strict=True)
         return [one.made_longer(array, mask) for one, array, mask in both]
 
     def evaluated(self, predictions: Sequence[Prediction], situation: Situation | None = None) -> dict[str, float]:

@@ -79,7 +79,7 @@ def heading(model: Any, check: PaddingCheck, *, has_inputs: bool, has_loss: bool
 
 
 def _own_version() -> str:
-    """Return the version of masklib; where it is found by its path only, as in environments of the suite, that it is the source."""
+    """Return the version of masklib; where it is found by its path only, as in environments of the suite, that it is source."""
     try:
         return version("masklib")
     except PackageNotFoundError:
