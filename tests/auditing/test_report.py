@@ -299,7 +299,8 @@ def test_a_report_says_what_it_stands_on(report: Any):
 def test_no_line_is_wider_than_it_may_be_and_further_lines_hang(report: Any, columns: int):
     lines = as_text(report, columns).splitlines()
 
-    assert max(map(len, lines)) <= columns
+    code = {line.strip() for finding in report.findings for line in finding.fix.splitlines()}
+    assert max(len(line) for line in lines if line.strip() not in code) <= columns
     at = next(i for i, line in enumerate(lines) if line.startswith("      do:  "))
     assert columns > 100 or lines[at + 1].startswith(" " * 11)
     assert not any(line != line.rstrip() for line in lines)

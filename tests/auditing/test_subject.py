@@ -131,7 +131,7 @@ def test_a_difference_is_measured_by_the_scale_of_the_whole_output():
 
     assert subject.apart(0, without).relative == pytest.approx(0.01 / 100.0)
     assert subject.differs(without)
-    assert not replace(subject, noise=OutputNoise((Noise(0.01, 100.0, UNIT),), {}, ())).differs(without)
+    assert not replace(subject, noise=OutputNoise((Noise(0.01, 100.0, UNIT),), {}, (), noise.turned)).differs(without)
 
 
 def test_the_noise_is_that_of_three_computations(tagger: Subject):

@@ -219,7 +219,8 @@ def test_a_worker_that_is_killed_costs_only_its_run(
     trouble.write_text(KILL_DASK_WORKER)
     result = run_sweep(plans, store, executor=kept)
 
-    assert statuses(result) == ["ok"] * 6
+    assert set(statuses(result)) <= {"ok", "already there"}  # a run may be published in the instant before its worker dies
+    assert len(statuses(result)) == 6
     assert_same_tables(store, local)
     assert [worker.poll() for worker in two_workers.workers].count(-signal.SIGKILL) == 1
     assert [read_record(attempt).status for attempt in attempts_in(store)] == ["interrupted"]

@@ -27,6 +27,7 @@ class Entry(StrEnum):
     OUTPUTS = "an output that leaks"
     ITSELF = "it counts padded steps"
     DIVISOR = "it divides by padded steps"
+    SQUARE = "samples that pass for steps"
     PENALTY = "what layers add to it"
     OWN_STEP = "a step of the model's own"
     BATCHES = "batches that are padded to lengths of their own"

@@ -69,7 +69,7 @@ class TargetPadding:
             return []
         change = Change.LONGER_PADDING
         return [
-            Try(change=change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, entry=Entry.ITSELF)
+            Try(change=change, kind=Quantity.LOSS, of=LOSS, first=first, second=second, situation=label, entry=Entry.SQUARE)
             for second in others
         ]
 

@@ -42,8 +42,8 @@ _ALL = (
         "MSK101",
         "the mask is lost at {where}",
         LEAK,
-        "The layer does not hand masks on. Keras warns once, where the model is built, and every layer and loss behind it "
-        "counts padding as if it were data.",
+        "The layer does not hand masks on. Keras warns once, where the model is built, and what follows takes padded steps for "
+        "data, unless a mask is handed to it.",
         "Compute the mask once (`mask = ids != 0`), set masked steps to 0 before the layer (`x * ops.cast(mask[..., "
         "None], x.dtype)`), and hand it to the next layer that uses one: `GlobalAveragePooling1D()(x, mask=mask)`, "
         "`LSTM(8)(x, mask=mask)`.",
@@ -70,8 +70,9 @@ _ALL = (
         "MSK104",
         "behind {where} every step counts as valid",
         LEAK,
-        "Keras 3.4 and newer combine the masks of merged inputs by OR, and an input without a mask counts as valid "
-        "everywhere. So a masked and an unmasked input together have a mask that masks nothing.",
+        "`Concatenate` combines the masks of its inputs by OR, and an input without a mask counts as valid everywhere (Keras "
+        "3.12 and newer; 3.4 to 3.11 raise where the batch size is free). So a masked and an unmasked input together have a mask "
+        "that masks nothing.",
         "Hand the mask of the sequence to the layer behind: `LSTM(8)(merged, mask=ids != 0)`; or mask every input that is "
         "merged.",
     ),
@@ -266,18 +267,27 @@ _ALL = (
         "Write `train_step` as `test_step` is written, or compile with a loss of `masklib.losses`.",
     ),
     Code(
+        "MSK208",
+        "{where} takes samples for steps",
+        LEAK,
+        "Targets (B, T) lack an axis of predictions (B, T, 1), so Keras drops the last one of the predictions and takes the mean "
+        "over time: one loss a sample, (B,), which the mask (B, T) multiplies as if it were one a step. With as many samples as "
+        "steps nothing warns; with other counts it raises.",
+        "Give the targets the last axis, too: `y[..., None]`, (B, T, 1).",
+    ),
+    Code(
         "MSK301",
         "{where} counts padded steps",
         LEAK,
-        "In Keras 3 only the metrics that average a function use the mask; `Precision`, `Recall`, `AUC`, `F1Score`, "
-        "`MeanIoU` and their like do not.",
+        "Of Keras's metrics only those that average a function use the mask (Keras 3.15); `Precision`, `Recall`, `AUC`, "
+        "`F1Score`, `MeanIoU` and their like do not.",
         "Give them in `weighted_metrics`, and sample weights of 0 at padded steps; or `masklib.metrics.MaskedMean`.",
     ),
     Code(
         "MSK302",
         "{where} depends on the batch size",
         NOTE,
-        "A function as a metric gives one number a batch, and the batches' numbers are averaged by samples.",
+        "What the metric gives for a batch is averaged over batches by their samples, not by their valid steps.",
         "A metric that keeps sums and counts: `masklib.metrics.MaskedMean(function)`.",
     ),
     Code(

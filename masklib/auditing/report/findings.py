@@ -29,7 +29,12 @@ from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
 
-OF_ENTRIES = {Entry.DIVISOR: "MSK202", Entry.OWN_STEP: "MSK205", Entry.PENALTY: "MSK206"}  # codes of losses
+OF_ENTRIES = {
+    Entry.DIVISOR: "MSK202",
+    Entry.SQUARE: "MSK208",
+    Entry.OWN_STEP: "MSK205",
+    Entry.PENALTY: "MSK206",
+}  # codes of losses
 WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
 
 

@@ -86,8 +86,8 @@ class Fixes:
         if found is None:
             return ""
         logits = ", from_logits=True" if getattr(self.model.loss, "from_logits", False) else ""
-        loss = f"masklib.losses.{found}(mask_value=-1{logits})"
-        return f"model.compile(optimizer=model.optimizer, loss={loss})  # and -1 at padded steps of the targets"
+        compiled_so = _compile("optimizer=model.optimizer", f"loss=masklib.losses.{found}(mask_value=-1{logits})")
+        return f"# padded steps of the targets hold -1\n{compiled_so}"
 
     def _masked_metric(self, name: str) -> str:
         """Return the line that compiles a model with a metric of masklib in place of Keras's."""
@@ -96,13 +96,18 @@ class Fixes:
         elif name not in OF_STEPS:
             return ""
         metric = f"weighted_metrics=[masklib.metrics.MaskedMean({name!r})]"
-        return f"model.compile(optimizer=model.optimizer, loss=model.loss, {metric})"
+        return _compile("optimizer=model.optimizer", "loss=model.loss", metric)
 
     @property
     def _loss(self) -> str:
         """The name of the loss of a model of one output; "" if there is another one."""
         loss = getattr(self.model, "loss", None)
         return "" if loss is None or isinstance(loss, (list, tuple, dict)) else compiled.name_of(loss)
+
+
+def _compile(*arguments: str) -> str:
+    """Return a call of `compile`, an argument a line."""
+    return "\n".join(["model.compile(", *(f"    {one}," for one in arguments), ")"])
 
 
 def _takes_one_mask(call: Call) -> bool:

@@ -62,7 +62,7 @@ def show(report: Any, console: Console, links: Mapping[str, str] = NO_LINKS) -> 
 
 
 def lines(report: Any, columns: int, links: Mapping[str, str] = NO_LINKS) -> Iterator[Text]:
-    """Yield the report in lines of at most so many columns, but for words and tables that cannot be cut."""
+    """Yield the report in lines of at most so many columns, but for words, tables and code that cannot be cut."""
     page = _Page(max(columns, NARROWEST))
     yield from page.hanging("", report.headline, style="strong")
     yield from page.hanging("", str(report.heading), style="soft")
@@ -92,9 +92,9 @@ def _of_finding(finding: Any, page: "_Page", links: Mapping[str, str]) -> Iterat
         yield from page.hanging(" " * INDENT, sentence, hang=INDENT + 2)
     yield from page.hanging(f"{'':{INDENT}}why: ", finding.why)
     yield from page.hanging(f"{'':{INDENT}}do:  ", finding.remedy)
-    for number, line in enumerate(finding.fix.splitlines()):
-        label = "in this model: " if number == 0 else ""
-        yield Text.assemble((f"{'':{INDENT}}{label:<15}", STYLES["soft"]), (printable(line), STYLES["strong"]))
+    if finding.fix:
+        yield Text(f"{'':{INDENT}}in this model:", STYLES["soft"])
+    yield from (Text(f"{'':{INDENT + 2}}{printable(line)}", STYLES["strong"]) for line in finding.fix.splitlines())
 
 
 def _tested(check: Any, page: "_Page") -> Iterator[Text]:

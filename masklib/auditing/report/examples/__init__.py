@@ -6,10 +6,17 @@ Each function returns a model that is built, with random weights; those of losse
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from masklib.auditing.report.examples import masks, training
 
-# What the audit is told of a model whose fault shows on one side of the padding only; by code.
-OPTIONS: dict[str, dict[str, Any]] = {"MSK112": {"padding_side": "pre"}, "MSK113": {"padding_side": "post"}}
+SQUARE = np.array([[3, 5, 2, 7], [4, 2, 0, 0], [6, 3, 5, 0], [2, 7, 0, 0]])  # as many samples as steps
+# What the audit is told of a model whose fault shows with some inputs only; by code.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "MSK112": {"padding_side": "pre"},
+    "MSK113": {"padding_side": "post"},
+    "MSK208": {"inputs": SQUARE, "targets": np.where(SQUARE != 0, np.sin(SQUARE + np.arange(4)), 0.0).astype("float32")},
+}
 # The only backend of Keras that has the fault; by code.
 BACKENDS = {"MSK150": "tensorflow", "MSK304": "jax"}
 

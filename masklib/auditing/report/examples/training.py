@@ -110,6 +110,28 @@ def msk204_remedied() -> Any:
     return model
 
 
+@compat.register_serializable
+def error_of_steps(y_true: Any, y_pred: Any) -> Any:
+    """Return the squared error of each step, (B, T), for targets (B, T) and predictions (B, T, 1)."""
+    return (y_true - ops.reshape(y_pred, ops.shape(y_true))) ** 2
+
+
+def msk208_failing() -> Any:
+    """One number a step, (B, T, 1), for targets (B, T)."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.LSTM(8, return_sequences=True)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
+    model = keras.Model(ids, layers.Dense(1)(x))
+    model.compile(loss="mse", optimizer="adam")
+    return model
+
+
+def msk208_remedied() -> Any:
+    """The loss gives one number a step."""
+    model = msk208_failing()
+    model.compile(loss=error_of_steps, optimizer="adam")
+    return model
+
+
 def msk301_failing() -> Any:
     """Precision of a tagger, without weights."""
     ids = keras.Input((None,), dtype="int32")
