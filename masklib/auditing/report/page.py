@@ -110,7 +110,7 @@ def _legend(check: Any) -> str:
     changes, rows = matrix.matrix(check)
     told = {change: matrix.MEANS[change] for change in changes}
     told |= {BLANK: matrix.EMPTY} if any(not cell for _, cells in rows for cell in cells) else {}
-    return '<dl class="legend">' + "".join(f"<dt>{name}</dt><dd>{means}</dd>" for name, means in told.items()) + "</dl>"
+    return '<dl class="legend">' + "".join(f"<dt>{name}</dt><dd>{_prose(means)}</dd>" for name, means in told.items()) + "</dl>"
 
 
 def _gaps(report: Any) -> str:
