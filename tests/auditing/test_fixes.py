@@ -116,3 +116,29 @@ def test_nothing_is_written_where_it_is_not_known_to_hold():
     report = masklib.audit(keras.Model([ids, other], layers.Concatenate()(parts)))
 
     assert {one.fix for one in report.findings if one.code == "MSK106"} == {""}
+
+
+def mse(y: Any, p: Any) -> Any:
+    """A function of a user's own, by the name of one of Keras's."""
+    return ops.mean(ops.abs(y - p) ** 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    "loss", [mse, keras.losses.BinaryCrossentropy(label_smoothing=0.2), keras.losses.MeanSquaredError(reduction="sum")]
+)
+def test_a_loss_that_is_not_that_of_keras_as_it_comes_is_not_replaced(loss: Any):
+    report = masklib.audit(steps_of(loss, 1, "sigmoid")(), SERIES, (SERIES[..., :1] > 0).astype("float32"))
+
+    assert {one.fix for one in report.findings if one.code == "MSK201"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("ids", "pad_id", "mask"),
+    [(np.where(IDS == 0, 9, IDS), 9, "mask = ids != 9"), (np.where(IDS == 1, 0, IDS), 0, "")],
+    ids=["another id", "the pad id between the steps"],
+)
+def test_a_mask_is_written_only_if_it_marks_the_padding_and_nothing_else(ids: Any, pad_id: int, mask: str):
+    names, lines = graph("reader = layers.LSTM(4)")
+    report = masklib.audit(built(names, lines), ids, pad_id=pad_id)
+
+    assert {one.fix.partition("\n")[0] for one in report.findings if one.code == "MSK106"} == {mask}

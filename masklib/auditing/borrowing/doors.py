@@ -1,7 +1,7 @@
 """A model used as its user uses it: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user compiled it.
 
 The model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics` are what runs. What a call changes is restored
-by the context in which a model is borrowed; see `masklib.auditing.borrowing.running.borrowed`.
+by the context in which a model is borrowed; see `masklib.auditing.borrowing.doors.borrowed`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ class Doors:
                 reported = self.model.evaluate(given[0].x, given[0].y, sample_weight=given[0].sample_weight, **options)
             else:
                 reported = self.model.test_on_batch(*given[0], return_dict=True)
-            return numbers_of(reported)
+            return compiled.numbers(reported)
 
     def fit(self, data: Data) -> Step:
         """Return what one step of `fit` reports, and the gradients that it hands to the optimizer; no weight is changed.
@@ -98,7 +98,7 @@ class Doors:
                 reported = {name: values[-1] for name, values in history.items()}
             else:
                 reported = self.model.train_on_batch(*given, return_dict=True)
-            return Step(numbers_of(reported), self._recorder.recorded(self.model.trainable_variables))
+            return Step(compiled.numbers(reported), self._recorder.recorded(self.model.trainable_variables))
 
     @property
     def _has_own_steps(self) -> bool:
@@ -109,9 +109,11 @@ class Doors:
     def _opened(self) -> Iterator[None]:
         """Within this context a door is open; what layers then add to the loss is forgotten: it may belong to a compiled call."""
         self._runner.put_back()
-        with explained(), quietly():
-            yield
-        self.model._clear_losses()
+        try:
+            with explained(), quietly():
+                yield
+        finally:
+            self.model._clear_losses()
 
 
 class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Keras publishes no types
@@ -177,15 +179,6 @@ def as_given(structure: Any) -> Any:
         return array.astype(keras.config.floatx()) if is_double and keras.config.floatx() != "bfloat16" else array
 
     return None if structure is None else compat.map_structure(lambda one: None if one is None else cast(one), structure)
-
-
-def numbers_of(reported: Mapping[str, Any]) -> dict[str, float]:
-    """Return what is reported as numbers by name; a metric of several numbers gives one name for each."""
-    found: dict[str, float] = {}
-    for name, value in reported.items():
-        flat = np.concatenate([np.ravel(to_array(one)).astype(float) for one in keras.tree.flatten(value)] or [np.zeros(0)])
-        found |= {name: float(flat[0])} if flat.size == 1 else {f"{name}[{i}]": float(one) for i, one in enumerate(flat)}
-    return found
 
 
 def _samples(data: Data) -> int:

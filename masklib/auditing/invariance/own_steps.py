@@ -45,6 +45,8 @@ class OwnSteps:
         CallError: `evaluate` fails.
     """
 
+    notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
+
     def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
         self._subject = subject
         self._alternatives = alternatives
@@ -56,10 +58,8 @@ class OwnSteps:
 
     @property
     def is_silent(self) -> bool:
-        """Return whether padding does not count in what is reported."""
+        """Whether padding does not count in what is reported."""
         return not any(self._noise.exceeds(one) for one in self._tries)
-
-    notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
 
     @property
     def assumptions(self) -> list[str]:

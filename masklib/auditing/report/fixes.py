@@ -14,6 +14,7 @@ import numpy as np
 
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.report.causes import calls_before
 from masklib.auditing.tracing.calls import Call
 
@@ -38,14 +39,12 @@ class Fixes:
     Attributes:
         model: that was tested.
         calls: of its trace.
-        inputs: that were tested.
-        pad_id: what padded ids hold.
+        check: what was tested.
     """
 
     model: Any
     calls: Sequence[Call]
-    inputs: Any
-    pad_id: int = 0
+    check: PaddingCheck
 
     def of(self, code: str, where: str) -> str:
         """Return the lines for a finding; "" where nothing can be written that is known to hold."""
@@ -70,24 +69,24 @@ class Fixes:
         return "\n".join([mask, *([cleared] if clears else []), *(f"x = {name}(x, mask=mask)" for name in takers)])
 
     def _mask(self) -> str:
-        """Return the line that makes the mask of the only input that is a sequence; "" if there is another one."""
-        tensors, arrays = list(getattr(self.model, "inputs", None) or []), [np.asarray(one) for one in flatten(self.inputs)[1]]
+        """Return the line that makes the mask of the only input; "" if there is another one, or no value marks its padding."""
+        tensors = list(getattr(self.model, "inputs", None) or [])
+        arrays = [np.asarray(one) for one in flatten(self.check.inputs)[1]]
         if len(tensors) != 1 or len(arrays) != 1:
             return ""
-        name = str(tensors[0].name) if str(tensors[0].name).isidentifier() else "inputs"
-        name = "inputs" if name.startswith("keras_tensor") else name
-        if arrays[0].ndim == 2:
-            return f"mask = {name} != {self.pad_id}"
-        return f"mask = ops.any({name} != 0.0, axis=-1)" if arrays[0].ndim == 3 and arrays[0].dtype.kind == "f" else ""
+        given = str(tensors[0].name)
+        name = given if given.isidentifier() and not given.startswith("keras_tensor") else "inputs"
+        written = (_of_value(name, arrays[0], valid) for valid in self.check.valid)
+        return next((line for line in written if line), "")
 
     def _masked_loss(self) -> str:
         """Return the line that compiles a model of one output with the loss of masklib in place of Keras's."""
         found = LOSSES.get(self._loss)
-        if found is None:
+        if found is None or not _is_plain(self.model.loss):
             return ""
         logits = ", from_logits=True" if getattr(self.model.loss, "from_logits", False) else ""
         compiled_so = _compile("optimizer=model.optimizer", f"loss=masklib.losses.{found}(mask_value=-1{logits})")
-        return f"# padded steps of the targets hold -1\n{compiled_so}"
+        return f"# padded steps of the targets hold -1; beside your other arguments\n{compiled_so}"
 
     def _masked_metric(self, name: str) -> str:
         """Return the line that compiles a model with a metric of masklib in place of Keras's."""
@@ -96,13 +95,36 @@ class Fixes:
         elif name not in OF_STEPS:
             return ""
         metric = f"weighted_metrics=[masklib.metrics.MaskedMean({name!r})]"
-        return _compile("optimizer=model.optimizer", "loss=model.loss", metric)
+        return f"# beside your other metrics and arguments\n{_compile('optimizer=model.optimizer', 'loss=model.loss', metric)}"
 
     @property
     def _loss(self) -> str:
         """The name of the loss of a model of one output; "" if there is another one."""
         loss = getattr(self.model, "loss", None)
         return "" if loss is None or isinstance(loss, (list, tuple, dict)) else compiled.name_of(loss)
+
+
+def _of_value(name: str, array: Any, valid: Any) -> str:
+    """Return the line that marks the valid steps by one value that padded ones hold; "" if none marks them and no others."""
+    held: Any = np.unique(array[~valid]) if array.shape[: valid.ndim] == valid.shape else []
+    if len(held) != 1:
+        return ""
+    differs = array != held[0]
+    if array.ndim == 2 and np.array_equal(differs, valid):
+        return f"mask = {name} != {held[0]}"
+    return f"mask = ops.any({name} != {held[0]}, axis=-1)" if np.array_equal(differs.any(axis=-1), valid) else ""
+
+
+def _is_plain(loss: Any) -> bool:
+    """Return whether a loss is one of Keras's, with no setting of its own but that it takes logits."""
+    if isinstance(loss, str):
+        return True
+    if not str(getattr(loss, "__module__", type(loss).__module__)).startswith("keras."):
+        return False
+    if not isinstance(loss, keras.losses.Loss):
+        return True
+    own, usual = ({**one.get_config(), "name": "", "from_logits": False} for one in (loss, type(loss)()))
+    return bool(own == usual)
 
 
 def _compile(*arguments: str) -> str:

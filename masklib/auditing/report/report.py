@@ -183,7 +183,7 @@ def audit(
         traced = trace(tested, check.inputs)
         if check.leaks and (say := options.get("on_stage")):
             say("the causes")
-        fixes = Fixes(tested, traced.calls, check.inputs, options.get("pad_id") or 0)
+        fixes = Fixes(tested, traced.calls, check)
         findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None, fixes)
         if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
             findings += _of_other_side(tested, check, traced, options)
