@@ -22,7 +22,7 @@ from keras import layers
 
 from masklib.auditing.report.report import audit
 from masklib.auditing.tracing.trace import trace
-from masklib.auditing.tracing.watch import record
+from masklib.auditing.tracing.watch import Keep, record
 
 AIM_TRACE = 3.0  # times building the model
 AIM_AUDIT = 15.0  # times one predict and one evaluate, of a model just compiled
@@ -96,7 +96,7 @@ def _turn(build: Callable[[], Any], ids: np.ndarray[Any, Any]) -> tuple[float, f
     model = build()
     calling = seconds(lambda: model(ids, training=False))
     traced = seconds(lambda: trace(model, ids))
-    kept = seconds(lambda: record(model, ids, keep=True))
+    kept = seconds(lambda: record(model, ids, keep=Keep.ALL))
     return traced / building, kept / building, traced / calling
 
 

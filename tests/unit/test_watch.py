@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.tracing.watch import record
+from masklib.auditing.tracing.watch import Keep, record
 from masklib.errors import ArgumentError
 from tests.unit.mask_models import IDS, F, Own, T, behind_embedding, embed, inputs
 
@@ -81,7 +81,7 @@ def attributes_of(model):
 @pytest.mark.parametrize("training", [False, True])
 def test_the_model_is_as_before(trained, training):
     numbers, attributes, config = variables_of(trained), attributes_of(trained), trained.get_compile_config()
-    seen = record(trained, IDS, training=training, keep=True)
+    seen = record(trained, IDS, training=training, keep=Keep.ALL)
     assert "busy" in {call.path for call in seen}
     after = variables_of(trained)
     assert numbers.keys() == after.keys()
@@ -110,7 +110,7 @@ def test_what_is_not_built_is_built_and_its_states_are_new():
 
 def test_kept_arrays_are_what_the_layers_computed():
     model = behind_embedding(layers.Dense(4, name="dense"), layers.LSTM(3, name="lstm"))
-    embedded, dense, lstm = record(model, IDS, keep=True)
+    embedded, dense, lstm = record(model, IDS, keep=Keep.ALL)
     np.testing.assert_array_equal(embedded.outputs[0], np.asarray(model.get_layer("embedding").embeddings)[IDS])
     np.testing.assert_array_equal(dense.inputs[0], embedded.outputs[0])
     np.testing.assert_allclose(lstm.outputs[0], model.predict(IDS, verbose=0), atol=1e-6)
@@ -120,7 +120,7 @@ def test_kept_arrays_are_what_the_layers_computed():
 
 def test_training_is_told_to_the_layers():
     model = behind_embedding(layers.Dropout(0.5, name="dropout"))
-    zeros = [np.mean(record(model, IDS, training=training, keep=True)[-1].outputs[0] == 0) for training in (False, True)]
+    zeros = [np.mean(record(model, IDS, training=training, keep=Keep.ALL)[-1].outputs[0] == 0) for training in (False, True)]
     assert zeros[0] == 0
     assert 0.2 < zeros[1] < 0.8
 

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 SAMPLES = 5
 MOST = 32  # samples of given inputs that are tested: a batch of `predict`
-FEW = 8  # of a model that takes long: enough for all lengths
+FEW = 4  # of a model that takes long: as many lengths as are looked at without padding
 HEAVY = 5e9  # weights x samples x steps: a second or so for one call on a small machine
 KINDS = {"lengths": "lengths", "mask": "mask", "plain": "plain"}  # of leaves, by the role of a made input
 
@@ -194,13 +194,18 @@ def _fewer(inputs: Any, n_weights: int) -> tuple[Any, Array | None]:
     arrays = [np.asarray(array) for array in arrays]
     samples = min((array.shape[0] for array in arrays if array.ndim), default=0)
     steps = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
-    most = FEW if n_weights * min(samples, MOST) * steps > HEAVY else MOST
+    most = FEW if is_heavy(n_weights, min(samples, MOST) * steps) else MOST
     if samples <= most:
         return pack(arrays), None
     zeros = sum((array[:samples].reshape(samples, -1) == 0).mean(axis=1) for array in arrays if array.ndim > 1)
     order = np.argsort(zeros, kind="stable") if np.ndim(zeros) else np.arange(samples)
     chosen = np.sort(order[np.unique(np.linspace(0, samples - 1, most).astype(int))])
     return pack([array[chosen] for array in arrays]), chosen
+
+
+def is_heavy(n_weights: int, n_steps: int) -> bool:
+    """Return whether a call of a model with so many weights takes long for so many steps of all samples together."""
+    return n_weights * n_steps > HEAVY
 
 
 def _with_declared_ranks(model: Any, inputs: Any) -> Any:

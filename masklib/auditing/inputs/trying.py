@@ -11,7 +11,7 @@ from masklib.auditing.borrowing.running import CallError, explained, quietly
 from masklib.auditing.borrowing.unchanged import unchanged
 from masklib.auditing.inputs.signature import Slot
 from masklib.auditing.inputs.uses import Use, uses_of
-from masklib.auditing.tracing.watch import CallRecord, record
+from masklib.auditing.tracing.watch import CallRecord, Keep, record
 
 Array = NDArray[Any]
 
@@ -98,7 +98,7 @@ class Trial:
         """Return the record of a call with these arrays; None if the model does not take them."""
         try:
             with explained(), unchanged(self.model), quietly():
-                return record(self.model, self.pack(arrays), keep=True)
+                return record(self.model, self.pack(arrays), keep=Keep.MARKS)
         except CallError:
             return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.running import CallError, explained
-from masklib.auditing.tracing.watch import CallRecord, record
+from masklib.auditing.tracing.watch import CallRecord, Keep, record
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ class Use:
 
 
 def uses_of(seen: Sequence[CallRecord], arrays: Sequence[Array]) -> list[Use]:
-    """Return what Embedding and Masking layers do with arrays that were the inputs of a recorded call with `keep`."""
+    """Return what Embedding and Masking layers do with arrays that were the inputs of a recorded call."""
     return [_use(seen, array) for array in arrays]
 
 
@@ -67,7 +67,7 @@ def watched(model: Any, inputs: Any, *, is_made: bool = False) -> list[CallRecor
     """
     try:
         with explained():
-            return record(model, inputs, keep=True)
+            return record(model, inputs, keep=Keep.MARKS)
     except CallError as error:
         msg = f"The model does not take these inputs: {error} Give inputs as `predict` takes them."
         if is_made:

@@ -5,7 +5,6 @@ samples beside them, and without padding, and what comes out is compared. What c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -112,7 +111,7 @@ def check_padding(
         return _nothing_to_test(model, settings, str(error))
     if inputs is None and padding_side is None:
         found = of_cleaner_side(found, model, settings, check, seed=seed)
-    return replace(found, model=model)
+    return found
 
 
 def _check(
@@ -155,6 +154,8 @@ def _check(
         inputs=batch.inputs,
         has_targets=one.targets is not None,
         valid=_distinct([group.valid for group in (*batch.groups, *subject.batch.groups)]),
+        calls=tuple(records),
+        model=model,
     )
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.doors import Step
-from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
+from masklib.auditing.borrowing.running import CallError, Runner, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
+from masklib.auditing.inputs import making, variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
@@ -124,7 +125,7 @@ class Gradients:
         squares = Squares(self.subject)
         for situation in reversed(self.alternatives.unpadded):
             try:
-                return gradients_of(self.subject.runner, situation.batch.inputs, squares.objective(situation))
+                return squares.of(situation)
             except CallError:
                 continue
         return None
@@ -168,7 +169,8 @@ class OfFit:
 
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""
-        return magnitudes_of(self._reports.packing.subject, self._signless)
+        subject = self._reports.packing.subject
+        return magnitudes_of(subject.runner, subject.batch, self._signless)
 
 
 def _handed_over(step: Step) -> list[Array | None]:
@@ -184,7 +186,7 @@ def _handed_over(step: Step) -> list[Array | None]:
 
 
 class Squares:
-    """The gradients of the mean square of outputs at valid steps.
+    """The gradients of the mean square of outputs at valid steps; of two samples where the model is heavy.
 
     Args:
         subject: the model, with its batch.
@@ -193,11 +195,20 @@ class Squares:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._known: dict[tuple[Any, ...], Objective] = {}  # so that each is compiled once
+        lengths = variants.own_lengths(subject.batch).sum(axis=1)
+        n_steps = subject.batch.samples * max(group.steps for group in subject.batch.groups)
+        is_heavy = making.is_heavy(subject.model.count_params(), n_steps)
+        self._rows = sorted({int(lengths.argmin()), int(lengths.argmax())}) if is_heavy else None
 
     def of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradients in a situation."""
-        batch = self._subject.batch if situation is None else situation.batch
+        batch = self._batch(situation)
         return gradients_of(self._subject.runner, batch.inputs, self.objective(situation))
+
+    def _batch(self, situation: Situation | None) -> Batch:
+        """Return the samples that are differentiated, in a situation; None is the batch as given."""
+        batch = self._subject.batch if situation is None else situation.batch
+        return batch if self._rows is None or batch.samples < self._subject.batch.samples else variants.select(batch, self._rows)
 
     def base(self) -> list[Array | None]:
         """Return the gradients for the batch as given."""
@@ -205,11 +216,12 @@ class Squares:
 
     def magnitudes(self) -> list[float]:
         """Return about how large the terms of the gradients are together."""
-        return magnitudes_of(self._subject, self._objective(self._subject.batch, is_signless=True))
+        batch = self._batch(None)
+        return magnitudes_of(self._subject.runner, batch, self._objective(batch, is_signless=True))
 
     def objective(self, situation: Situation | None) -> Objective:
         """Return the mean square as a function of what the model puts out in a situation; None is the batch as given."""
-        batch = self._subject.batch if situation is None else situation.batch
+        batch = self._batch(situation)
         key = (batch.samples, *(group.steps for group in batch.groups))
         if key not in self._known:
             self._known[key] = self._objective(batch)
@@ -233,12 +245,12 @@ class Squares:
         return mean
 
 
-def magnitudes_of(subject: Subject, signless: Objective) -> list[float]:
+def magnitudes_of(runner: Runner, batch: Batch, signless: Objective) -> list[float]:
     """Return for each trainable weight the largest element of its gradient of an objective; 0 where there is none."""
     try:
-        found = gradients_of(subject.runner, subject.batch.inputs, signless)
+        found = gradients_of(runner, batch.inputs, signless)
     except CallError:
-        found = [None for _ in subject.model.trainable_variables]
+        found = [None for _ in runner.model.trainable_variables]
     return [0.0 if one is None or not one.size else float(np.abs(np.nan_to_num(one)).max()) for one in found]
 
 

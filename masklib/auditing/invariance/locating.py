@@ -8,75 +8,91 @@ import keras
 from numpy.typing import NDArray
 
 from masklib.auditing.borrowing.running import CallError, Runner, explained
+from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
-from masklib.auditing.invariance.comparing import Axes, ShapeError, grown_axes
-from masklib.auditing.invariance.situations import Situation
-from masklib.auditing.tracing.watch import CallRecord, record
+from masklib.auditing.invariance.changes import Change
+from masklib.auditing.invariance.comparing import Axes, Distance, ShapeError, grown_axes
+from masklib.auditing.invariance.situations import Situation, Some
+from masklib.auditing.tracing.watch import CallRecord, Keep, record
 
 Array = NDArray[Any]
+Calls = Mapping[str, CallRecord]  # by path
 
 
 class Follower:
-    """Follows differences through a model; records a situation once, when it is asked for.
+    """Follows differences through a model.
 
     Args:
         runner: of the model.
         batch: as given.
-        records: of the calls with it, with their inputs and outputs.
         longer: the situations in which padding is longer, for each group, that the model takes.
         steps: by which it is.
     """
 
-    def __init__(
-        self, runner: Runner, batch: Batch, records: Sequence[CallRecord], longer: Sequence[Situation], steps: int
-    ) -> None:
+    def __init__(self, runner: Runner, batch: Batch, longer: Sequence[Situation], steps: int) -> None:
         self._runner = runner
         self._batch = batch
-        self._records = list(records)
         self._longer = list(longer)
         self._steps = steps
-        self._grown: list[tuple[int, Mapping[str, CallRecord]]] | None = None
+        self._grown: dict[tuple[int, ...], list[tuple[int, Calls]]] = {}  # by rows of the batch
 
-    def enters(self, situation: Situation, relative: float, tolerance: float) -> str | None:
-        """Return the path of the call where a difference enters; None if it cannot be followed."""
+    def enters(self, situation: Situation, apart: Distance, tolerance: float) -> str | None:
+        """Return the path of the call where a difference enters; None if it cannot be followed.
+
+        It is looked for in two samples, that which differs most among them, and in the whole batch where two show nothing.
+        """
+        least = math.sqrt(tolerance * min(max(apart.relative, tolerance), 1.0))
+        some = [situation.of_two(apart.at[0], self._batch), Some(tuple(range(self._batch.samples)), self._batch, situation)]
         try:
-            with situation.changed():
-                other = {call.path: call for call in self._record(situation.batch)}
+            found = (self._first(one, least) for one in some if one)
+            return next((path for path in found if path), None)
         except CallError:
             return None
-        least = math.sqrt(tolerance * min(max(relative, tolerance), 1.0))
-        found = [call for call in self._records if call.path in other and self._begins(call, other[call.path], situation, least)]
-        return _innermost(found) if found else None
 
-    def _record(self, batch: Batch) -> list[CallRecord]:
+    def _first(self, some: Some, least: float) -> str | None:
+        """Return the path of the first call whose outputs differ and whose inputs do not, or of the first in it, however deep."""
+        calls = self._record(some.batch)
+        with some.situation.changed():
+            others = {call.path: call for call in self._record(some.situation.batch)}
+        if some.situation.change is Change.LONGER_PADDING and len(self._longer) == 1:
+            self._grown[some.rows] = [(self._longer[0].groups[0], others)]
+        both = [(call, others[call.path]) for call in calls if call.path in others]
+        found: CallRecord | None = None
+        while found is None or not isinstance(found.operation, keras.layers.Wrapper):
+            inside = (pair for pair in both if found is None or pair[0].path.startswith(f"{found.path}/"))
+            first = next((call for call, other in inside if self._begins(call, other, some, least)), None)
+            if first is None:
+                break
+            found = first
+        return found.path if found else None
+
+    def _record(self, batch: Batch, keep: Keep = Keep.ALL) -> list[CallRecord]:
         """Return the calls for a batch."""
         with explained():
-            return record(self._runner.model, batch.inputs, keep=True)
+            return record(self._runner.model, batch.inputs, keep=keep)
 
-    def _begins(self, call: CallRecord, other: CallRecord, situation: Situation, least: float) -> bool:
+    def _begins(self, call: CallRecord, other: CallRecord, some: Some, least: float) -> bool:
         """Return whether a call's outputs differ, and its inputs do not."""
-        if not any(self._differ(call, other, i, situation, least, outputs=True) for i in range(len(call.outputs))):
+        if not any(self._differ(call, other, i, some, least, outputs=True) for i in range(len(call.outputs))):
             return False
-        return not any(self._differ(call, other, i, situation, least, outputs=False) for i in range(len(call.inputs)))
+        return not any(self._differ(call, other, i, some, least, outputs=False) for i in range(len(call.inputs)))
 
-    def _differ(
-        self, call: CallRecord, other: CallRecord, index: int, situation: Situation, least: float, *, outputs: bool
-    ) -> bool:
+    def _differ(self, call: CallRecord, other: CallRecord, index: int, some: Some, least: float, *, outputs: bool) -> bool:
         """Return whether a tensor differs at valid steps; one that cannot be compared does not."""
         first, second = (call.outputs, other.outputs) if outputs else (call.inputs, other.inputs)
-        if index >= len(second) or first[index].ndim == 0 or len(first[index]) != self._batch.samples:
+        if index >= len(second) or first[index].ndim == 0 or len(first[index]) != some.batch.samples:
             return False
-        axes = self._axes(call, index, outputs=outputs)
+        axes = self._axes(call, index, some, outputs=outputs)
         try:
-            return situation.compare(first[index], second[index], axes, self._batch).relative > least
+            return some.situation.compare(first[index], second[index], axes, some.batch).relative > least
         except (ShapeError, IndexError):
             return False
 
-    def _axes(self, call: CallRecord, index: int, *, outputs: bool) -> Axes:
+    def _axes(self, call: CallRecord, index: int, some: Some, *, outputs: bool) -> Axes:
         """Return the time axes of a tensor: those that grow with padding; else those that are as long."""
         found: dict[int, int] = {}
         shape = (call.outputs if outputs else call.inputs)[index].shape
-        for group, calls in self._grown_calls():
+        for group, calls in self._grown_calls(some.rows):
             longer = calls.get(call.path)
             shapes = () if longer is None else longer.shapes_out if outputs else longer.shapes_in
             if index < len(shapes):
@@ -84,14 +100,14 @@ class Follower:
                     found |= dict.fromkeys(grown_axes(shape, shapes[index], self._steps), group)
                 except ShapeError:
                     continue
-        return found if self._longer else likely_axes(shape, self._batch)
+        return found if self._longer else likely_axes(shape, some.batch)
 
-    def _grown_calls(self) -> list[tuple[int, Mapping[str, CallRecord]]]:
-        """Return for each group the calls with longer padding, by path."""
-        if self._grown is None:
-            records = [(one.groups[0], self._record(one.batch)) for one in self._longer]
-            self._grown = [(group, {call.path: call for call in calls}) for group, calls in records]
-        return self._grown
+    def _grown_calls(self, rows: tuple[int, ...]) -> list[tuple[int, Calls]]:
+        """Return for each group the calls for samples with longer padding, by path."""
+        if rows not in self._grown:
+            records = [(one.groups[0], self._record(variants.select(one.batch, rows), Keep.NOTHING)) for one in self._longer]
+            self._grown[rows] = [(group, {call.path: call for call in calls}) for group, calls in records]
+        return self._grown[rows]
 
 
 def likely_axes(shape: tuple[int, ...], batch: Batch) -> dict[int, int]:
@@ -101,14 +117,3 @@ def likely_axes(shape: tuple[int, ...], batch: Batch) -> dict[int, int]:
         if len(shape) > group.axis and shape[group.axis] == group.steps:
             found[group.axis] = index
     return found
-
-
-def _innermost(calls: Sequence[CallRecord]) -> str:
-    """Return the path of the first of these calls, or of the first one inside of it, however deep."""
-    first = calls[0]
-    while not isinstance(first.operation, keras.layers.Wrapper):
-        inside = [call for call in calls if call.path.startswith(f"{first.path}/")]
-        if not inside:
-            break
-        first = inside[0]
-    return first.path

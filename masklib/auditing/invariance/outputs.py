@@ -33,7 +33,7 @@ class OutputJudge:
         self._subject = subject
         self._alternatives = alternatives
         lengthened = subject.lengthened
-        self._follower = Follower(subject.runner, subject.given, subject.records, lengthened.taken, lengthened.steps)
+        self._follower = Follower(subject.runner, subject.given, lengthened.taken, lengthened.steps)
         self._check_numbers()
 
     def verdicts(self) -> list[Verdict]:
@@ -148,7 +148,7 @@ class OutputJudge:
         """Return that an output leaks in a situation, and where."""
         subject = self._subject
         is_compiled = self._is_compiled(index, situation, tolerance)
-        layer = self._layer_compiled_otherwise if is_compiled else self._follower.enters(situation, apart.relative, tolerance)
+        layer = self._layer_compiled_otherwise if is_compiled else self._follower.enters(situation, apart, tolerance)
         return Leak(
             change=situation.change,
             kind=Quantity.OUTPUT,
@@ -159,7 +159,7 @@ class OutputJudge:
             layer=layer,
             example=self._example(situation, apart, index),
             is_compiled=is_compiled,
-            place=Place(index, situation, subject.batch, subject.axes_of(index), apart.scale),
+            place=Place(index, situation, subject.batch, subject.axes_of(index), apart.scale, apart.at[0]),
         )
 
     def _is_compiled(self, index: int, situation: Situation, tolerance: float) -> bool:

@@ -24,6 +24,7 @@ class Place:
         batch: as given.
         axes: the time axes of the output.
         scale: of the output.
+        at: the place of the sample that leaks most in the rows of the situation.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Place:
     batch: Any
     axes: Mapping[int, int]
     scale: float
+    at: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ class PaddingCheck:
         model: that was tested: after the layers that read text, where there are some.
         has_targets: whether the user gave targets.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
+        calls: the records of those of the model with these inputs; none where nothing could be tested.
     """
 
     leaks: Sequence[Leak] = ()
@@ -130,6 +133,7 @@ class PaddingCheck:
     model: Any = field(default=None, repr=False)
     has_targets: bool = False
     valid: Sequence[Any] = ()
+    calls: Sequence[Any] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,24 @@ class Situation:
             valid = valid & self._only(a.shape, axes)
         return distance(a, b, valid)
 
+    def of_two(self, at: int, base: Batch) -> "Some | None":
+        """Return two samples in this situation, which are cheaper to compute than the whole batch; None where all belong to it.
+
+        They are two, for what has no axis of samples often has a first axis of size 1.
+
+        Args:
+            at: the place of one of them in `rows`.
+            base: the batch as given.
+        """
+        if self.change == Change.BATCH_MATES or self.is_inside or base.samples <= 2:
+            return None
+        places = [at, (at + 1) % len(self.rows)]
+        rows, both = tuple(self.rows[place] for place in places), tuple(range(len(places)))
+        changed = variants.select(self.batch, [self.other_rows[place] for place in places])
+        only = None if self.only is None else self.only[list(rows)]
+        smaller = replace(self, batch=changed, rows=both, other_rows=both, only=only)
+        return Some(rows, variants.select(base, rows), smaller)
+
     def _only(self, shape: tuple[int, ...], axes: Axes) -> NDArray[np.bool_]:
         """Return the elements of the only steps that count; none if the result has no such axis."""
         assert self.only is not None
@@ -83,6 +101,20 @@ class Situation:
         if not at:
             return np.zeros((shape[0], *[1] * (len(shape) - 1)), bool)
         return self.only.reshape(shape[0], *[shape[axis] if axis == at[0] else 1 for axis in range(1, len(shape))])
+
+
+class Some(NamedTuple):
+    """Some samples of a batch, as given and in a situation.
+
+    Attributes:
+        rows: which they are.
+        batch: they alone, as given.
+        situation: of them.
+    """
+
+    rows: tuple[int, ...]
+    batch: Batch
+    situation: Situation
 
 
 def longer_padding(batch: Batch, groups: tuple[int, ...]) -> Situation:

@@ -16,14 +16,15 @@ from masklib import compat
 from masklib.auditing.borrowing.doors import borrowed
 from masklib.auditing.borrowing.running import CallError, Runner
 from masklib.auditing.borrowing.structures import flatten
+from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.changes import Change
 from masklib.auditing.invariance.comparing import ShapeError
 from masklib.auditing.invariance.results import Leak, Place
+from masklib.auditing.invariance.situations import Some
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.hooks import hooked
 from masklib.auditing.tracing.intervening import Intervening, Intervention, Kind
 from masklib.auditing.tracing.outcomes import ALL_VALID, IGNORED, MADE, SILENT, WARNED
-from masklib.auditing.tracing.trace import trace_calls
 
 MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
 LARGEST = ("GlobalMaxPooling1D", "MaxPooling1D", "Max", "Amax")  # layers and operations that take the largest value
@@ -34,6 +35,7 @@ MOST = 24  # candidates that are tried for one leak
 MOST_TOGETHER = 4
 UNEXPLAINED = "MSK119"
 NO_MASK = "MSK106"
+IGNORED_MASK = "MSK103"
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ class Causes:
 
     Args:
         model: that leaks.
-        inputs: the batch with which it was checked.
+        calls: of it with the batch with which it was checked, with the ids and truth values in them.
     """
 
-    def __init__(self, model: Any, inputs: Any) -> None:
+    def __init__(self, model: Any, calls: Sequence[Call]) -> None:
         self._model = model
-        self.calls = trace_calls(model, inputs, keep=True)
+        self.calls = calls
         self._occurrences = _occurrences(self.calls)
         self._proven: list[tuple[Cause, list[Intervention]]] = []
         self._of_entries: dict[str, Cause] = {}  # by the path of the call where a difference enters
@@ -89,7 +91,7 @@ class Causes:
         if place is None or entry is None:
             return None
         with borrowed(self._model) as runner:
-            trial = _Trial(runner, place)
+            trial = _Trial(runner, place, leak.tolerance)
             if trial.off([]) <= leak.tolerance:
                 return None  # the eager call does not leak
             known = (cause for cause, interventions in self._proven if trial.off(interventions) <= leak.tolerance)
@@ -99,14 +101,24 @@ class Causes:
 
     def _prove(self, entry: Call, leak: Leak, trial: "_Trial") -> Cause:
         """Return the cause that an intervention proves, or several that do together, or none."""
-        candidates = list(islice(self._candidates(entry, trial.place), MOST))
+        handed = self._missing(entry, trial.place)
+        is_missing = len(handed) > 1 and trial.off(handed) <= leak.tolerance
         failed: list[tuple[float, Candidate]] = []
-        for candidate in candidates:
+        for candidate in islice(self._candidates(entry, trial.place, is_missing=is_missing), MOST):
             off = trial.off([candidate.intervention])
             if off <= leak.tolerance:
                 return self._found([candidate], off, leak)
             failed.append((off, candidate))
+        if is_missing:
+            return self._found_missing(entry, handed, trial.off(handed), leak)
         return self._prove_together(entry, leak, trial, failed)
+
+    def _missing(self, entry: Call, place: Place) -> list[Intervention]:
+        """Return the mask handed to every call from where a leak enters on that takes one and gets none."""
+        later = self.calls[self._place_of(entry.path) :]
+        missing = [call for call in later if call.takes_mask and not any(mask is not None for mask in call.masks_got)]
+        group = next((index for index, one in enumerate(place.batch.groups) if one.axis == 1), None)
+        return [] if group is None else [self._at(Kind.HAND, call, group) for call in missing]
 
     def _prove_together(self, entry: Call, leak: Leak, trial: "_Trial", failed: Sequence[tuple[float, Candidate]]) -> Cause:
         """Return several causes that explain a leak together, the first to be mended first; else that nothing explains it."""
@@ -134,6 +146,18 @@ class Causes:
         self._proven.append((cause, [one.intervention for one in candidates]))
         return cause
 
+    def _found_missing(self, entry: Call, handed: Sequence[Intervention], off: float, leak: Leak) -> Cause:
+        """Return that the mask is missing at several calls: that which lost it first, and where it must come to."""
+        lost = (call for call in [entry, *calls_before(entry, self.calls)] if call.outcome in LOST_HERE)
+        first = next(lost, None)
+        otherwise = IGNORED_MASK if has_masks(calls_before(entry, self.calls)) else NO_MASK
+        code, where = blame(first, self.calls) if first else (otherwise, entry.path)
+        names = ", ".join(repr(one.path) for one in handed)
+        tried = f"tried for {str(leak.change)!r}: with the mask handed to {names} the output is off by {off:.1g} of its scale"
+        cause = Cause(code, where, (tried, f"the mask is missing at {len(handed)} calls: it must come to each of them"))
+        self._proven.append((cause, list(handed)))
+        return cause
+
     def _unexplained(self, entry: Call, place: Place) -> Cause:
         """Return that no mask explains a leak; or that there is no mask, where there is none of any kind before the leak."""
         if entry.outcome in LOST_HERE:
@@ -147,15 +171,22 @@ class Causes:
         """Return the place of a call among all."""
         return next((i for i, call in enumerate(self.calls) if call.path == path), len(self.calls))
 
-    def _candidates(self, entry: Call, place: Place) -> Iterator[Candidate]:
-        """Yield the causes that are possible, the likeliest first, for each group of steps."""
+    def _candidates(self, entry: Call, place: Place, *, is_missing: bool) -> Iterator[Candidate]:
+        """Yield the causes that are possible, the likeliest first, for each group of steps.
+
+        Args:
+            entry: where the difference enters.
+            place: of the leak.
+            is_missing: whether it is known that the mask is missing at several calls: in a model with masks it was lost.
+        """
         before = calls_before(entry, self.calls)
         for group in [index for index, one in enumerate(place.batch.groups) if one.axis == 1]:
             yield from self._own_masks(entry, place, group)
             yield from self._lost(entry, before, group)
             yield from self._wrong(entry, before, place, group)
             yield from self._at_entry(entry, before, place, group)
-            yield from self._without_masks(entry, before, group)
+            if not (is_missing and has_masks(before)):
+                yield from self._without_masks(entry, before, group)
 
     def _own_masks(self, entry: Call, place: Place, group: int) -> Iterator[Candidate]:
         """Yield the masks that the model computes itself, and that are not that of the padding."""
@@ -195,10 +226,10 @@ class Causes:
         if _takes_one_step(entry):
             yield Candidate("MSK113", entry.path, self._at(Kind.LAST, entry, group))
         if entry.outcome == IGNORED:
-            yield Candidate("MSK103", entry.path, self._at(Kind.HAND, entry, group))
+            yield Candidate(IGNORED_MASK, entry.path, self._at(Kind.HAND, entry, group))
         elif entry.takes_mask and not any(mask is not None for mask in entry.masks_got):
             has_mask = any(mask is not None for call in before for mask in call.masks_out)
-            yield Candidate("MSK103" if has_mask else NO_MASK, entry.path, self._at(Kind.HAND, entry, group))
+            yield Candidate(IGNORED_MASK if has_mask else NO_MASK, entry.path, self._at(Kind.HAND, entry, group))
 
     def _wrong(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
         """Yield the layers that make a mask which is not that of the padding."""
@@ -226,12 +257,19 @@ class Causes:
 
 
 class _Trial:
-    """Calls a model with interventions, on the batch as given and in the situation in which an output leaks."""
+    """Calls a model with interventions, on samples as given and in the situation in which an output leaks.
 
-    def __init__(self, runner: Runner, place: Place) -> None:
+    Two samples are called, that which leaks most among them, if it leaks with one other beside it; else the whole batch.
+    """
+
+    def __init__(self, runner: Runner, place: Place, tolerance: float) -> None:
         self._runner = runner
         self.place = place
+        whole = Some((), place.batch, place.situation)
+        self._some = place.situation.of_two(place.at, place.batch) or whole
         self._known: dict[tuple[Intervention, ...], float] = {}
+        if self.off([]) <= tolerance:
+            self._some, self._known = whole, {}
 
     def off(self, interventions: Sequence[Intervention]) -> float:
         """Return how far the output is off with these interventions, relative to its scale; inf if they change nothing."""
@@ -242,17 +280,17 @@ class _Trial:
 
     def _measure(self, interventions: tuple[Intervention, ...]) -> float:
         """Return how far the output is off."""
-        place = self.place
+        _, batch, situation = self._some
         try:
-            first = self._output(place.batch, interventions)
-            with place.situation.changed():
-                second = self._output(place.situation.batch, interventions)
-            apart = place.situation.compare(first, second, place.axes, place.batch)
+            first = self._output(batch, interventions)
+            with situation.changed():
+                second = self._output(situation.batch, interventions)
+            apart = situation.compare(first, second, self.place.axes, batch)
         except (CallError, ShapeError, _NothingDoneError):
             return float("inf")
-        return float(apart.size / (place.scale or 1.0))
+        return float(apart.size / (self.place.scale or 1.0))
 
-    def _output(self, batch: Any, interventions: tuple[Intervention, ...]) -> Any:
+    def _output(self, batch: Batch, interventions: tuple[Intervention, ...]) -> Any:
         """Return the output for a batch."""
         hook = Intervening(interventions, [group.valid for group in batch.groups])
         with hooked(hook):

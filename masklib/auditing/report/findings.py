@@ -14,6 +14,7 @@ from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
 from masklib.auditing.report.causes import (
+    IGNORED_MASK,
     LOST_HERE,
     NO_MASK,
     OF_LENGTH,
@@ -186,7 +187,7 @@ def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | 
         return "MSK107", repr(entry.path)
     for call in [entry, *before]:
         if call.outcome == IGNORED:
-            return "MSK103", repr(call.path)
+            return IGNORED_MASK, repr(call.path)
         if call.outcome in LOST_HERE:
             code, path = blame(call, trace.calls)
             return code, repr(path)

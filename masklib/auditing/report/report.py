@@ -16,13 +16,13 @@ from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.invariance.sides import check_other_side
 from masklib.auditing.report import page, text
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
-from masklib.auditing.report.causes import Causes
+from masklib.auditing.report.causes import IGNORED_MASK, Causes
 from masklib.auditing.report.coverage import OUTPUTS, PARTS, Gap, gaps, listed, phrase
 from masklib.auditing.report.findings import Finding, find
 from masklib.auditing.report.fixes import Fixes
 from masklib.auditing.report.heading import Heading, heading
 from masklib.auditing.tracing.outcomes import IGNORED
-from masklib.auditing.tracing.trace import Trace, trace
+from masklib.auditing.tracing.trace import Trace, trace, trace_of
 from masklib.checks import check_one_of
 from masklib.errors import ArgumentError, UntestableError
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_LEAK, NOT_TESTED = "no leak found", "not tested"
-IGNORED_CODE = "MSK103"
 PYTEST_INDENT = 4  # that it puts before each line of an error
 SCHEMA = 1  # of the JSON; another one if a name in it comes to mean something else
 FAIL_ON = (LEAK, RISK, "never")
@@ -180,15 +179,16 @@ def audit(
     with quietly():
         check = check_padding(model, inputs, targets, **options)
         tested, other = check.model, check.other_side
-        traced = trace(tested, check.inputs)
+        traced = _traced(check)
         if check.leaks and (say := options.get("on_stage")):
             say("the causes")
         fixes = Fixes(tested, traced.calls, check)
-        findings = find(check, traced, Causes(tested, check.inputs) if check.leaks else None, fixes)
-        if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_CODE for one in findings):
+        findings = find(check, traced, Causes(tested, traced.calls) if check.leaks else None, fixes)
+        if inputs is None and not options.get("padding_side") and not any(one.code == IGNORED_MASK for one in findings):
             findings += _of_other_side(tested, check, traced, options)
         if other is not None:
-            found = find(other, trace(tested, other.inputs), Causes(tested, other.inputs))
+            of_other = _traced(other)
+            found = find(other, of_other, Causes(tested, of_other.calls))
             findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
     parts = _parts_of(model, check)
     about = heading(model, check, has_inputs=inputs is not None, has_loss="loss" in parts, seed=options.get("seed", 0))
@@ -236,6 +236,11 @@ def _parts_of(model: Any, check: PaddingCheck) -> tuple[str, ...]:
     return tuple(part for part in PARTS if has[part])
 
 
+def _traced(check: PaddingCheck) -> Trace:
+    """Return the trace of the inputs that were tested; they are called anew where nothing could be."""
+    return trace_of(check.calls, str(check.model.name)) if check.calls else trace(check.model, check.inputs)
+
+
 def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Options) -> list[Finding]:
     """Return a note for each layer that ignores its mask, harmless after a sequence, and would not be in front of one."""
     if not any(call.outcome == IGNORED for call in traced.calls):
@@ -245,7 +250,7 @@ def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Opti
         other = replace(check, leaks=check_other_side(model, settings, seed=options.get("seed", 0)))
     except (ArgumentError, UntestableError):
         return []
-    found = [finding for finding in find(other, traced) if finding.code == IGNORED_CODE]
+    found = [finding for finding in find(other, traced) if finding.code == IGNORED_MASK]
     return _as_notes(found, "harmless where padding stands after the sequence; in front of it: ")
 
 

@@ -1,6 +1,7 @@
 """What is noted of a call while it runs, and what is reported of it."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple
 
 import keras
@@ -13,6 +14,14 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 COMPUTATION = "(computation)"  # on tensors, between layers: Keras does not see it as a call
+
+
+class Keep(Enum):
+    """Which inputs and outputs of calls a record holds; those of a large model are many times as large as its batch."""
+
+    NOTHING = "none"
+    MARKS = "what may mark steps, the model's inputs, and what a mask is made for or lost of; else empty arrays"
+    ALL = "all"
 
 
 class Passing(NamedTuple):
@@ -49,8 +58,8 @@ class CallRecord:
         holds: whether calls inside of it are watched too: a model, a wrapper, or a layer of one's own that calls layers.
         sources: where each input tensor comes from: the index of a call in the record, "input: NAME", or None if not known.
         ends: whether an output of it is one of the model.
-        inputs: with `keep`, each input tensor as an array.
-        outputs: with `keep`, each output tensor as an array.
+        inputs: each input tensor as an array, as far as `Keep` says.
+        outputs: each output tensor likewise.
     """
 
     path: str

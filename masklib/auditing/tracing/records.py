@@ -2,14 +2,16 @@
 
 import warnings
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import keras
+import numpy as np
 from numpy.typing import NDArray
 
 from masklib import compat
 from masklib.auditing.borrowing.tensors import tensors_of, to_array
-from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, OpenCall, Passing
+from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, Keep, OpenCall, Passing
 from masklib.auditing.tracing.replay import children_of, differing, lets_through
 from masklib.auditing.tracing.signature import is_of_keras, mask_arguments, takes_mask
 from masklib.auditing.tracing.steps import keeps_steps
@@ -17,13 +19,13 @@ from masklib.auditing.tracing.steps import keeps_steps
 Array = NDArray[Any]
 
 
-def build_records(calls: Sequence[OpenCall], model: Any, *, keep: bool) -> list[CallRecord]:
+def build_records(calls: Sequence[OpenCall], model: Any, keep: Keep) -> list[CallRecord]:
     """Return a record of each call that was watched, in the order in which they began.
 
     Args:
         calls: as they were noted; that of the model itself among them, of which there is no record.
         model: that was called.
-        keep: whether to keep the inputs and outputs of each call as arrays.
+        keep: which inputs and outputs of calls are kept as arrays.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said once already
@@ -33,22 +35,55 @@ def build_records(calls: Sequence[OpenCall], model: Any, *, keep: bool) -> list[
     places = {call.index: place for place, call in enumerate(kept)}
     paths = _paths(kept, model)
     ends = {id(tensor) for call in calls if call.of is model for tensor in call.outputs}
-    arrays = _Arrays() if keep else None
+    arrays = _Arrays(keep)
     return [_record(call, paths[call.index], places, passes, ends, arrays) for call in kept]
 
 
 class _Arrays:
-    """Tensors as arrays, the same array for the same tensor."""
+    """Tensors as arrays, the same array for the same tensor.
 
-    def __init__(self) -> None:
+    Args:
+        keep: which tensors of calls are kept; others are empty arrays.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
         self._made: dict[int, Array] = {}
 
-    def of(self, tensors: Sequence[Any]) -> tuple[Array, ...]:
-        """Return tensors as arrays."""
-        for tensor in tensors:
-            if id(tensor) not in self._made:
-                self._made[id(tensor)] = to_array(tensor)
-        return tuple(self._made[id(tensor)] for tensor in tensors)
+    def of(self, call: OpenCall, tensors: Sequence[Any], sources: Sequence[Any] = ()) -> tuple[Array, ...]:
+        """Return inputs or outputs of a call as arrays.
+
+        Args:
+            call: in which they are.
+            tensors: that they are.
+            sources: where they come from: the place of a call, or else an input of the model, which is kept.
+        """
+        if self._keep is Keep.NOTHING:
+            return ()
+        is_whole = self._keep is Keep.ALL or _marks_steps(call)
+        both = zip_longest(tensors, sources, fillvalue=0)
+        return tuple(
+            self._array(tensor) if is_whole or not isinstance(source, int) or _may_mark(tensor) else np.empty(0, np.float32)
+            for tensor, source in both
+        )
+
+    def _array(self, tensor: Any) -> Array:
+        """Return a tensor as an array."""
+        if id(tensor) not in self._made:
+            self._made[id(tensor)] = to_array(tensor)
+        return self._made[id(tensor)]
+
+
+def _marks_steps(call: OpenCall) -> bool:
+    """Return whether a call looks up ids, makes a mask or loses one."""
+    before, after = (any(mask is not None for mask in masks) for masks in (call.masks_in, call.masks_out))
+    return before != after or isinstance(call.of, keras.layers.Embedding)
+
+
+def _may_mark(tensor: Any) -> bool:
+    """Return whether a tensor holds whole numbers or truth values, or one number a step."""
+    inner = [size for size in compat.static_shape(tensor)[1:] if size != 1]
+    return len(inner) < 2 or "float" not in keras.backend.standardize_dtype(tensor.dtype)
 
 
 def _paths(calls: Sequence[OpenCall], model: Any) -> dict[int, str]:
@@ -65,7 +100,7 @@ def _paths(calls: Sequence[OpenCall], model: Any) -> dict[int, str]:
 
 
 def _record(
-    call: OpenCall, path: str, places: dict[int, int], passes: dict[int, Passing | None], ends: set[int], arrays: _Arrays | None
+    call: OpenCall, path: str, places: dict[int, int], passes: dict[int, Passing | None], ends: set[int], arrays: _Arrays
 ) -> CallRecord:
     """Return the record of a call."""
     is_call = not isinstance(call.of, str)
@@ -87,8 +122,8 @@ def _record(
         holds=call.holds,
         sources=tuple(places.get(source) if isinstance(source, int) else source for source in call.sources),
         ends=any(id(tensor) in ends for tensor in call.outputs),
-        inputs=arrays.of(call.tensors) if arrays else (),
-        outputs=arrays.of(call.outputs) if arrays else (),
+        inputs=arrays.of(call, call.tensors, call.sources),
+        outputs=arrays.of(call, call.outputs),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from masklib.auditing.tracing.calls import Call, Mask
+from masklib.auditing.tracing.calls import Call, CallRecord, Mask
 from masklib.auditing.tracing.outcomes import BAD, decide
 from masklib.auditing.tracing.watch import record
 
@@ -105,13 +105,12 @@ def trace(model: Any, inputs: Any) -> Trace:
         >>> [(call.path, call.outcome) for call in trace(model, np.array([[3, 1, 0]])).lost]
         [('flat', 'lost, with a warning')]
     """
-    return Trace(trace_calls(model, inputs), str(model.name))
+    return trace_of(record(model, inputs), str(model.name))
 
 
-def trace_calls(model: Any, inputs: Any, *, keep: bool = False) -> list[Call]:
-    """Return the calls of `trace`; with `keep` each has its inputs and outputs as arrays."""
-    records = record(model, inputs, keep=keep)
-    return [Call(**vars(one), outcome=outcome) for one, outcome in zip(records, decide(records), strict=True)]
+def trace_of(records: Sequence[CallRecord], name: str) -> Trace:
+    """Return the trace that records of the calls of a model are, by the model's name."""
+    return Trace([Call(**vars(one), outcome=outcome) for one, outcome in zip(records, decide(records), strict=True)], name)
 
 
 def _row(call: Call) -> dict[str, Any]:

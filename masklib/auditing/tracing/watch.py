@@ -15,7 +15,7 @@ import keras
 from masklib import compat
 from masklib.auditing.borrowing.tensors import is_concrete, tensors_of, to_array
 from masklib.auditing.borrowing.unchanged import layers_of, unchanged
-from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, Mask, OpenCall, Passing
+from masklib.auditing.tracing.calls import COMPUTATION, CallRecord, Keep, Mask, OpenCall, Passing
 from masklib.auditing.tracing.hooks import hooked
 from masklib.auditing.tracing.origins import Origin, converted, input_names
 from masklib.auditing.tracing.records import build_records
@@ -23,10 +23,10 @@ from masklib.auditing.tracing.signature import is_of_keras, is_opaque, masks_giv
 from masklib.compat.attached import keras_mask
 from masklib.errors import ArgumentError
 
-__all__ = ["COMPUTATION", "CallRecord", "Mask", "Passing", "check_model", "record"]
+__all__ = ["COMPUTATION", "CallRecord", "Keep", "Mask", "Passing", "check_model", "record"]
 
 
-def record(model: Any, inputs: Any, *, training: bool = False, keep: bool = False) -> list[CallRecord]:
+def record(model: Any, inputs: Any, *, training: bool = False, keep: Keep = Keep.NOTHING) -> list[CallRecord]:
     """Call a model once and return every call inside of it, in the order in which they began.
 
     Of a layer in `TimeDistributed`, which is called at each step, the first step is recorded. The model is restored afterwards:
@@ -36,7 +36,7 @@ def record(model: Any, inputs: Any, *, training: bool = False, keep: bool = Fals
         model: a Keras 3 model: functional, sequential or subclassed.
         inputs: as the model takes them: an array, or a list or dict of arrays.
         training: as which the model is called.
-        keep: whether to keep the inputs and outputs of each call as arrays.
+        keep: which inputs and outputs of calls are kept as arrays.
 
     Returns:
         list[CallRecord]: the calls; that of the model itself is not among them.
@@ -50,7 +50,7 @@ def record(model: Any, inputs: Any, *, training: bool = False, keep: bool = Fals
     with unchanged(model):
         with _listening(watch), hooked(watch):
             model(inputs, training=training)
-        return build_records(watch.calls, model, keep=keep)
+        return build_records(watch.calls, model, keep)
 
 
 def check_model(model: Any) -> None:

@@ -1,0 +1,82 @@
+"""A mask that is missing at several calls: no single one of them explains the leak, and a report says so."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import masklib
+from masklib.auditing.tracing.watch import Keep, record
+
+IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
+
+
+def transformer(n_blocks: int, *, handed: bool) -> Any:
+    """Return a post-norm transformer, in which attention takes the mask off the tensor that is added to what it returns."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(11, 8, mask_zero=True, name="embedded")(ids)
+    mask = ops.not_equal(ids, 0)
+    for place in range(n_blocks):
+        attention = layers.MultiHeadAttention(2, 4, name=f"attention_{place}")
+        attended = attention(x, x, query_mask=mask, value_mask=mask) if handed else attention(x, x)
+        x = layers.LayerNormalization()(layers.Add()([x, attended]))
+    return keras.Model(ids, layers.Dense(3, name="dense")(x))
+
+
+@pytest.mark.parametrize("n_blocks", [3, 7])
+def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
+    report = masklib.audit(transformer(n_blocks, handed=False), IDS)
+
+    (found,) = [one for one in report.findings if one.severity == "leak"]
+    assert (found.code, found.where) == ("MSK109", "'attention_0'")
+    tried = next(line for line in found.evidence if line.startswith("tried"))
+    assert all(f"'attention_{place}'" in tried for place in range(1, n_blocks))
+    assert "'attention_0'" not in tried
+    assert "the output is off by 0 of its scale" in tried
+    assert f"the mask is missing at {n_blocks - 1} calls: it must come to each of them" in found.evidence
+    assert masklib.audit(transformer(n_blocks, handed=True), IDS).verdict == "no leak found"
+
+
+def test_a_model_without_masks_is_told_from_one_that_lost_them() -> None:
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(11, 8)(ids)
+    for _ in range(3):
+        x = layers.LSTM(4, return_sequences=True, go_backwards=False)(
+            layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
+        )
+
+    codes = {one.code for one in masklib.audit(keras.Model(ids, x), IDS).findings}
+
+    assert "MSK106" in codes
+    assert not codes & {"MSK103", "MSK109", "MSK119"}
+
+
+def test_a_leak_that_needs_the_whole_batch_is_located() -> None:
+    """The two samples that are followed first show nothing: how long the padding of the second sample is moves the third."""
+    given = np.array([[3, 4, 5, 6, 7], [2, 0, 0, 0, 0], [9, 6, 7, 0, 0]])
+    ids = keras.Input((None,), dtype="int32")
+
+    def late(both: Any) -> Any:
+        most_padded = ops.max(ops.sum(ops.cast(ops.equal(both[1], 0), "float32"), axis=1))
+        return both[0] + ops.cast(both[1][:, :1, None], "float32") * ops.cast(most_padded > 7.5, "float32")
+
+    x = layers.Embedding(11, 4)(ids)
+    report = masklib.audit(keras.Model(ids, layers.Dense(2)(layers.Lambda(late, name="late")([x, ids]))), given)
+
+    (longer,) = [one for one in report.check.leaks if one.change == "longer padding" and one.kind == "output"]
+    assert (longer.layer, longer.place.at) == ("late", 2)
+
+
+def test_marks_are_kept_and_other_floats_are_not() -> None:
+    model = transformer(1, handed=False)
+
+    marks = {call.path: call for call in record(model, IDS, keep=Keep.MARKS)}
+    whole = {call.path: call for call in record(model, IDS, keep=Keep.ALL)}
+
+    np.testing.assert_array_equal(marks["embedded"].inputs[0], IDS)
+    assert marks["embedded"].outputs[0].shape == (3, 5, 8)
+    assert marks["dense"].outputs[0].size == 0
+    assert whole["dense"].outputs[0].shape == (3, 5, 3)
+    assert all(len(marks[path].outputs) == len(whole[path].outputs) for path in whole)
