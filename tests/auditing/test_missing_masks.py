@@ -15,9 +15,9 @@ IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
 
 def transformer(n_blocks: int, *, handed: bool) -> Any:
     """Return a post-norm transformer, in which attention takes the mask off the tensor that is added to what it returns."""
-    ids = keras.Input((None,), dtype="int32")
+    ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(11, 8, mask_zero=True, name="embedded")(ids)
-    mask = ops.not_equal(ids, 0)
+    mask = ids != 0
     for place in range(n_blocks):
         attention = layers.MultiHeadAttention(2, 4, name=f"attention_{place}")
         attended = attention(x, x, query_mask=mask, value_mask=mask) if handed else attention(x, x)
@@ -36,6 +36,9 @@ def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
     assert "'attention_0'" not in tried
     assert "the output is off by 0 of its scale" in tried
     assert f"the mask is missing at {n_blocks - 1} calls: it must come to each of them" in found.evidence
+    lines = found.fix.splitlines()
+    assert lines[:2] == ["mask = ids != 0", "attended = attention_0(x, x, query_mask=mask, value_mask=mask)"]
+    assert lines[5:] == (["# and so to attention_4, attention_5, attention_6"] if n_blocks == 7 else [])
     assert masklib.audit(transformer(n_blocks, handed=True), IDS).verdict == "no leak found"
 
 

@@ -18,7 +18,7 @@ from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.report.causes import calls_before
 from masklib.auditing.tracing.calls import Call
 
-MOST = 4  # layers to which a mask is handed over, in one fix
+MOST = 4  # layers to which a mask is handed over in lines of their own; the others are named
 LOSSES = {
     "mse": "MaskedMeanSquaredError",
     "mean_squared_error": "MaskedMeanSquaredError",
@@ -62,11 +62,12 @@ class Fixes:
         if not mask or call is None:
             return ""
         after = [one for one in self.calls if call in calls_before(one, self.calls)]
-        takers = dict.fromkeys(str(one.operation.name) for one in (call, *after) if _takes_one_mask(one))
-        if not takers or len(takers) > MOST:
+        lines = {str(one.operation.name): line for one in (call, *after) if (line := _handed(one))}
+        if not lines:
             return ""
-        cleared = f"x = x * ops.cast(mask[..., None], x.dtype)  # in front of {path!r}"
-        return "\n".join([mask, *([cleared] if clears else []), *(f"x = {name}(x, mask=mask)" for name in takers)])
+        first, others = list(lines.values())[:MOST], ", ".join(list(lines)[MOST:])
+        cleared = [f"x = x * ops.cast(mask[..., None], x.dtype)  # in front of {path!r}"] if clears else []
+        return "\n".join([mask, *cleared, *first, *([f"# and so to {others}"] if others else [])])
 
     def _mask(self) -> str:
         """Return the line that makes the mask of the only input; "" if there is another one, or no value marks its padding."""
@@ -132,9 +133,14 @@ def _compile(*arguments: str) -> str:
     return "\n".join(["model.compile(", *(f"    {one}," for one in arguments), ")"])
 
 
-def _takes_one_mask(call: Call) -> bool:
-    """Return whether a call is of a layer of Keras's, at the top of the model, that takes one tensor and its mask."""
+def _handed(call: Call) -> str:
+    """Return the line that hands the mask to a layer of Keras's at the top of the model; "" if it takes none of one tensor."""
     operation = call.operation
-    if call.depth or not isinstance(operation, keras.layers.Layer) or len(call.shapes_in) != 1:
-        return False
-    return "mask" in inspect.signature(operation.call).parameters and call.takes_mask
+    if call.depth or not isinstance(operation, keras.layers.Layer) or not call.takes_mask:
+        return ""
+    taken = inspect.signature(operation.call).parameters
+    if len(call.shapes_in) == 1 and "mask" in taken:
+        return f"x = {operation.name}(x, mask=mask)"
+    if len(call.shapes_in) == 2 and len(set(call.sources)) == 1 and {"query_mask", "value_mask"} <= set(taken):
+        return f"attended = {operation.name}(x, x, query_mask=mask, value_mask=mask)"
+    return ""
