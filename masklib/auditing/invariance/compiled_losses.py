@@ -21,18 +21,17 @@ from masklib.auditing.invariance.controls import blind_metrics
 from masklib.auditing.invariance.denominators import denominator
 from masklib.auditing.invariance.gradients import OfFit
 from masklib.auditing.invariance.loss_inputs import LossInputs
-from masklib.auditing.invariance.loss_tries import LossTries, measured
+from masklib.auditing.invariance.loss_tries import NO_NUMBER, LossTries, judged, measured
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.packing import Packing, Teaching
 from masklib.auditing.invariance.reports import Reports
-from masklib.auditing.invariance.results import LOSS, NO_METRICS, Leak, Passed, Untested, Verdict
+from masklib.auditing.invariance.results import LOSS, NO_METRICS, Leak, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.invariance.slopes import signless
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import TargetPadding, loss_name
 from masklib.auditing.invariance.tries import Try
 
-NO_NUMBER = "it is no finite number as given"
 CLOSE = 1e-4  # relative: what `fit` and `evaluate` report of the same batch, but for rounding
 ZERO = "it is 0 in every situation"
 CONSTANT = "it is the same whatever the model predicts"
@@ -51,6 +50,8 @@ class Losses:
         ArgumentError: targets or weights do not fit the outputs.
         CallError: the loss cannot be computed.
     """
+
+    entry = Entry.OUTPUTS  # of what reaches the gradients of a loss that does not count padding
 
     def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
         self._subject = subject
@@ -198,36 +199,21 @@ class Losses:
     def _judge(self, tries: Sequence[Try], layers: dict[Change, str | None]) -> Verdict:
         """Return the verdict on one loss or metric and one change."""
         worst = max(tries, key=self._weight)
-        if not np.isfinite(worst.first):
-            return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
         if worst.kind is Quantity.METRIC and not any(one.first or one.second for one in tries):
             return Untested(worst.change, worst.kind, worst.of, ZERO)
-        if not self._noise.exceeds(worst):
-            tolerance = self._noise.tolerance(worst.of, worst.first)
-            if worst.kind is Quantity.METRIC and worst.of in self._blind:
-                return Untested(worst.change, worst.kind, worst.of, CONSTANT)
-            return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
-        return self._leak(worst, layers)
+        is_blind = worst.kind is Quantity.METRIC and worst.of in self._blind
+        layer = layers.get(worst.change) if worst.entry is Entry.OUTPUTS else worst.layer
+        return judged(worst, self._noise, layer=layer, entry=self._entry(worst), unmoved=CONSTANT if is_blind else "")
 
     def _weight(self, one: Try) -> tuple[bool, bool, float]:
         """Return how much a difference says: most where it is of the loss or metric by itself, and of one batch."""
         is_own = self._noise.exceeds(one) and one.entry is not Entry.OUTPUTS
         return is_own, is_own and one.entry is not Entry.BATCHES, one.relative
 
-    def _leak(self, worst: Try, layers: dict[Change, str | None]) -> Leak:
-        """Return that a loss or metric leaks, and where: in itself, or in the layer where an output does."""
+    def _entry(self, worst: Try) -> Entry:
+        """Return how padding gets into a loss or metric, if it does."""
         is_divisor = worst.kind is Quantity.LOSS and worst.entry is Entry.ITSELF and self._only_divides(worst.of)
-        return Leak(
-            change=worst.change,
-            kind=worst.kind,
-            of=worst.of,
-            size=worst.size,
-            relative=worst.relative,
-            tolerance=self._noise.tolerance(worst.of, worst.first),
-            layer=layers.get(worst.change) if worst.entry is Entry.OUTPUTS else worst.layer,
-            example=f"{worst.first:.6g} as given, {worst.second:.6g} {worst.situation}",
-            entry=Entry.DIVISOR if is_divisor else worst.entry,
-        )
+        return Entry.DIVISOR if is_divisor else worst.entry
 
     def _only_divides(self, name: str) -> bool:
         """Return whether more padded steps change a loss, and what is predicted there does not."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import variants
@@ -12,11 +14,13 @@ from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.noise import FACTOR, FLOOR
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.reports import Reports
-from masklib.auditing.invariance.results import LOSS
+from masklib.auditing.invariance.results import LOSS, Leak, Passed, Untested, Verdict
 from masklib.auditing.invariance.situations import Situation, in_another_order
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import replaced
 from masklib.auditing.invariance.tries import Try, alone
+
+NO_NUMBER = "it is no finite number as given"
 
 
 @dataclass(frozen=True)
@@ -205,3 +209,33 @@ class LossNoise:
     def exceeds(self, one: Try) -> bool:
         """Return whether a loss or metric differs beyond the noise."""
         return one.relative > self.tolerance(one.of, one.first)
+
+
+def judged(worst: Try, noise: LossNoise, *, layer: str | None, entry: Entry, unmoved: str = "") -> Verdict:
+    """Return the verdict on a loss or metric and one change.
+
+    Args:
+        worst: of its tries with this change.
+        noise: of what is tried.
+        layer: what lets padding in, if it gets in.
+        entry: how, if it does.
+        unmoved: why it says nothing where the value stays the same; "" if that says that it does not count padding.
+    """
+    if not np.isfinite(worst.first):
+        return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
+    tolerance = noise.tolerance(worst.of, worst.first)
+    if not noise.exceeds(worst):
+        if unmoved:
+            return Untested(worst.change, worst.kind, worst.of, unmoved)
+        return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
+    return Leak(
+        change=worst.change,
+        kind=worst.kind,
+        of=worst.of,
+        size=worst.size,
+        relative=worst.relative,
+        tolerance=tolerance,
+        layer=layer,
+        example=f"{worst.first:.6g} as given, {worst.second:.6g} {worst.situation}",
+        entry=entry,
+    )

@@ -18,18 +18,17 @@ from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Entry, Quantity
 from masklib.auditing.invariance.gradients import OfFit
 from masklib.auditing.invariance.loss_inputs import LossInputs
-from masklib.auditing.invariance.loss_tries import LossNoise
+from masklib.auditing.invariance.loss_tries import LossNoise, judged
 from masklib.auditing.invariance.noise import rounded_otherwise
 from masklib.auditing.invariance.packing import Packing, Teaching
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.reports import Reports
-from masklib.auditing.invariance.results import LOSS, Leak, Passed, Untested, Verdict
+from masklib.auditing.invariance.results import LOSS, Leak, Verdict
 from masklib.auditing.invariance.situations import Situation, in_another_order
 from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.tries import Try
 
 Array = NDArray[Any]
-NO_NUMBER = "it is no finite number as given"
 
 
 class OwnSteps:
@@ -45,6 +44,7 @@ class OwnSteps:
         CallError: `evaluate` fails.
     """
 
+    entry = Entry.OWN_STEP  # of what reaches the gradients of a step that Keras's own training takes
     notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
 
     def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
@@ -158,19 +158,5 @@ class OwnSteps:
     def _judge(self, tries: Sequence[Try], leaks: Mapping[Any, str | None]) -> Verdict:
         """Return the verdict on one number that is reported and one change."""
         worst = max(tries, key=lambda one: one.relative)
-        tolerance = self._noise.tolerance(worst.of, worst.first)
-        if not np.isfinite(worst.first):
-            return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)
-        if not self._noise.exceeds(worst):
-            return Passed(worst.change, worst.kind, worst.of, worst.relative, tolerance)
-        return Leak(
-            change=worst.change,
-            kind=worst.kind,
-            of=worst.of,
-            size=worst.size,
-            relative=worst.relative,
-            tolerance=tolerance,
-            layer=leaks.get(worst.change),
-            example=f"{worst.first:.6g} as given, {worst.second:.6g} {worst.situation}",
-            entry=Entry.OUTPUTS if leaks else Entry.OWN_STEP,
-        )
+        entry = Entry.OUTPUTS if leaks else Entry.OWN_STEP
+        return judged(worst, self._noise, layer=leaks.get(worst.change), entry=entry)

@@ -107,7 +107,7 @@ def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses |
     """Return what was found of the gradients: of `fit`, where padding does not count in the loss by itself."""
     note = "the gradients are those of the mean square of the outputs at valid steps"
     if losses is not None and losses.is_silent:
-        entry = Entry.OUTPUTS if isinstance(losses, Losses) or compiled.has_own_training(subject.model) else Entry.OWN_STEP
+        entry = Entry.OUTPUTS if compiled.has_own_training(subject.model) else losses.entry
         source = losses.gradients
         why = source.why_not()
         if not why:
