@@ -4,11 +4,14 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pytest
+import tomllib
 from click.testing import CliRunner
 
 from masklib.cli.main import main
@@ -48,6 +51,14 @@ def few_pages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_sphinx_has_nothing_to_warn_of(made: Site):
     assert made.warnings == []
     assert made.unreadable == []
+
+
+def test_every_module_that_an_advice_asks_for_exists():
+    told = tomllib.loads(files("masklib.site").joinpath("front.toml").read_text())
+    modules = [condition["module"] for entry in told["advice"] for condition in entry["when"] if "module" in condition]
+
+    assert modules
+    assert [name for name in modules if find_spec(name) is None] == []
 
 
 def test_every_link_leads_somewhere(root: Path):
