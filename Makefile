@@ -41,11 +41,11 @@ lint: setup ## ruff: lint and format
 types: setup ## mypy, strict
 	$(BIN)/mypy
 
-format: setup ## let ruff format and mend
+format: setup ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning (SEEDS=15: the healthy, often)
+zoo: setup ## audit every model of the zoo: found, missed, false alarms, next to Keras's own warning (SEEDS=15: the healthy, often)
 	$(BIN)/python -W ignore -m tests.zoo $(if $(SEEDS),--seeds $(SEEDS))
 
 mutants: setup ## put faults into a copy of masklib, one after another: each must be noticed by a test (WORDS="..." chooses some)
@@ -66,7 +66,7 @@ bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/site.py
 	$(BIN)/python -W ignore bench/audit.py
 
-reference: setup ## measure the committed verdicts, README table and README figure anew
+reference: setup ## measure the committed verdicts, README table and README figure again
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme

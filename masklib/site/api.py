@@ -36,8 +36,8 @@ FOR_RUNS = (
 BREAK = "\N{ZERO WIDTH SPACE}"
 _ABOUT = "What can be imported, from the docstrings. In a mask, True is a valid step; axes are B (batch), T (time), F (features)."
 _STABLE = """Stable is what `import masklib` offers, the losses, metrics and layers, the command line with its exit statuses, the
-JSON that has a schema number, and `record.json`. It changes only with a line in the changelog; what is to go is announced there
-one version before, and warns until then. Other modules may change with any version."""
+JSON that has a schema number, and `record.json`. It changes only with a line in the changelog; what will be removed is announced
+there one version earlier, and warns until then. Other modules may change with any version."""
 
 
 def groups() -> Mapping[str, Sequence[str]]:

@@ -142,7 +142,7 @@ def _run_sphinx(folder: Path, *, whole: bool) -> list[str]:
 
     Args:
         folder: of the site.
-        whole: whether every page is written anew, as its list of pages changed.
+        whole: whether every page is written again, because the list of pages changed.
 
     Raises:
         RunError: Sphinx failed.

@@ -1,4 +1,4 @@
-"""How Sphinx makes the site. `masklib.site.build` writes the pages; nothing is executed again, nothing is loaded from afar."""
+"""How Sphinx makes the site. `masklib.site.build` writes the pages; nothing is executed, nothing is loaded from the network."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def _literal(block: re.Match[str]) -> str:
 
 
 def keep_outputs_inside(app: Any) -> None:
-    """Let myst-nb write the files of notebooks beside the doctrees; by itself it takes the folder that holds the site."""
+    """Let myst-nb write the files of notebooks next to the doctrees; by default it takes the folder that holds the site."""
     folder = Path(app.doctreedir).parent / "outputs"
     app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=str(folder))
 

@@ -50,7 +50,7 @@ def drawn(boxes: Mapping[str, Box], arrows: Iterable[tuple[str, str]], alt: str)
     Args:
         boxes: by a key.
         arrows: pairs of keys, from and to.
-        alt: what is to be seen.
+        alt: what the drawing shows.
     """
     width = max(box.left + WIDTH for box in boxes.values()) + MARGIN
     height = max(box.top + HEIGHT for box in boxes.values()) + MARGIN

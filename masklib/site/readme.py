@@ -24,7 +24,7 @@ Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, 
 
 
 def with_parts(text: str) -> str:
-    """Return `text` with what stands between its markers made anew.
+    """Return `text` with what stands between its markers generated again.
 
     Raises:
         StoreError: the markers, or the reference, are missing.
