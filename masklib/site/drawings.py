@@ -8,7 +8,7 @@ from textwrap import wrap
 from masklib.site.text import render
 
 WIDTH, HEIGHT, ACROSS, DOWN, MARGIN = 202, 78, 226, 112, 4  # of boxes and of the grid that they stand on, in pixels
-LETTERS, LINES = 28, 3  # of a box's text
+LETTERS, LINES = 26, 3  # of a box's text
 LINE = 15  # pixels
 
 
