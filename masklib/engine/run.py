@@ -131,7 +131,7 @@ def execute_plan(
 ) -> Result | None:
     """Execute a plan unless the store has its run, publish what came of it, and return it.
 
-    Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed once more.
+    Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed again.
 
     Args:
         plan: from `plan_run`.
@@ -204,7 +204,7 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     with private_folder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
-        with suppress(PapermillExecutionError):  # told by execution.failure, with more
+        with suppress(PapermillExecutionError):  # reported by execution.failure, with more
             papermill.execute_notebook(
                 plan.notebook.node,
                 None,

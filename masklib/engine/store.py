@@ -212,7 +212,7 @@ class Store:
         return runs + [Entry(f"{name}/failed/{f.name}", False, _stamp(f)) for name, parent in found for f in _failed(parent)]
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
-        """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
+        """Yield what the folders of `entries` hold, in their order; an error is kept there, not raised."""
         return (_content(self.root, entry) for entry in entries)
 
     def keys(self, notebook: str) -> set[str]:
