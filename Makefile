@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo wild wild-lock env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo wild wild-lock env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,12 +41,15 @@ lint: setup ## ruff: lint and format
 types: setup ## mypy, strict
 	$(BIN)/mypy
 
-format: setup ## let ruff format and mend
+format: setup ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning (SEEDS=15: the healthy, often)
+zoo: setup ## audit every model of the zoo: found, missed, false alarms, next to Keras's own warning (SEEDS=15: the healthy, often)
 	$(BIN)/python -W ignore -m tests.zoo $(if $(SEEDS),--seeds $(SEEDS))
+
+mutants: setup ## put faults into a copy of masklib, one after another: each must be noticed by a test (WORDS="..." chooses some)
+	$(BIN)/python -W ignore -m tests.mutants $(if $(WORDS),"$(WORDS)")
 
 wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
 	.wild/bin/python -W ignore -m tests.wild
@@ -63,7 +66,7 @@ bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/site.py
 	$(BIN)/python -W ignore bench/audit.py
 
-reference: setup ## measure the committed verdicts, README table and README figure anew
+reference: setup ## measure the committed verdicts, README table and README figure again
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme

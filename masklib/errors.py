@@ -46,7 +46,7 @@ class ParameterError(MasklibError, ValueError):
     """Parameters of a notebook are unknown, missing, or of the wrong type.
 
     Attributes:
-        problems: each one, where several are told at once.
+        problems: each one, where several are reported together.
     """
 
     def __init__(self, message: str, problems: Iterable[str] = ()):

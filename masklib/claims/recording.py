@@ -126,7 +126,7 @@ class Run:
             plot: a function of `masklib.figures.plots`.
             *values: arguments of the function: numbers, words, arrays, series, mappings.
             caption: what stands below the figure.
-            alt: what is to be seen, for those who do not see it.
+            alt: what the figure shows, for readers who cannot see it.
             **options: arguments of the function by name.
 
         Raises:
@@ -211,7 +211,7 @@ class Run:
             msg = f"Each part of a claim is recorded once, {claim} {part!r} is there already. Name the part."
             raise ClaimError(msg)
         self._append(record)
-        if self.folder is not None:  # by hand a cell may be run again
+        if self.folder is not None:  # opened by hand, a cell may be run again
             self._claimed.add((claim, part))
 
     def _append(self, record: dict[str, Any]) -> None:

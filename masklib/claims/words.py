@@ -5,7 +5,7 @@ Notebooks, terminal and site all take them from here; each has its own colour fo
 
 from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED
 
-MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts are told apart without their colours
+MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts can be distinguished without colours
 GOOD, NOTICE, QUIET, BAD = "good", "notice", "quiet", "bad"  # kinds of colours
 _KINDS = {HOLDS: GOOD, "ok": GOOD, REFUTED: NOTICE, "timeout": NOTICE, "interrupted": NOTICE, UNTESTED: QUIET, OPEN: QUIET}
 WORDS = (*_KINDS, "failed", "died", "error")  # verdicts, and statuses of runs

@@ -55,12 +55,12 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
     "--allow-untested",
     callback=_read_parts,
     metavar="PARTS",
-    help=f"Of {','.join(PARTS)}: what need not be tested for status 0.",
+    help=f"What need not be tested for status 0, of {','.join(PARTS)}.",
 )
 @click.option("--quick", is_flag=True, help="Test the outputs only, with longer padding and without padding.")
-@click.option("--backend", type=click.Choice(list(BACKENDS)), help="Of Keras, by default the one that is set.")
+@click.option("--backend", type=click.Choice(list(BACKENDS)), help="The backend of Keras; by default the one that is set.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the inputs that are made, and of the changes."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the made inputs and of the changes."
 )
 @click.option(
     "--max-size",
@@ -71,7 +71,7 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 )
 @click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
 @click.option(
-    "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What exits with 1."
+    "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What gives exit status 1."
 )
 @json_option
 def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> None:
@@ -98,13 +98,13 @@ def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: 
 
 @contextmanager
 def _one_sentence(model: str) -> Iterator[None]:
-    """Turn whatever breaks into one sentence and status 2, for 1 means a leak; `--debug` shows the traceback, too."""
+    """Turn any error into one sentence and status 2, since 1 means a leak; `--debug` also shows the traceback."""
     try:
         yield
     except KeyboardInterrupt:
         click.echo("masklib: interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
-    except (Exception, SystemExit) as error:  # code of the user's may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         if click.get_current_context().find_root().params.get("debug"):
             traceback.print_exc()
         click.echo(f"masklib: {printable(_sentence(model, error))}", err=True)
@@ -112,7 +112,7 @@ def _one_sentence(model: str) -> Iterator[None]:
 
 
 def _sentence(model: str, error: BaseException) -> str:
-    """Return what is said of an error."""
+    """Return the sentence for an error."""
     if isinstance(error, MasklibError):
         return str(error)
     told = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
@@ -163,7 +163,7 @@ def _execute(
         Stages(path) as say,
         warnings.catch_warnings(),
         redirect_stdout(sys.stderr),
-    ):  # what code of the user's prints is no result
+    ):  # what the user's code prints is not a result
         warnings.simplefilter("ignore")  # of Keras about masks: the report says it better
         model = loading.load_model(path, custom=custom, allow_unsafe=allow_unsafe, limit_bytes=limit_bytes)
         given = loading.Given(None)
@@ -175,7 +175,7 @@ def _execute(
 
 
 def _look_in_current_folder() -> None:
-    """Let Python find modules of the current folder, and say so: first, but for what Keras has imported by now."""
+    """Let Python look for modules in the current folder first, and say so; modules that are imported already stay."""
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -186,7 +186,7 @@ def _set_backend(backend: str | None) -> None:
     """Set what is read when Keras is imported.
 
     Raises:
-        ArgumentError: there is no such backend, it is not installed, or Keras runs with another one by now.
+        ArgumentError: there is no such backend, it is not installed, or Keras runs on another one already.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     wanted = backend or os.environ.get("KERAS_BACKEND")
@@ -203,7 +203,7 @@ def _set_backend(backend: str | None) -> None:
 
 @contextmanager
 def _greetings_kept_back() -> Iterator[None]:
-    """Keep what TensorFlow prints while it is imported, such as that there is no GPU, off the terminal, but after an error."""
+    """Hide what TensorFlow prints while it is imported, such as that there is no GPU; show it after an error."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         terminal = os.dup(2)

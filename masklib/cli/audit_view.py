@@ -13,7 +13,7 @@ CATALOGUE = Path("site") / "audit.html"  # in the folder of the runs
 
 
 class Stages:
-    """Shows which stage an audit is at: on a terminal one line that moves, elsewhere a line for each stage.
+    """Shows at which stage an audit is: on a terminal one line that moves, elsewhere a line for each stage.
 
     Use it within `with`, and call it with the name of what begins.
 
@@ -87,7 +87,7 @@ def show(report: Any) -> None:
 
 
 def _catalogue() -> Mapping[str, tuple[Path, str]]:
-    """Return for each code the page, and the place in it, where the site tells of it; nothing where no site was made."""
+    """Return for each code the page, and the place in it, where the site explains it; {} where no site was made."""
     from masklib.auditing.report.catalogue import CODES
 
     file = (Path(os.environ.get("MASKLIB_RUNS", "runs")) / CATALOGUE).absolute()

@@ -107,7 +107,7 @@ class SweepTracker:
         _say(f"set aside: {folder}: {error}")
 
     def on_begin(self, known: "Sequence[Outcome]", todo: "Sequence[Plan]") -> None:
-        """Say how much there is and how much is left."""
+        """Say how many runs there are, and how many are still to be executed."""
         self._total, self._known = len(todo), len(known)
         failed = sum(outcome.status != "ok" for outcome in known)
         before = f"{len(known) - failed} already there, " + (f"{failed} failed before, " if failed else "")
@@ -136,7 +136,7 @@ class SweepTracker:
         if now:
             _say("Stopping: the runs that are executed are interrupted.")
         else:
-            _say(f"Stopping: no more runs start, {len(self._running)} running ones go on to their end; again to stop now.")
+            _say(f"Stopping: no further run starts, {len(self._running)} running ones are finished; Ctrl-C again to stop now.")
 
     @contextmanager
     def shown(self) -> Iterator["SweepTracker"]:

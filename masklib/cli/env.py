@@ -30,7 +30,7 @@ def list_environments(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option
 def create_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Make environments by uv. What one costs is told before; a failure leaves nothing behind.
+    """Make environments with uv. What one will cost is printed first; a failure leaves no files.
 
     Example: masklib env create keras-2.15 keras-2.2.4
     """

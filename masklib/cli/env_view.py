@@ -22,7 +22,7 @@ def shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def create(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Make environments one after another, with what it will cost told before, and return their rows with `folder`.
+    """Make environments one after another, print first what each will cost, and return their rows with `folder`.
 
     Raises:
         ArgumentError: there is no environment of a name; nothing is made then.

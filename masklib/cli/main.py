@@ -1,6 +1,6 @@
 """The command line: light over the library, with the same verbs and defaults.
 
-Results go to stdout, progress to stderr. Exit status: 0 fine, 1 a run or a check failed, 2 the command could not be used so.
+Results go to stdout, progress to stderr. Exit status: 0 fine, 1 a run or a check failed, 2 the command was used wrongly.
 Nothing heavy is imported before a command needs it.
 """
 
@@ -100,7 +100,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that is there already is not executed again.
+    A run that the store already has is not executed again.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
@@ -133,12 +133,12 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
-@click.option("--fail-fast", is_flag=True, help="Start no run any more once one failed.")
+@click.option("--fail-fast", is_flag=True, help="Start no further run once one has failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and what is there of it; execute nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, and which of its runs are there; execute nothing.")
 @limit_options
 @runs_option
 @json_option
@@ -155,8 +155,8 @@ def sweep(
 ) -> None:
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
-    The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
-    --retry failed. Ctrl-C lets the running ones end; twice interrupts them. Exit status 1 if a point has no run that ended well.
+    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed.
+    Ctrl-C lets the running ones finish; twice interrupts them. Exit status 1 if a point has no run that ended well.
 
     On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
     --dask also takes a scheduler file.
@@ -336,7 +336,7 @@ def _steps(record: Any) -> list[dict[str, Any]]:
 
 
 def _report(found: Any, root: Path, as_json: bool) -> None:
-    """Print the claims and verdicts of the suite, and what is not as it should be."""
+    """Print the claims and verdicts of the suite, and what differs from the committed ones."""
     from masklib.claims.verdicts import count_verdicts, verdict_rows
 
     rows = verdict_rows(found.claims)

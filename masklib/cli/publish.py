@@ -13,13 +13,11 @@ TABLE_FORMATS = ("markdown", "latex", "csv", "html")
 
 @click.command(short_help="Draw the suite's figures for documents.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--format", "formats", default="svg", show_default=True, callback=several(FORMATS), help="Of svg, png, pdf.")
-@click.option("--theme", "themes", default="light", show_default=True, callback=several(THEMES), help="Of light, dark.")
-@click.option("--width", "widths", default="page", show_default=True, callback=several(WIDTHS), help="Of page, column.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; by default figures beside the runs.")
-@click.option(
-    "--check", "checked", type=click.Path(path_type=Path), help="Draw nothing: tell which figures below this folder are old."
-)
+@click.option("--format", "formats", default="svg", show_default=True, callback=several(FORMATS), help="Any of svg, png, pdf.")
+@click.option("--theme", "themes", default="light", show_default=True, callback=several(THEMES), help="Any of light, dark.")
+@click.option("--width", "widths", default="page", show_default=True, callback=several(WIDTHS), help="Any of page, column.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; by default `figures` next to the runs.")
+@click.option("--check", "checked", type=click.Path(path_type=Path), help="Draw nothing: list the old figures below this folder.")
 @click.option("--list", "listed", is_flag=True, help="Draw nothing: print names and captions.")
 @runs_option
 def figures(

@@ -11,13 +11,13 @@ from masklib.cli.options import runs_option
 @click.command(short_help="Make the site of all runs, or the page of one run.")
 @click.argument("run", required=False)
 @runs_option
-@click.option("--out", type=click.Path(), help="Folder of the site, by default `site` beside the runs; with RUN, the file.")
+@click.option("--out", type=click.Path(), help="Folder of the site, by default `site` next to the runs; with RUN, the file.")
 @click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
 def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
     """Make a site of every run in the store; of one RUN, a single HTML file that needs nothing else.
 
-    The site is static: it works from its folder or any web server, and without a network. What is there already is made anew only
-    where something changed. Prints the path of the front page. Runs may be remote: then --out names a folder of this machine.
+    The site is static: it works from its folder or any web server, and without a network. Only what changed is
+    made again. Prints the path of the front page. Runs may be remote: then --out names a folder of this machine.
 
     Example: masklib report --open
 

@@ -148,5 +148,5 @@ def _points(result: SweepResult) -> list[dict[str, Any]]:
 
 
 def _label(plan: Any, names: Mapping[str, list[str]]) -> str:
-    """Return the notebook of a plan and the parameters that tell it from its neighbours."""
+    """Return the notebook of a plan and the parameters that distinguish it from its neighbours."""
     return f"{plan.notebook.name} {describe(plan, names[plan.notebook.name])}".strip()

@@ -4,7 +4,7 @@
 arguments. *The original Keras* up to 2.3, in which documents 000, 001 and 004 were written: graphs and sessions, and losses are
 functions.
 
-What a generation lacks is told by `lacks`, in words that `recording.Run.untested` takes: a claim about it neither holds nor is
+`lacks` says what a generation lacks, in words that `recording.Run.untested` takes: a claim about it neither holds nor is
 refuted there.
 """
 
@@ -34,7 +34,7 @@ else:
 _SINCE_2_4 = {
     "zero_output_for_mask": "its recurrent layers have no option zero_output_for_mask",
     "operators on tensors": "an operator on its tensors is no layer, so no model can hold it",
-    "mask dropped by a layer": "it refuses to build a layer without support for masks behind a mask",
+    "mask dropped by a layer": "it refuses to build a layer without support for masks after a mask",
     "the guide": "the guide (003) is of newer ones, whose layers may hold layers and which pads with keras.utils.pad_sequences",
     "loss objects": "its losses are functions, and divide by what Keras chooses",
     "metric objects": "its metrics are functions of one batch, without Precision and Recall",
@@ -46,7 +46,7 @@ def lacks(feature: str) -> str:
     """Return why the installed Keras cannot show `feature`, as a sentence; "" if it can.
 
     Raises:
-        ArgumentError: nobody has said of this feature which Keras has it.
+        ArgumentError: it is not known which Keras has this feature.
     """
     if feature not in _SINCE_2_4:
         msg = f"A feature must be one of {', '.join(map(repr, _SINCE_2_4))}, got {feature!r}."
@@ -136,7 +136,7 @@ def model_of(inputs: Any, outputs: Mapping[str, Any]) -> Any:
 def predict(model: Any, x: Any) -> Any:
     """Return the outputs of a model for the whole of `x` as one batch, tensors or arrays, structured as the outputs are."""
     if not IS_ORIGINAL:
-        return model(x, training=False)  # a call, since `predict` compiles each model anew
+        return model(x, training=False)  # a call, since `predict` compiles each model again
     outputs = model.predict_on_batch(x)
     names = getattr(model, "masklib_names", None)
     return dict(zip(names, outputs, strict=True)) if names else outputs

@@ -10,7 +10,7 @@ NOTHING = "not asked"
 
 
 class Noting(keras.layers.Layer):  # type: ignore[misc] # Keras publishes no types
-    """A layer of one to two inputs that sums them; `in_call` and `in_compute_mask` tell which masks it got.
+    """A layer of one to two inputs that sums them; `in_call` and `in_compute_mask` say which masks it got.
 
     Args:
         known: by name, the masks that may arrive, bool (B, T).

@@ -128,7 +128,7 @@ def scale(x: Array, mask: Array, *, back: bool = False) -> Array:
 
 
 def is_right(row: Mapping[str, Any], atol: float) -> bool:
-    """Return whether a row of `reference.consumers.compare` is finite and right, in result and in gradients."""
+    """Return whether a row of `reference.masked_layers.compare` is finite and right, in result and in gradients."""
     finite = row["finite"] and row["gradient finite"] and row["weights' gradient finite"]
     return bool(finite and row["error"] <= atol and row["gradient error"] <= atol)
 

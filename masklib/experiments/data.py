@@ -93,7 +93,7 @@ class Batch(NamedTuple):
 
 
 def padded_mask(lengths: Sequence[int] | NDArray[np.int64], steps: int, padding: str = "post") -> NDArray[np.bool_]:
-    """Return the mask (B, T) of sequences of these lengths, padded behind ("post") or in front ("pre").
+    """Return the mask (B, T) of sequences of these lengths, padded at the end ("post") or at the beginning ("pre").
 
     Raises:
         ArgumentError: `padding` is neither.

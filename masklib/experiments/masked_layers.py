@@ -1,6 +1,6 @@
 """Models in which one layer uses a mask, for every kind of layer that does; notebook 09 feeds them what masks are meant to hide.
 
-Each has a mask from where the notebook wants it, a trainable offset at each step, whose gradient tells what the layer sends
+Each has a mask from where the notebook wants it, a trainable offset at each step, whose gradient shows what the layer sends
 back to each step, the layer itself, and nothing after it. What the layer ought to put out is in
 `masklib.reference.masked_layers`.
 """
@@ -24,7 +24,7 @@ from masklib.losses import MaskedMeanSquaredError
 Array = NDArray[Any]
 
 SOURCES = ("given", "Masking", "none")
-IS_JAX = compat.IS_KERAS_3 and keras.backend.backend() == "jax"  # it compiles the loop of an RNN anew in each eager step
+IS_JAX = compat.IS_KERAS_3 and keras.backend.backend() == "jax"  # it compiles the loop of an RNN again in each eager step
 
 
 @compat.register_serializable
@@ -93,7 +93,7 @@ def run(model: Any, name: str, x: Any, y: Any) -> Outcome:
     """Return what a model of `build` puts out for one batch in training, and its gradients.
 
     They are those of the squared error: over all of (B, U), or over the valid steps of (B, T, U) by a loss that lets nothing of
-    a masked step through, so that the consumer alone is on trial. A consumer that is a loss is its own.
+    a masked step through, so that only the consumer is tested. A consumer that is a loss is its own.
 
     Args:
         model: from `build`.

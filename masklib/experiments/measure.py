@@ -1,6 +1,6 @@
 """What the notebooks ask of a Keras model: predictions, inner outputs and masks, reported losses, gradients, times.
 
-Nothing here reads a private attribute of Keras: masks are seen by a layer that takes them by the public contract.
+Nothing here reads a private attribute of Keras: masks are read by a layer that gets them by Keras's public contract.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 class Inside(NamedTuple):
-    """What stands behind a layer of a model.
+    """What comes out of a layer of a model.
 
     Attributes:
         output: array (B, T, ...) or (B, U); the layer's output.
@@ -35,11 +35,11 @@ class Inside(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """What became of a mask behind a layer, or behind an operation.
+    """What became of a mask after a layer or an operation.
 
     Attributes:
         mask: bool array (B, T'), True = valid; None if none goes on.
-        said: "nothing", "warning", or the name of the error's class.
+        said: by Keras: "nothing", "warning", or the name of the error's class.
     """
 
     mask: Array | None
@@ -121,7 +121,7 @@ def predict(model: Any, x: Any) -> Any:
 
 
 def look_inside(model: Any, x: Any, *names: str) -> dict[str, Inside]:
-    """Return what stands behind some layers of a functional model, all from one prediction.
+    """Return what comes out of some layers of a functional model, all from one prediction.
 
     Args:
         model: a functional model whose named layers put out one tensor each.
@@ -135,7 +135,7 @@ def look_inside(model: Any, x: Any, *names: str) -> dict[str, Inside]:
 
 
 def predict_with_mask(model: Any, x: Any) -> Inside:
-    """Return a model's single output (B, T, ...) for one batch, and the mask that a loss behind it gets."""
+    """Return a model's single output (B, T, ...) for one batch, and the mask that a loss after it gets."""
     output, seen = predict(keras.Model(model.input, [model.output, MaskProbe()(model.output)]), x)
     return Inside(np.asarray(output), _mask(seen))
 
@@ -154,7 +154,7 @@ def about_masks(said: Sequence[warnings.WarningMessage]) -> int:
 
 
 def pass_mask(block: Callable[[Any], Any], x: Any, mask_value: float = 0.0) -> Passage:
-    """Return what becomes of the mask of x (B, T, F), made by Masking, behind `block`, and what the user is told of it.
+    """Return what becomes of the mask of x (B, T, F), made by Masking, after `block`, and what Keras says about it to the user.
 
     Args:
         block: a layer, or a function from one Keras tensor to another.

@@ -92,7 +92,7 @@ def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) ->
 def behind_masking(name: str, steps: int, features: int, units: int) -> Any:
     """Return a model x (B, T, F) -> (B, T, U) that begins with Masking; `name` says what follows, one of `BEHIND_MASKING`.
 
-    Document 004's own way, with Dense behind it as in 000, and ways that people take from there: an operator, a
+    Document 004's own way, with Dense after it as in 000, and ways that people take from there: an operator, a
     convolution, an encoder's last state.
 
     Raises:
@@ -125,7 +125,7 @@ def recurrent_only(steps: int, features: int, units: int) -> Any:
 
 
 def masked_and_unmasked(steps: int, features: int, units: int) -> Any:
-    """Return a model x (B, T, F) with two outputs (B, T, U): "masked", an LSTM behind Masking, and "unmasked", a Dense."""
+    """Return a model x (B, T, F) with two outputs (B, T, U): "masked", an LSTM after Masking, and "unmasked", a Dense."""
     inputs = keras.Input((steps, features))
     masked = layers.LSTM(units, return_sequences=True, name="masked")(layers.Masking(0.0)(inputs))
     return compat.model_of(inputs, {"masked": masked, "unmasked": layers.Dense(units, name="unmasked")(inputs)})
@@ -145,7 +145,7 @@ def states_of(cell: str) -> tuple[str, ...]:
 def given_states(cell: str, vocabulary: int, features: int, units: int, steps: int, *, given: bool, explicit: bool) -> Any:
     """Return a model of ids (B, T), of initial states (B, U) if `given`, and of a mask (B, T) if `explicit`.
 
-    It puts out the outputs (B, T, U) of one recurrent layer behind Embedding(mask_zero=True), and its final states.
+    It puts out the outputs (B, T, U) of one recurrent layer after Embedding(mask_zero=True), and its final states.
     """
     ids = keras.Input((steps,), dtype="int32")
     states = [keras.Input((units,)) for _ in states_of(cell)] if given else []

@@ -35,7 +35,7 @@ class Given(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Say it in words."""
+        """Return it in words."""
         parts = ["mask"] * self.mask + ["ignore_class"] * self.ignores + [self.weights] * bool(self.weights)
         return " + ".join(parts) or "nothing"
 

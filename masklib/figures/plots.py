@@ -1,6 +1,6 @@
 """Figures: `plot_<what>(data, *, title="", ax=None) -> Axes`. Masked steps are hatched everywhere.
 
-Colours and sizes are those of the style of now, see `masklib.figures.style`; what a notebook records is drawn by
+Colours and sizes are those of the current style, see `masklib.figures.style`; what a notebook records is drawn by
 `masklib.figures.recipes`, in any theme, width and format.
 """
 
@@ -87,7 +87,7 @@ def _row_labels(labels: Iterable[str], letters: int) -> list[str]:
 
 
 def _line_colours(count: int) -> list[str]:
-    """Return colours for lines; beyond three they repeat, and the markers tell the lines apart."""
+    """Return colours for lines; beyond three they repeat, and the markers distinguish the lines."""
     known = [colour(role) for role in ("valid", "measured", "third")]
     return [known[index % len(known)] for index in range(count)]
 

@@ -39,7 +39,7 @@ class Recipe:
         plot: the name of a function of `masklib.figures.plots`.
         arguments: of that function, by name; plain values.
         caption: a sentence or two that stand below the figure.
-        alt: what is to be seen, for those who do not see it.
+        alt: what the figure shows, for readers who cannot see it.
     """
 
     name: str
@@ -60,7 +60,7 @@ def make_recipe(
         values: its arguments by position; arrays of any kind, series, mappings.
         options: its arguments by name.
         caption: stands below the figure.
-        alt: what is to be seen.
+        alt: what the figure shows.
 
     Raises:
         ArgumentError: `plot` is another function, its arguments do not fit or are no data, or a text is missing.
@@ -72,7 +72,7 @@ def make_recipe(
         raise ArgumentError(msg)
     for what, text in (("caption", caption), ("alt", alt)):
         if not text.strip():
-            msg = f"A figure needs caption= (below it) and alt= (what is seen), {what} of {name!r} is empty. Write a sentence."
+            msg = f"A figure needs caption= (below it) and alt= (what it shows), {what} of {name!r} is empty. Write a sentence."
             raise ArgumentError(msg)
     try:
         bound = inspect.signature(plot).bind(*values, **options)
@@ -152,7 +152,7 @@ def save(figure: Figure, format: str, recipe: Recipe) -> bytes:  # noqa: A002 (a
 
 
 def lay_out(figure: Figure) -> None:
-    """Lay a figure out once for all its files: repeat its layout until the axes stay where they are, then let it be."""
+    """Lay a figure out once for all its files: repeat its layout until the axes stay where they are, then keep it."""
     engine, before = figure.get_layout_engine(), np.zeros((len(figure.axes), 4))
     if engine is None:
         return

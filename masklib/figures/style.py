@@ -1,4 +1,4 @@
-"""How figures look: themes, widths, and the colour of each role; told apart by colour, by lightness and by shape."""
+"""How figures look: themes, widths, and the colour of each role; roles differ in colour, lightness and shape."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,12 +112,12 @@ def current() -> Style:
 
 
 def colour(role: str) -> str:
-    """Return the colour of a role in the theme of now."""
+    """Return the colour of a role in the current theme."""
     return THEMES[current().theme][role]
 
 
 def tile(kind: str) -> dict[str, Any]:
-    """Return how a kind of tile looks in the theme of now: facecolor, text, hatch and its colour, edge."""
+    """Return how a kind of tile looks in the current theme: facecolor, text, hatch and its colour, edge."""
     theme = current().theme
     ground, ink = TILES[theme][kind]
     return {"facecolor": ground, "text": ink, "hatch": TILE_HATCH.get(kind, ""), "edge": TILE_EDGE[theme]}
@@ -125,7 +125,7 @@ def tile(kind: str) -> dict[str, Any]:
 
 @contextmanager
 def style(theme: str = "light", width: str = PAGE) -> Iterator[Style]:
-    """Draw in a theme and a width until this context ends, whatever the user's matplotlibrc says.
+    """Draw in a theme and a width until this context ends; the user's matplotlibrc does not matter.
 
     Args:
         theme: "light" or "dark".
@@ -171,7 +171,7 @@ def _settings(chosen: Style) -> Any:
 
 
 def new_figure(height: float, **options: Any) -> Figure:
-    """Return a new figure of the width of now, in inches, that leaves room for its labels.
+    """Return a new figure of the current width, which leaves room for its labels.
 
     Args:
         height: in inches.
@@ -183,5 +183,5 @@ def new_figure(height: float, **options: Any) -> Figure:
 
 
 def new_axes(height: float = 3.4) -> Axes:
-    """Return the axes of a new figure of the width of now; `height` in inches."""
+    """Return the axes of a new figure of the current width; `height` in inches."""
     return new_figure(height).add_subplot()

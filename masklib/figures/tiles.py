@@ -44,7 +44,7 @@ def plot_tiles(
         ax: where to draw.
 
     Raises:
-        ArgumentError: the width of now is that of a column; no text in the tiles could be read.
+        ArgumentError: the current width is that of a column; no text in the tiles could be read.
     """
     table = {"tiles": tiles, "rows": rows, "columns": columns, "heads": heads, "rules": rules, "marks": marks, "title": title}
     scale = _scale(len(columns))
@@ -97,7 +97,7 @@ def arrange_tiles(
         records: each with a "tile" (kind, text), and what follows; a place without one is of the kind "none".
         row: the key of its row's label; rows come in the order of the records.
         column: the key of its column's label.
-        marks: by letter, what it means, and the key that tells whether it stands there.
+        marks: by letter, what it means, and the key that says whether it stands there.
         columns: the labels of the columns in order; by default they come in the order of the records.
     """
     rows = list(dict.fromkeys(record[row] for record in records))
@@ -162,7 +162,7 @@ def _head_columns(ax: Axes, heads: Mapping[str, int], lines: int, scale: float) 
 
 
 def _fill(label: str, width: int = 13) -> str:
-    """Return a label in lines of some `width` letters, broken at blanks outside brackets and behind underscores."""
+    """Return a label in lines of some `width` letters, broken at blanks outside brackets and after underscores."""
     lines = [""]
     for part in re.findall(r"(?:\([^)]*\)|[^ _(])+[ _]?", label):
         if lines[-1] and len(lines[-1] + part.rstrip()) > width:

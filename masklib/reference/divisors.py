@@ -1,7 +1,7 @@
 """What a reported number was divided by: every number that it could be, and which of them it is.
 
 A mean is `sum(w l) / D`: l is the loss of a step, w its weight, the sum runs over the steps that count. Three choices
-make it: which steps count, which weights they have, and D. Each choice has a name, and the reported number tells which
+make it: which steps count, which weights they have, and D. Each choice has a name, and the reported number shows which
 were taken. One number may fit two choices by chance; so the same choices must fit several numbers, such as the loss of
 the same data with less and with more padding.
 """

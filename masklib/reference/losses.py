@@ -1,4 +1,4 @@
-"""Losses of single steps, and the ways to reduce them to one number, told apart by what they divide by.
+"""Losses of single steps, and the ways to reduce them to one number, distinguished by what they divide by.
 
 A loss is a per-step loss (B, T) reduced to a number. Here l is the loss of a step, m its mask (1 = valid, 0 = masked),
 w its sample weight, which is 1 when none is given. Masked steps are left out by selection, never by multiplying with
@@ -74,7 +74,7 @@ def categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> Array:
 
     Args:
         y_true: float array (B, T, C); one-hot, or a distribution over classes.
-        y_pred: float array (B, T, C); probabilities, brought to the sum 1 as Keras does.
+        y_pred: float array (B, T, C); probabilities, scaled to sum to 1 as Keras does.
 
     Returns:
         float64 array (B, T), in nats.
@@ -99,7 +99,7 @@ def sparse_categorical_crossentropy(y_true: ArrayLike, y_pred: ArrayLike) -> Arr
     Args:
         y_true: int array (B, T); labels 0 to C-1. Any other label, such as -1 for padding, has the loss NaN, which only
             a mask takes out of the result.
-        y_pred: float array (B, T, C); probabilities, brought to the sum 1.
+        y_pred: float array (B, T, C); probabilities, scaled to sum to 1.
 
     Returns:
         float64 array (B, T), in nats.

@@ -81,7 +81,7 @@ def compare(
     """Return how far a result and the gradient of its offset are from those on the valid steps alone, as a row of a table.
 
     A sample without a valid step has no right result (B, U); it only has to be finite. Masked steps of a result (B, T, U)
-    may hold anything: what is finite there is told by itself.
+    may hold anything: what is finite there is reported separately.
 
     Args:
         name: one of `CONSUMERS` or `LOSSES`.
@@ -158,7 +158,7 @@ def batch_normalization(x: Array, weights: Sequence[Array], valid: NDArray[np.bo
 
 def both_normalizations(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
     """Return a layer normalization (B, T, F), over the features of each step, of the batch normalization."""
-    gamma, beta = weights[-2:]  # behind the four of the batch normalization
+    gamma, beta = weights[-2:]  # after the four of the batch normalization
     first = batch_normalization(x, weights, valid)
     centred = first - first.mean(axis=-1, keepdims=True)
     scaled = centred / np.sqrt(first.var(axis=-1, keepdims=True) + EPSILON)
@@ -187,12 +187,12 @@ CONSUMERS: dict[str, Callable[[Array, Sequence[Array], NDArray[np.bool_]], Array
 
 
 def _mse_of_dense(targets: ArrayLike | None, x: Array, weights: Sequence[Array]) -> Array:
-    """Return each step's squared error (B, T) behind a Dense."""
+    """Return each step's squared error (B, T) after a Dense."""
     return losses.mse([] if targets is None else targets, x @ weights[0] + weights[1])
 
 
 def _crossentropy_of_dense(targets: ArrayLike | None, x: Array, weights: Sequence[Array]) -> Array:
-    """Return each step's crossentropy (B, T) behind a Dense with softmax."""
+    """Return each step's crossentropy (B, T) after a Dense with softmax."""
     return losses.categorical_crossentropy([] if targets is None else targets, _softmax(x @ weights[0] + weights[1], axis=-1))
 
 

@@ -41,9 +41,9 @@ def _section(finding: dict[str, str], source_of: Any, source: Writer) -> list[st
     lines = [f"({finding['code']})=", f"## {markdown(finding['code'])}: {markdown(finding['title'])}", "", raw(fragment), ""]
     try:
         failing, remedied = source_of(finding["code"])
-    except Exception:  # a finding without an example is told all the same
+    except Exception:  # a finding without an example is shown as well
         return lines
-    return [*lines, "A model that has it:", "", _python(failing), "", "The same model, mended:", "", _python(remedied), ""]
+    return [*lines, "A model that has it:", "", _python(failing), "", "The same model, corrected:", "", _python(remedied), ""]
 
 
 def _python(code: str) -> str:

@@ -89,7 +89,7 @@ def build(store: Store, out: str | Path | None = None, *, on_start: Callable[[],
 
 def write_sources(store: Store, folder: Path) -> tuple[list[str], list[str]]:
     """Write what Sphinx reads, and the files beside its pages; return what could not be read, and the names of the pages."""
-    from masklib.site import api, audit_page, experiments, front, result_pages, sweeps
+    from masklib.site import api, architecture, audit_page, experiments, front, result_pages, sweeps
     from masklib.site.survey import survey
     from masklib.site.verdicts import matrix
 
@@ -99,7 +99,7 @@ def write_sources(store: Store, folder: Path) -> tuple[list[str], list[str]]:
     links = {"Results": ["claims", *result_pages.write_results(found, source, out), *audit_page.write_audit(source)]}
     links["Experiments"] = experiments.write_experiments(found, source, out)
     links["Sweeps and other runs"] = sweeps.write_sweeps(found, source, out)
-    links["Reference"] = api.write_api(source)
+    links["Reference"] = [*api.write_api(source), *architecture.write_architecture(source)]
     front.write_claims(verdicts, source)
     front.write_front(found, verdicts, source, out, links)
     source.prune()
@@ -142,7 +142,7 @@ def _run_sphinx(folder: Path, *, whole: bool) -> list[str]:
 
     Args:
         folder: of the site.
-        whole: whether every page is written anew, as its list of pages changed.
+        whole: whether every page is written again, because the list of pages changed.
 
     Raises:
         RunError: Sphinx failed.

@@ -1,4 +1,4 @@
-"""How Sphinx makes the site. `masklib.site.build` writes the pages; nothing is executed again, nothing is loaded from afar."""
+"""How Sphinx makes the site. `masklib.site.build` writes the pages; nothing is executed, nothing is loaded from the network."""
 
 import os
 import re
@@ -27,6 +27,7 @@ myst_enable_extensions: list[str] = []
 myst_disable_syntax = ["html_block", "html_inline"]  # in Markdown, markup is text
 suppress_warnings = ["myst.header", "myst.xref_missing", "mystnb.unknown_mime_type", "config.cache"]
 
+smartquotes = False  # "" is a value in a docstring
 default_role = "py:obj"  # `name` in a docstring leads to what it names, if it names something
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -48,12 +49,18 @@ html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
 templates_path: list[str] = []
 
 
-def plain_fences(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """Make reStructuredText of what our docstrings write as Markdown: code between fences, and `.attributes`."""
+def plain_fences(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Make reStructuredText of what our docstrings write as Markdown: code between fences, `.attributes`, `paths/<name>`."""
     text = re.sub(r"^```\w*\n(.*?)^```$", _literal, "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"(?<!`)`(\.\w+)`(?!`)", r"``\1``", text)
+    text = re.sub(r"(?<!`)`(\.\w+|[^`\n]*<[^`\n]*)`(?!`)", r"``\1``", text)
     text = re.sub(r"(?<=\w)_(?=[\"'\s]|$)", r"\\_", text)  # a name that ends so is not a link
-    lines[:] = text.split("\n")
+    before = ["..", ""] if what == "property" else []  # an empty comment: else the words before a colon are taken for its type
+    lines[:] = [*before, *text.split("\n")]
+
+
+def leave_out_keras(_app: Any, _what: str, _name: str, thing: Any, _skip: bool, _options: Any) -> bool | None:
+    """Return True for a member that is Keras's own, such as the function that a loss is made of."""
+    return True if str(getattr(thing, "__module__", "")).startswith("keras.") else None
 
 
 def _literal(block: re.Match[str]) -> str:
@@ -62,7 +69,7 @@ def _literal(block: re.Match[str]) -> str:
 
 
 def keep_outputs_inside(app: Any) -> None:
-    """Let myst-nb write the files of notebooks beside the doctrees; by itself it takes the folder that holds the site."""
+    """Let myst-nb write the files of notebooks next to the doctrees; by default it takes the folder that holds the site."""
     folder = Path(app.doctreedir).parent / "outputs"
     app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=str(folder))
 
@@ -77,5 +84,6 @@ def give_levels(_app: Any, _page: str, _template: str, context: dict[str, Any], 
 def setup(app: Any) -> None:
     """Connect what prepares docstrings and notebooks."""
     app.connect("autodoc-process-docstring", plain_fences, priority=400)
+    app.connect("autodoc-skip-member", leave_out_keras)
     app.connect("builder-inited", keep_outputs_inside, priority=900)
     app.connect("html-page-context", give_levels, priority=900)

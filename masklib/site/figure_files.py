@@ -66,7 +66,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Checked:
-    """A picture of the suite in somebody's folder.
+    """A picture of the suite in a user's folder.
 
     Attributes:
         path: of the file.
@@ -147,7 +147,7 @@ def write(figures: dict[str, Stored], out: Path, formats: Sequence[str], looks: 
 
 
 def _still_there(sidecar: Path, figure: Stored) -> dict[str, Any]:
-    """Return the pictures of this same run that an earlier call wrote beside a sidecar."""
+    """Return the pictures of this same run that an earlier call wrote next to a sidecar."""
     try:
         told = json.loads(sidecar.read_text(encoding="utf-8"))
         files: dict[str, Any] = told["files"] if told["key"] == figure.record.key else {}

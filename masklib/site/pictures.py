@@ -17,7 +17,7 @@ class Picture:
     Attributes:
         name: of the figure.
         path: of its files in the site, without their suffix.
-        alt: what is to be seen.
+        alt: what the figure shows.
         caption: what stands below it.
         dark: whether there is a file for dark pages, beside the light one.
     """

@@ -1,6 +1,7 @@
-"""The generated parts of the README, each between two markers: its picture and the table of verdicts.
+"""The generated parts of the README, each between two markers: its picture, the table of verdicts, and the layout.
 
-They are made of what is committed in `runs/reference`: `verdicts.csv`, and a figure that `masklib figures` drew there.
+The first two are made of what is committed in `runs/reference`: `verdicts.csv`, and a figure that `masklib figures` drew there.
+The layout comes from `architecture.toml`.
 `python -m masklib.site.readme` writes them.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
 from masklib.errors import StoreError
+from masklib.site.architecture import layout
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"
@@ -22,12 +24,12 @@ Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, 
 
 
 def with_parts(text: str) -> str:
-    """Return `text` with what stands between its markers made anew.
+    """Return `text` with what stands between its markers generated again.
 
     Raises:
         StoreError: the markers, or the reference, are missing.
     """
-    for name, part in (("picture", _picture()), ("verdicts", _table())):
+    for name, part in (("picture", _picture()), ("verdicts", _table()), ("layout", f"```\n{layout()}\n```")):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if begin not in text or end not in text:
             msg = f"README.md must hold the markers {begin} and {end}."

@@ -54,7 +54,7 @@ _PAGE = "\0page"  # a name that no table has
 
 
 def _read(experiment: Experiment, name: str) -> pd.DataFrame:
-    """Return a recorded table, with the Keras and the backend in front and its page behind."""
+    """Return a recorded table, with columns for Keras and the backend before its own, and for its page after them."""
     content = (experiment.folder / "tables" / f"{name}.parquet").read_bytes()
     frame = pd.read_parquet(io.BytesIO(content))
     values: dict[str, Any] = dict(zip(CIRCUMSTANCES, experiment.cell, strict=True))

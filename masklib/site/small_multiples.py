@@ -18,7 +18,7 @@ SERIES = 6  # at most, in a panel
 BRIEF, LONGEST = 8, 18  # letters of a word on an axis: up to which it lies, and up to which it is shown
 SEED = "param_seed"
 THEMES = ("light", "dark")
-VERSION = 5  # of the drawing: another one is drawn anew
+VERSION = 5  # of the drawing: figures of another version are drawn again
 
 
 def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
@@ -27,7 +27,7 @@ def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> d
     Args:
         measured: the measurements of the runs.
         varied: the columns of the parameters that differ between them.
-        name: of the files, without what tells their content and their theme.
+        name: of the files, without the part that stands for their content and their theme.
         out: the folder of the site.
     """
     x, series = _axes(measured, varied)
@@ -45,7 +45,7 @@ def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> d
 
 
 def _axes(measured: pd.DataFrame, varied: list[str]) -> tuple[str | None, str | None]:
-    """Return the parameter along the axis, and the one whose values are told apart by colour; None where there is none."""
+    """Return the parameter along the axis, and the one whose values have different colours; None where there is none."""
     present = [column for column in varied if column in measured and measured[column].nunique() > 1]
     others = [column for column in present if column != SEED] or present
     if not others:
@@ -143,7 +143,7 @@ def _along(measured: pd.DataFrame, x: str) -> pd.DataFrame:
 
 
 def _brief(text: str) -> str:
-    """Return a word for an axis: of a path its end, and no more than fits."""
+    """Return a word for an axis: the end of a path, cut to what fits."""
     name = text.rstrip("/").rpartition("/")[2] or text
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 

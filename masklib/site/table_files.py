@@ -1,4 +1,4 @@
-"""The collected results as tables to paste: `masklib tables`. Every cell is text, whatever stands in it.
+"""The collected results as tables to paste: `masklib tables`. Every cell is text, whatever it holds.
 
 `verdicts` is the suite's answer; `runs`, `claims` and `measurements` are those of `masklib collect`; `<notebook>/<table>` is what
 the newest run of a notebook, as declared, recorded.

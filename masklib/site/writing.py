@@ -1,4 +1,4 @@
-"""Writing a site: a file is touched only when its content changes, and goes when nobody writes it any more."""
+"""Writing a site: a file is written only when its content changes, and removed when it is no longer made."""
 
 import os
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Writer:
         self.changed = True
 
     def keep(self, name: str) -> bool:
-        """Return whether a file whose name tells its content is there already; it is then not removed."""
+        """Return whether a file whose name follows from its content is there already; it is then not removed."""
         self._kept.add(name)
         return (self.folder / name).is_file()
 

@@ -127,3 +127,19 @@ def test_pairs_of_steps_are_padded_along_both_axes():
 def test_another_pad_id_is_asked_for():
     with pytest.raises(ArgumentError, match="Samples of 'inputs' end in several 9: is that the pad_id"):
         describe(np.where(IDS == 0, 9, IDS))
+
+
+def test_a_step_with_a_weight_is_content_though_it_holds_the_pad_value():
+    ids = np.array([[3, 1, 2, 4], [5, 6, 0, 0], [7, 0, 0, 0]])
+    weights = np.array([[1.0] * 4, [1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+
+    assert describe(ids).groups[0].lengths.tolist() == [4, 2, 1]
+    assert describe(ids, weights=[weights]).groups[0].lengths.tolist() == [4, 3, 1]
+    assert describe(ids, hints=[Hint(is_ids=True)], weights=[weights]).groups[0].lengths.tolist() == [4, 2, 1]
+
+
+def test_a_square_that_holds_something_at_padded_steps_is_no_pairs_of_them():
+    valid = np.array([[True] * 4, [True] * 3 + [False], [True] + [False] * 3])
+    batch = describe({"nodes": valid[..., None] * np.ones(2), "square": np.ones((3, 4, 4))})
+
+    assert [dict(leaf.groups or {}) for leaf in batch.leaves] == [{1: 0}, {1: 0}]

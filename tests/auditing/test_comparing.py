@@ -99,3 +99,8 @@ def test_the_count_by_which_a_loss_divides_is_found(total: float, count: str):
 
 def test_a_loss_of_samples_divides_by_samples():
     assert named(2.0, np.array([1.0, 3.0]), None) == "samples"
+
+
+def test_results_of_other_shapes_are_infinitely_far_apart():
+    assert comparing.apart(np.ones((2, 3)), np.ones((2, 4))).size == np.inf
+    assert comparing.apart(np.ones((2, 3)), np.ones((2, 3))).size == 0.0

@@ -14,7 +14,7 @@ from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
-from masklib.auditing.invariance.check import check_padding
+from masklib.auditing.invariance.check import _chosen, check_padding
 from masklib.auditing.invariance.compiled_losses import Losses
 from masklib.auditing.invariance.loss_inputs import LossInputs
 from masklib.auditing.invariance.loss_tries import LossTries, Whole, measured
@@ -152,3 +152,23 @@ def test_targets_that_do_not_fit_are_refused(given: Any, message: str):
 def test_targets_in_a_dict_come_in_the_order_of_the_outputs():
     found = by_output("targets", {"a": np.zeros(3), "b": np.ones(3)}, ["b", "a"], [np.ones((3, 2))] * 2, ["a", "b"])
     assert [one.tolist() for one in found if one is not None] == [[1, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("subject", [penalized], indirect=True)
+def test_the_loss_is_without_what_layers_added_when_they_were_last_called(subject: Subject):
+    packing = Packing(subject, Teaching(TARGETS))
+    values = LossValues(packing)
+    base = LossInputs(packing, values.takes).predictions()
+    before = values.loss(base)
+
+    assert values.penalty(None) > 1e-4  # layers hold it now
+    assert values.loss(base) == pytest.approx(before)
+
+
+def test_the_loss_is_that_of_the_samples_that_are_tested():
+    targets = {"a": np.arange(6), "b": [np.arange(6) * 10, None]}
+    found = _chosen(targets, np.array([1, 5]))
+
+    assert found["a"].tolist() == [1, 5]
+    assert (found["b"][0].tolist(), found["b"][1]) == ([10, 50], None)
+    assert _chosen(targets, None) is targets

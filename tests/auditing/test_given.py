@@ -181,3 +181,22 @@ def test_targets_that_had_to_be_padded_are_not_guessed() -> None:
     batches = given(iter([(X[:1, :4], Y[:1, :4]), (X[1:2, :2], Y[:1, :2])])).batches
 
     assert choosing.joined(batches, Filling()).targets is None
+
+
+def test_rows_of_floats_are_padded_with_what_the_model_masks() -> None:
+    x = keras.Input((None, 1))
+    model = keras.Model(x, keras.layers.LSTM(2)(keras.layers.Masking(-9.0)(x)))
+    rows = [[[1.0], [2.0]], [[3.0]]]
+
+    def inputs(settings: PaddingSettings) -> Any:
+        return choosing.read_for(model, rows, None, None, settings).batches[0].inputs.tolist()
+
+    assert inputs(PaddingSettings()) == [[[1.0], [2.0]], [[3.0], [-9.0]]]
+    assert inputs(PaddingSettings(mask_value=0.5)) == [[[1.0], [2.0]], [[3.0], [0.5]]]
+
+
+def test_rows_of_targets_are_padded_with_what_is_said_of_targets() -> None:
+    one = given(ROWS, ROWS, ids=9, targets=-1.0).batches[0]
+
+    assert one.inputs.tolist() == [[1, 2, 3, 4], [5, 6, 9, 9], [7, 9, 9, 9]]
+    assert one.targets.tolist() == [[1, 2, 3, 4], [5, 6, -1, -1], [7, -1, -1, -1]]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from masklib.auditing.inputs.targets import Kind, found_padding, kind_of, make, paddings, with_padding
+from masklib.auditing.inputs.targets import Kind, found_padding, kind_of, made, make, paddings, with_padding
 from masklib.losses import MaskedMeanSquaredError
 
 VALID = np.array([[True, True, False], [True, False, False]])
@@ -66,3 +66,15 @@ def test_padding_of_targets_is_found_where_it_is_one_number():
 def test_padded_steps_get_a_value_that_the_type_of_the_targets_may_not_hold():
     assert with_padding(np.full((2, 3), 5), VALID, -1).tolist() == [[5, 5, -1], [5, -1, -1]]
     assert with_padding(np.full((2, 3), 5), VALID, 0.5).tolist() == [[5, 5, 0.5], [5, 0.5, 0.5]]
+
+
+def test_targets_are_made_of_the_first_kind_that_the_loss_takes():
+    def own(y: Any, p: Any) -> Any:
+        """A loss whose name says nothing."""
+
+    output = np.random.default_rng(0).normal(size=(2, 3, 4))
+    kind, target = made(own, output, 0, lambda y: y.shape == (2, 3))
+
+    assert (kind, target.shape) == (Kind(True, 4), (2, 3))
+    assert made(own, output, 0, lambda y: True)[0] == Kind(False, 0)
+    assert made(own, output, 0, lambda y: False)[0] == Kind(False, 0)

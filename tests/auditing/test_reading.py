@@ -9,6 +9,7 @@ from keras import layers, ops
 
 from masklib.auditing.inputs import content, making, variants
 from masklib.auditing.inputs.describing import describe
+from masklib.auditing.inputs.grouping import Hint
 from masklib.auditing.inputs.settings import DEFAULT, PaddingSettings
 
 IDS = np.array([[3, 1, 2, 0], [4, 0, 0, 0], [1, 2, 3, 4]])
@@ -92,3 +93,33 @@ def test_made_floats_are_padded_with_what_the_model_masks():
 
     assert (making.make_inputs(model, seed=0)[1, -1] == -9.0).all()
     assert (making.make_inputs(model, PaddingSettings(mask_value=0.5), seed=0)[1, -1] == 0.5).all()
+
+
+def test_the_most_padded_and_the_fullest_sample_are_tested_wherever_they_stand():
+    inputs = np.resize([1, 2, 3, 0], (200, 4))
+    inputs[101], inputs[103] = [4, 0, 0, 0], [1, 2, 3, 4]
+    batch, _ = making.prepare(reader(9), inputs, DEFAULT, seed=0)
+
+    assert {101, 103} <= set(batch.chosen.tolist())
+
+
+def test_few_samples_are_tested_of_a_large_model():
+    inputs = np.resize(IDS, (40, 4))
+
+    assert len(making._fewer(inputs, n_weights=10**9)[0]) == making.FEW
+    assert len(making._fewer(inputs, n_weights=10**3)[0]) == making.MOST
+
+
+def test_floats_that_a_masking_layer_reads_get_no_garbage():
+    x = np.where((IDS != 0)[..., None], np.random.default_rng(0).normal(size=(3, 4, 2)), 0.0)
+    for hint, is_known in ((Hint(), True), (Hint(mask_value=0.0), False)):
+        batch = describe({"mask": IDS != 0, "x": x}, hints=[Hint(), hint])
+        assert variants.is_known_otherwise(batch.leaves[1], batch) is is_known
+
+
+def test_lengths_of_another_family_come_in_another_order():
+    """So that two sequences are never padded alike by chance."""
+    for samples in (2, 3, 5, 8):
+        first, second = (content.made_lengths(samples, 9, family) for family in (0, 1))
+        assert (first != second).any()
+        assert first.max() == 9

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 import masklib
 from masklib.auditing.inputs import making
+from masklib.auditing.inputs.roles import ids_marked_by, steps_marked_by
 from masklib.auditing.inputs.settings import PaddingSettings
 from tests.auditing import models as small
 
@@ -265,3 +266,20 @@ def test_what_was_assumed_is_said_with_the_option_that_says_otherwise() -> None:
     assert "assumed: padding stands after the sequences (padding_side)" in str(report)
     assert report.to_dict()["assumptions"] == list(report.check.assumptions)
     assert masklib.audit(small.recurrent(), small.TOKENS).check.assumptions == ()
+
+
+def test_lengths_are_those_that_a_mask_or_its_opposite_marks() -> None:
+    lengths = np.array([3, 1, 4])
+    within = np.arange(5) < lengths[:, None]
+
+    assert steps_marked_by(lengths, [within]) == steps_marked_by(lengths, [~within]) == 5
+    assert steps_marked_by(lengths, [np.roll(within, 1, axis=0)]) is None
+    assert steps_marked_by(np.array([3, 3, 3]), [within]) is None
+
+
+def test_an_id_is_padding_if_a_mask_tells_it_from_several_others() -> None:
+    ids = np.array([[3, 1, 2], [4, 3, 3]])
+
+    assert ids_marked_by(ids, [ids != 3]) == ids_marked_by(ids, [ids == 3]) == 3
+    assert ids_marked_by(ids, [ids != 9]) is None
+    assert ids_marked_by(ids % 2, [ids % 2 != 0]) is None  # of two ids either one may be it

@@ -224,3 +224,15 @@ def test_ids_of_a_fixed_length_without_a_mask_may_be_no_sequences():
         assert made.is_padding_a_guess
         assert (rows.situations, "give inputs" in rows.why_none) == ([], True)
         assert not given.is_padding_a_guess
+
+
+def test_a_row_that_content_looks_up_too_is_not_changed():
+    x = keras.Input((None,), dtype="int32")
+    model = keras.Model(x, layers.GlobalAveragePooling1D()(layers.Embedding(9, 2)(x)))
+
+    def rows(inputs: np.ndarray) -> list[str]:
+        batch, records = prepare(model, inputs, DEFAULT, seed=0)
+        return [one.labels[1] for one in situations.embedding_rows(model, batch, records, 0)]
+
+    assert rows(IDS) == ["with another one"]
+    assert rows(np.where(IDS == 1, 0, IDS)) == []  # 0 stands between other steps, too

@@ -90,8 +90,12 @@ def test_a_value_that_the_loss_does_not_take_is_passed_over():
     assert settle(loss).base[0].padding == -1.0
 
 
-def test_a_value_with_which_the_loss_is_no_number_is_passed_over():
-    assert settle(lambda one: np.nan if (one.target == 0.0).any() else ignoring(-1.0)(one)).base[0].padding == -1.0
+@pytest.mark.parametrize("loss", [ignoring(-1.0), ignoring()], ids=["-1 is ignored", "nothing is ignored"])
+def test_a_value_with_which_the_loss_is_no_number_is_passed_over(loss: Loss):
+    settled = settle(lambda one: np.nan if (one.target == 0.0).any() else loss(one))
+
+    assert settled.base[0].padding == -1.0
+    assert settled.alone
 
 
 def test_the_loss_of_the_only_output_is_the_loss():

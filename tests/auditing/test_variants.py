@@ -57,3 +57,7 @@ def test_later_content_is_other_valid_content_and_padding_stays():
     assert (array[early] == IDS[early]).all()
     assert (array[(IDS != 0) & ~early] != IDS[(IDS != 0) & ~early]).all()
     assert ((array == 0) == (IDS == 0)).all()
+
+
+def test_an_empty_sample_has_no_variant_without_padding():
+    assert variants.by_length(describe(np.array([[3, 1, 2, 4], [5, 9, 6, 0], [0, 0, 0, 0]]))) == [[1]]

@@ -208,7 +208,7 @@ def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     result = finish(driver, timeout=30)
 
     assert result.code == 1
-    assert "no more runs start, 2 running ones go on to their end; again to stop now." in result.err
+    assert "no further run starts, 2 running ones are finished; Ctrl-C again to stop now." in result.err
     assert notes(house, "end") == notes(house, "begin") == published(house)
     assert len(published(house)) <= 3
     assert "not run" in result.out

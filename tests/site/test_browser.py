@@ -36,6 +36,7 @@ def kinds(root: Path) -> list[str]:
         "claims/mask-3.html",
         "api/index.html",
         "api/masklib.losses.html",
+        "architecture.html",
     ]
     return [*pages, "search.html?q=concatenate", *(["audit.html"] if (root / "audit.html").exists() else [])]
 

@@ -4,11 +4,15 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pytest
+import tomllib
+from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from masklib.cli.main import main
@@ -45,9 +49,22 @@ def few_pages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_checkout(folder)
 
 
+def shown(root: Path, page: str) -> str:
+    """Return the text of a page, with single blanks."""
+    return " ".join(BeautifulSoup((root / page).read_text(), "html.parser").get_text().split())
+
+
 def test_sphinx_has_nothing_to_warn_of(made: Site):
     assert made.warnings == []
     assert made.unreadable == []
+
+
+def test_every_module_that_an_advice_asks_for_exists():
+    told = tomllib.loads(files("masklib.site").joinpath("front.toml").read_text())
+    modules = [condition["module"] for entry in told["advice"] for condition in entry["when"] if "module" in condition]
+
+    assert modules
+    assert [name for name in modules if find_spec(name) is None] == []
 
 
 def test_every_link_leads_somewhere(root: Path):
@@ -68,6 +85,19 @@ def test_every_link_leads_somewhere(root: Path):
 def test_a_docstring_leads_to_what_it_names(root: Path):
     text = (root / "api" / "masklib.engine.store.html").read_text()
     assert re.search(r'href="masklib\.engine\.record\.html#masklib\.engine\.record\.Record"', text)
+
+
+def test_a_docstring_is_shown_as_it_is_written(root: Path):
+    sweep, weights = (shown(root, f"api/{name}.html") for name in ("masklib.engine.sweep", "masklib.experiments.step_weights"))
+    assert "param_<name>" in sweep
+    assert 'why the status is not "ok"; "" where it is' in sweep
+    assert "The weights that steps may have, by name: 1, those given" in weights  # a property, and no type
+
+
+def test_what_keras_hands_down_is_not_in_our_api(root: Path):
+    text = shown(root, "api/masklib.losses.html")
+    assert "class MaskedBinaryCrossentropy" in text
+    assert "Computes the binary crossentropy loss" not in text
 
 
 def test_an_experiment_shows_parameters_versions_key_and_its_files(root: Path):

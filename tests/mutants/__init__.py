@@ -1,0 +1,1 @@
+"""Mutants: small faults put into masklib on purpose, each with the tests that must notice it."""
