@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from masklib.claims.recording import FOLDER_VARIABLE
+from masklib.engine.contents import sums_of
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
@@ -181,6 +182,7 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
+    files = sizes_of(work)
     record = replace(
         record,
         status=execution.status,
@@ -189,7 +191,8 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
         duration_s=round(time.monotonic() - clock, 3),
         steps=execution.steps,
         memory_bytes=execution.memory_bytes,
-        files=sizes_of(work),
+        files=files,
+        sums=sums_of(work, files),
     )
     return Result(record, store.finish(work, record), cached=False)
 

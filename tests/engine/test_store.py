@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -216,16 +217,16 @@ def test_a_record_of_an_earlier_version_has_the_defaults(store: Store):
     assert (record.steps, record.memory_bytes, record.error, record.host) == ({}, None, None, "")
 
 
-def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store):
     folder = store.finish(store.begin(RECORD), RECORD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    def fail(path: Path) -> bytes:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", fail)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # no file can be opened any more
+    try:
         with pytest.raises(StoreError, match="cannot be read: Too many open files"):
             store.find("nb", RECORD.key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert store.find("nb", RECORD.key) == RECORD
     assert folder.exists()
 
