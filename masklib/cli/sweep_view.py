@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from masklib.cli.console import SweepTracker, print_json, print_table
+from masklib.cli.options import say_unreadable
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
 from masklib.engine.limits import Limits
@@ -63,9 +64,7 @@ def execute(
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
-    for note in tables.unreadable:
-        click.echo(f"set aside: {note}", err=True)
-    return result.ok and not tables.unreadable
+    return say_unreadable(tables.unreadable) and result.ok
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:

@@ -47,15 +47,17 @@ def read_inside(folder: Path, name: str, limit: int = LARGEST) -> bytes:
     if any(parent.is_symlink() for parent in above) or path.is_symlink():
         msg = f"{name} must be an ordinary file, it is a link or lies behind one"
         raise ValueError(msg)
-    with open(os.open(path, _FLAGS), "rb") as file:  # noqa: PTH123 (a Path has no flags)
-        found = os.fstat(file.fileno())
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(None, "it is a folder", str(path))
+    descriptor = os.open(path, _FLAGS)
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            told = f"it has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "it is a pipe or device"
+            told = f"it has {found.st_size} bytes" if stat.S_ISREG(found.st_mode) else "it is a folder, a pipe or a device"
             msg = f"{name} must be an ordinary file of at most {limit} bytes, {told}"
             raise ValueError(msg)
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def parse_json(content: str | bytes) -> Any:

@@ -17,12 +17,11 @@ from typing import Any
 
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.record import Record
-from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
 from masklib.figures.plots import WIDE
 from masklib.figures.recipes import METADATA, Recipe, render, render_all
 from masklib.figures.style import COLUMN, PAGE, THEMES
-from masklib.site.survey import survey
+from masklib.site.survey import Survey
 
 FORMATS = tuple(METADATA)
 PICTURE = re.compile(rf"(?P<name>.+?)(?P<column>-{COLUMN})?(?P<dark>-dark)?\.(?P<format>{'|'.join(FORMATS)})")
@@ -77,19 +76,17 @@ class Checked:
     reason: str
 
 
-def stored_figures(store: Store) -> dict[str, Stored]:
+def stored_figures(surveyed: Survey) -> dict[str, Stored]:
     """Return the figures of a store by name, in the order of the notebooks; `<notebook>/<name>` where two share a name.
 
     Raises:
-        StoreError: the store cannot be read, or no run in it has a figure.
+        StoreError: no run in it has a figure.
     """
-    surveyed = survey(store)
     runs = [experiments[0] for experiments in surveyed.experiments.values()]
     found = [Stored(recipe, run.record) for run in runs for name in run.figures if (recipe := run.recipe(name))]
     if not found:
-        msg = (
-            f"Figures are drawn from stored runs, {store.root} holds none with a figure. Run the suite first: masklib reproduce."
-        )
+        told = f"Figures are drawn from stored runs, {surveyed.store.root} holds none with a figure."
+        msg = f"{told} Run the suite first: masklib reproduce."
         raise StoreError(msg)
     names = [figure.recipe.name for figure in found]
     return {(figure.recipe.name if names.count(figure.recipe.name) == 1 else figure.full_name): figure for figure in found}
