@@ -51,7 +51,7 @@ def check_there(store: Any) -> None:
         StoreError: it is not.
     """
     if not store.exists():
-        msg = f"There must be runs in the store, {store.root} is not there. Check --runs, or run a notebook first."
+        msg = f"There must be runs in the store, {store.root} is not there; check --runs. Run the suite first: masklib reproduce."
         raise StoreError(msg)
 
 

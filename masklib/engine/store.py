@@ -12,8 +12,8 @@ A process takes the lock of a key before it looks the run up and begins it, so t
 """
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,7 +181,8 @@ class Store:
         parent = self.root / record.notebook
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f"{_WORK}{record.key}-", dir=parent))
+            work = parent / f"{_WORK}{record.key}-{secrets.token_hex(4)}"
+            work.mkdir()  # its mode follows the umask, as that of all else in the store
             write_record(work, replace(record, status=RUNNING))
         except OSError as error:
             msg = f"A run needs a writable folder {parent}"
