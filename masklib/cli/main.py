@@ -126,7 +126,9 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
     plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
+    store = open_store(root)
+    _recover(store)
+    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout))
     if as_json:
         _print_run(result)
     else:
@@ -215,9 +217,7 @@ def reproduce(
 
     store = open_store(root)
     plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
-    recovered = store.recover()
-    if recovered:
-        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    _recover(store)
     limits, warm = Limits(timeout, cell_timeout), _several_are_missing(plans, store)
     results = []
     for index, plan in enumerate(plans, start=1):
@@ -283,6 +283,13 @@ def install(user: bool) -> None:
     from masklib.engine.kernels import spec
 
     click.echo(spec.install(user=user))
+
+
+def _recover(store: Any) -> None:
+    """Move what was left of runs whose process is gone to the failed attempts, and say so."""
+    recovered = store.recover()
+    if recovered:
+        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
 
 
 def _several_are_missing(plans: list[Any], store: Any) -> bool:

@@ -20,6 +20,7 @@ from masklib.errors import ArgumentError
 
 Pairs = Sequence[tuple[str, str]]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_BYTES = 2**62
 _SHOWN = 12  # digits of a key
 
 
@@ -74,10 +75,11 @@ def parse_bytes(text: str, option: str = "--memory") -> int:
         ArgumentError: it names none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
-    if not found or not float(found[1]):
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= LARGEST_BYTES:
         msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
         raise ArgumentError(msg)
-    return round(float(found[1]) * _UNITS[found[2]])
+    return round(size)
 
 
 def _connect(address: str) -> Executor:
