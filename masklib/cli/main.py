@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import exit_unless, json_option, runs_option, show
+from masklib.cli.options import check_there, exit_unless, json_option, runs_option, say_unreadable, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -83,11 +84,19 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
     """
     from masklib.claims.verdicts import count_verdicts
     from masklib.cli import listing
+    from masklib.engine.stores import open_store
 
-    rows = listing.claim_rows(root) if claims else listing.notebook_rows()
-    show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
-    if claims and not as_json:
+    if not claims:
+        show(listing.notebook_rows(), as_json, "Notebooks and their parameters")
+        return
+    store = open_store(root)
+    if click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT:
+        check_there(store)  # without runs every claim is open, which is no answer about a path that was mistyped
+    rows, unreadable = listing.claim_rows(store)
+    show(rows, as_json, "Claims")
+    if not as_json:
         click.echo(count_verdicts(rows))
+    exit_unless(say_unreadable(unreadable))
 
 
 @main.command(short_help="Execute one notebook.")
@@ -117,7 +126,9 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
     plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
+    store = open_store(root)
+    _recover(store)
+    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout))
     if as_json:
         _print_run(result)
     else:
@@ -206,9 +217,7 @@ def reproduce(
 
     store = open_store(root)
     plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
-    recovered = store.recover()
-    if recovered:
-        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    _recover(store)
     limits, warm = Limits(timeout, cell_timeout), _several_are_missing(plans, store)
     results = []
     for index, plan in enumerate(plans, start=1):
@@ -221,7 +230,7 @@ def reproduce(
     found = suite.summarize(results, plans, store, reference)
     _report(found, store.root, as_json)
     if with_site and is_local(store.root):
-        click.echo(f"The site: {make_site(store)}", err=as_json)
+        click.echo(f"The site: {make_site(store)[0]}", err=as_json)
     exit_unless(found.ok)
 
 
@@ -237,6 +246,7 @@ def collect(root: str, as_json: bool) -> None:
     from masklib.engine.stores import open_store
 
     store = open_store(root)
+    check_there(store)
     tables = collect_tables(store)
     tables.write(store.root / "tables")
     counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
@@ -245,9 +255,7 @@ def collect(root: str, as_json: bool) -> None:
         as_json,
         "Tables",
     )
-    for note in tables.unreadable:
-        click.echo(f"set aside: {note}", err=True)
-    exit_unless(not tables.unreadable)
+    exit_unless(say_unreadable(tables.unreadable))
 
 
 main.add_command(audit)
@@ -275,6 +283,13 @@ def install(user: bool) -> None:
     from masklib.engine.kernels import spec
 
     click.echo(spec.install(user=user))
+
+
+def _recover(store: Any) -> None:
+    """Move what was left of runs whose process is gone to the failed attempts, and say so."""
+    recovered = store.recover()
+    if recovered:
+        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
 
 
 def _several_are_missing(plans: list[Any], store: Any) -> bool:
@@ -346,7 +361,8 @@ def _report(found: Any, root: Path, as_json: bool) -> None:
         click.echo(f"Tables in {root / 'tables'}, figures in {root / 'figures'}.")
         if all(result.cached for result in found.results):
             click.echo("Every run was already there; nothing was executed.")
-    for note in [*found.differences, *(f"set aside: {note}" for note in found.unreadable)]:
+    say_unreadable(found.unreadable)
+    for note in found.differences:
         click.echo(note, err=True)
     if found.unreferenced:
         click.echo(f"No committed verdict for this Keras and backend: {', '.join(found.unreferenced)}.", err=True)

@@ -1,9 +1,11 @@
 """What several commands share: options, and how they print and end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+
+from masklib.errors import StoreError, printable
 
 runs_option = click.option(
     "--runs",
@@ -40,6 +42,24 @@ def show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     else:
         columns = list(rows[0]) if rows else ["nothing"]
         print_table(title, columns, [list(row.values()) for row in rows])
+
+
+def check_there(store: Any) -> None:
+    """Refuse a store that is not there: its path was mistyped, or nothing was run yet.
+
+    Raises:
+        StoreError: it is not.
+    """
+    if not store.exists():
+        msg = f"There must be runs in the store, {store.root} is not there; check --runs. Run the suite first: masklib reproduce."
+        raise StoreError(msg)
+
+
+def say_unreadable(notes: Sequence[str]) -> bool:
+    """Say on stderr what of the store could not be read; return whether all of it could."""
+    for note in notes:
+        click.echo(f"set aside: {printable(note)}", err=True)
+    return not notes
 
 
 def exit_unless(ok: bool) -> None:

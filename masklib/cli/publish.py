@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from masklib.cli.options import runs_option, several
+from masklib.cli.options import check_there, exit_unless, runs_option, say_unreadable, several
 
 FORMATS, THEMES, WIDTHS = ("svg", "png", "pdf"), ("light", "dark"), ("page", "column")
 TABLE_FORMATS = ("markdown", "latex", "csv", "html")
@@ -43,8 +43,13 @@ def figures(
     """
     from masklib.engine.stores import open_store
     from masklib.site import figure_files as drawn
+    from masklib.site.survey import survey
 
-    chosen = drawn.choose(drawn.stored_figures(open_store(root)), names)
+    store = open_store(root)
+    check_there(store)
+    found = survey(store)
+    whole = say_unreadable(found.tables.unreadable)
+    chosen = drawn.choose(drawn.stored_figures(found), names)
     if checked:
         _check(drawn.check(chosen, checked))
     elif listed:
@@ -59,6 +64,7 @@ def figures(
                 click.echo(f"{name} needs the width of a page.", err=True)
             for path in drawn.write({name: figure}, target, formats, possible) if possible else ():
                 click.echo(path)
+    exit_unless(whole)
 
 
 def _check(found: list[Any]) -> None:
@@ -92,12 +98,14 @@ def tables(names: tuple[str, ...], formats: list[str], columns: str | None, out:
     from masklib.site import table_files as results
 
     found = results.load(open_store(root))
-    if listed:
-        click.echo("\n".join(found.names))
-        return
+    whole = say_unreadable(found.found.tables.unreadable)
     wanted = [column.strip() for column in columns.split(",")] if columns else []
-    for name in names or (results.VERDICTS,):
+    for name in found.names if listed else names or (results.VERDICTS,):
+        if listed:
+            click.echo(name)
+            continue
         frame = results.select(found.frame(name), wanted)
         for kind in formats:
             text = results.to_text(frame, kind)
             click.echo(text if out is None else results.write(text, out, name, kind), nl=out is not None)
+    exit_unless(whole)

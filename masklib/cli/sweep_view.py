@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from masklib.cli.console import SweepTracker, print_json, print_table
+from masklib.cli.options import say_unreadable
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
 from masklib.engine.limits import Limits
@@ -19,6 +20,7 @@ from masklib.errors import ArgumentError
 
 Pairs = Sequence[tuple[str, str]]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_BYTES = 2**62
 _SHOWN = 12  # digits of a key
 
 
@@ -63,9 +65,7 @@ def execute(
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
-    for note in tables.unreadable:
-        click.echo(f"set aside: {note}", err=True)
-    return result.ok and not tables.unreadable
+    return say_unreadable(tables.unreadable) and result.ok
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:
@@ -75,10 +75,11 @@ def parse_bytes(text: str, option: str = "--memory") -> int:
         ArgumentError: it names none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
-    if not found or not float(found[1]):
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= LARGEST_BYTES:
         msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
         raise ArgumentError(msg)
-    return round(float(found[1]) * _UNITS[found[2]])
+    return round(size)
 
 
 def _connect(address: str) -> Executor:

@@ -17,7 +17,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
-from traitlets import Bool, Int, Unicode
+from traitlets import Bool, Float, Int, Unicode
 
 from masklib.engine.execution import SERVER_GONE
 from masklib.engine.kernels import ServerError
@@ -37,6 +37,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     warm = Bool(False)
     python = Unicode(sys.executable)
     memory_bytes = Int(None, allow_none=True)
+    deadline = Float(float("inf"), help="Of the notebook, by the clock of `time.monotonic`.")
     private = Unicode("", help="A folder of mode 0700 for the kernel's connection file and sockets; \"\" for Jupyter's own.")
 
     def create_kernel_manager(self) -> AsyncKernelManager:
@@ -45,6 +46,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm, python=self.python)
         )
         self.km.client_factory = _Connection
+        self.km.deadline = self.deadline  # type: ignore[attr-defined] # the provisioner asks for it
         if self.private and os.name == "posix":  # sockets in a private folder: no port that another process could take first
             self.km.transport, self.km.ip = "ipc", f"{self.private}/kernel"
             self.km.connection_file = f"{self.private}/kernel.json"
@@ -55,7 +57,9 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         with self.nb_man.execution.step("start the kernel"):
             try:
                 super().start_new_kernel(**kwargs)
-            except ServerError:
+            except ServerError as error:
+                if time.monotonic() >= self.deadline:
+                    raise TimeoutError(str(error)) from None
                 self.warm = False
                 self.create_kernel_manager()
                 super().start_new_kernel(**kwargs)
@@ -85,6 +89,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
                 self.set_widgets_metadata()
         except KeyboardInterrupt:
             self.nb_man.fail(Failure(INTERRUPTED, "KeyboardInterrupt", "interrupted while the kernel started or ended"))
+        except TimeoutError as error:
+            self.nb_man.fail(Failure(TIMEOUT, "TimeoutError", f"the time limit of the notebook: {error}"))
         except RuntimeError as error:  # nbclient and jupyter_client raise it for a kernel that died or did not answer
             if self.nb_man.execution.failure is None:
                 self.nb_man.fail(Failure(DIED, type(error).__name__, str(error)))

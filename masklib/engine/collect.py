@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,17 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
-from masklib.engine.record import OK, CorruptError, NewerError, Record, parse_record
+from masklib.engine.record import (
+    MISFORMED,
+    OK,
+    CorruptError,
+    NewerError,
+    Record,
+    check_content,
+    check_key,
+    parse_record,
+    read_lines,
+)
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
 
@@ -37,7 +47,7 @@ _NOTHING = {"observed": None, "expected": None, "atol": float("nan"), "reason": 
 _OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
 _DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "untested_parts": "Int64", "duration_s": "Float64"}
 _DTYPES |= dict.fromkeys(("tolerance", "deviation", "value"), "float64")
-_CORRUPT = (MasklibError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_CORRUPT = (MasklibError, *MISFORMED)
 _LARGEST = {int: 2**63 - 1, float: 2**53}  # integers that a column of the type holds exactly
 
 
@@ -134,6 +144,9 @@ def collect(store: Store) -> Tables:
 def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
     """Return the row of a folder; one that cannot be read is told in `unreadable`, and set aside if it never will be."""
     folder = store.root / content.entry.name
+    if isinstance(content.error, ValueError):
+        unreadable += set_aside(store, folder, content.error)
+        return None
     if content.error:
         unreadable.append(f"{folder}: left where it is, it cannot be read now: {reason(content.error)}.")
         return None
@@ -143,11 +156,11 @@ def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
         unreadable.append(f"{folder}: left where it is: {error}")
         return None
     except _CORRUPT as error:
-        unreadable += _set_aside(store, folder, error)
+        unreadable += set_aside(store, folder, error)
         return None
 
 
-def _set_aside(store: Store, folder: Path, error: Exception) -> list[str]:
+def set_aside(store: Store, folder: Path, error: Exception) -> list[str]:
     """Set a folder aside; return the note that says so, none if the folder is gone."""
     try:
         aside = store.set_aside(folder)
@@ -161,12 +174,10 @@ def _extract(folder: Path, content: Content) -> Row:
     if content.record is None:
         msg = f"{folder} must hold record.json."
         raise CorruptError(msg)
-    record = parse_record(content.record, folder)
-    if content.entry.published and len(content.lines) != record.files.get(RECORDS, len(content.lines)):
-        msg = f"{folder / RECORDS} must have {record.files[RECORDS]} bytes, it has {len(content.lines)}."
-        raise CorruptError(msg)
-    lines = content.lines.decode().split("\n") if record.status == OK else []
-    records = [json.loads(line) for line in lines if line]
+    record = _read_entry(content, folder)
+    if content.entry.published:
+        check_content(folder, record, RECORDS, content.lines)
+    records = read_lines(content.lines) if record.status == OK else []
     return Row(
         content.entry.name,
         content.entry.stamp,
@@ -175,6 +186,23 @@ def _extract(folder: Path, content: Content) -> Row:
         claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
         metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
     )
+
+
+def _read_entry(content: Content, folder: Path) -> Record:
+    """Return the record of a folder; its notebook is the one that the store has it under, whatever it was called once.
+
+    Raises:
+        CorruptError: it is none, or that of another run.
+        NewerError: a later masklib wrote it.
+    """
+    record = parse_record(content.record or b"", folder)
+    check_key(record, folder.name)
+    if content.entry.published != (record.status == OK):
+        msg = f"{folder} must hold a run of another status, its record says {record.status}."
+        raise CorruptError(msg)
+    notebook = content.entry.name.partition("/")[0]
+    notebook.encode()  # the name of a folder may be no Unicode, which no table could hold
+    return replace(record, notebook=notebook)
 
 
 def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

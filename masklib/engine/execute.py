@@ -21,10 +21,10 @@ from papermill.engines import Engine, NotebookExecutionManager
 
 from masklib.engine.client import Client
 from masklib.engine.execution import Execution, OnCell
-from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS
 from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
 from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.private import PrivateFolder
 from masklib.engine.record import Failure
 from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
@@ -106,14 +106,15 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         del input_path
         deadline = time.monotonic() + timeout
         limit = execution_timeout or cell_timeout
-        with private_folder() as private, contextlib.ExitStack() as stack:
+        with PrivateFolder() as private, contextlib.ExitStack() as stack:
             environment = environment or kernel_environment(settings or numeric_settings(), Path(private))
             log = stack.enter_context(Path(kernel_log).open("ab")) if kernel_log else None
             client = Client(
                 nb_man,
                 kernel_name=kernel_name,
                 timeout_func=lambda _: max(1.0, min(limit, deadline - time.monotonic())),
-                startup_timeout=start_timeout,
+                startup_timeout=min(start_timeout, timeout),
+                deadline=deadline,
                 iopub_timeout=OUTPUT_TIMEOUT_S,
                 shutdown_kernel="immediate",
                 record_timing=False,

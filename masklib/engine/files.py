@@ -1,7 +1,7 @@
 """Files of a store: written whole or not at all, and what an error of the system is told as."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from masklib.errors import StoreError
@@ -16,16 +16,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     if not is_local(path):
         path.write_bytes(content)  # one request, which an object store carries out whole or not at all
         return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:  # its mode follows the umask; that of a file of `tempfile` does not
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # noqa: PTH101 (mkstemp's file is private)
-        os.replace(name, path)  # noqa: PTH105
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from masklib.claims.recording import FOLDER_VARIABLE
+from masklib.engine.contents import sums_of
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
-from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.notebooks import Notebook, read_notebook
 from masklib.engine.parameters import CURRENT, ENVIRONMENT, Parameter, declared_parameters, resolve
+from masklib.engine.private import PrivateFolder
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import Store, store_error
@@ -181,6 +182,7 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
+    files = sizes_of(work)
     record = replace(
         record,
         status=execution.status,
@@ -189,7 +191,8 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
         duration_s=round(time.monotonic() - clock, 3),
         steps=execution.steps,
         memory_bytes=execution.memory_bytes,
-        files=sizes_of(work),
+        files=files,
+        sums=sums_of(work, files),
     )
     return Result(record, store.finish(work, record), cached=False)
 
@@ -202,7 +205,7 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
         from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
-    with private_folder() as private:
+    with PrivateFolder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
         with suppress(PapermillExecutionError):  # told by execution.failure, with more
             papermill.execute_notebook(

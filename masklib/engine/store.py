@@ -12,13 +12,14 @@ A process takes the lock of a key before it looks the run up and begins it, so t
 """
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masklib.claims.recording import RECORDS
+from masklib.engine.contents import read_inside, sums_of
 from masklib.engine.files import is_local, make_folder, store_error, sync, sync_tree, write_atomically
 from masklib.engine.locks import Lock, acquire
 from masklib.engine.record import (
@@ -35,6 +36,7 @@ from masklib.engine.record import (
     parse_record,
     read_record,
     read_whole,
+    sizes_of,
     write_record,
 )
 from masklib.errors import StoreError
@@ -75,11 +77,13 @@ class Entry:
         name: of its folder, below the root: "<notebook>/<key>" or "<notebook>/failed/<key>-<n>".
         published: whether it is a run that ended well.
         stamp: is another one if the files that the tables are made of were written again.
+        error: None, or why the runs of a notebook cannot be listed; the name is then that of the notebook.
     """
 
     name: str
     published: bool
     stamp: str
+    error: StoreError | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Content:
         entry: whose they are.
         record: the bytes of `record.json`; None if it is missing.
         lines: the bytes of `records.jsonl` of a published run.
-        error: None, or why the folder could not be read.
+        error: None, or why the folder could not be read: an OSError now, a ValueError ever.
     """
 
     entry: Entry
@@ -147,7 +151,7 @@ class Store:
         found: dict[str, CorruptError] = {}
         for key in keys:
             try:
-                read_whole(self.folder(notebook, key))
+                read_whole(self.folder(notebook, key), checked=(RECORDS,))
             except CorruptError as error:
                 found[key] = error
         return found
@@ -177,7 +181,8 @@ class Store:
         parent = self.root / record.notebook
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f"{_WORK}{record.key}-", dir=parent))
+            work = parent / f"{_WORK}{record.key}-{secrets.token_hex(4)}"
+            work.mkdir()  # its mode follows the umask, as that of all else in the store
             write_record(work, replace(record, status=RUNNING))
         except OSError as error:
             msg = f"A run needs a writable folder {parent}"
@@ -207,9 +212,8 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
-        found = [(name, self.root / name) for name in self._notebooks()]
-        runs = [Entry(f"{name}/{f.name}", True, _stamp(f)) for name, parent in found for f in _published(parent)]
-        return runs + [Entry(f"{name}/failed/{f.name}", False, _stamp(f)) for name, parent in found for f in _failed(parent)]
+        found = [entry for name in self._notebooks() for entry in _entries(self.root, name)]
+        return sorted(found, key=lambda entry: not entry.published)
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
@@ -272,7 +276,8 @@ class Store:
                 return None
             return self.set_aside(work)
         error = Failure(INTERRUPTED, "DriverGone", f"process {record.pid} ended before the run did")
-        write_record(work, replace(record, status=INTERRUPTED, error=error))
+        files = sizes_of(work)
+        write_record(work, replace(record, status=INTERRUPTED, error=error, files=files, sums=sums_of(work, files)))
         return self._move(work, "failed", record.key)
 
     def _notebooks(self) -> list[str]:
@@ -318,6 +323,16 @@ def _folders(parent: Path) -> list[os.DirEntry[str]]:
     return sorted(folders, key=lambda entry: entry.name)
 
 
+def _entries(root: Path, name: str) -> list[Entry]:
+    """Return the runs and the failed attempts of a notebook; where they cannot be listed, one entry that says so."""
+    parent = root / name
+    try:
+        runs = [Entry(f"{name}/{folder.name}", True, _stamp(folder)) for folder in _published(parent)]
+        return runs + [Entry(f"{name}/failed/{folder.name}", False, _stamp(folder)) for folder in _failed(parent)]
+    except StoreError as error:
+        return [Entry(name, True, "", error)]
+
+
 def _published(parent: Path) -> list[os.DirEntry[str]]:
     """Return the folders of a notebook's published runs."""
     return [folder for folder in _folders(parent) if folder.name not in ASIDE]
@@ -357,17 +372,19 @@ def _version(path: str) -> str:
 
 def _content(root: Path, entry: Entry) -> Content:
     """Return what a folder holds."""
+    if entry.error:
+        return Content(entry, error=entry.error)
     folder = root / entry.name
     try:
-        lines = _bytes(folder / RECORDS) if entry.published else None
-        return Content(entry, _bytes(folder / RECORD), lines or b"")
-    except OSError as error:
+        lines = _bytes(folder, RECORDS) if entry.published else None
+        return Content(entry, _bytes(folder, RECORD), lines or b"")
+    except (OSError, ValueError) as error:
         return Content(entry, error=error)
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(folder: Path, name: str) -> bytes | None:
     """Return the content of a file, or None if it is not there."""
     try:
-        return path.read_bytes()
+        return read_inside(folder, name)
     except FileNotFoundError:
         return None

@@ -14,15 +14,13 @@ import contextlib
 import json
 import os
 import queue
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +28,7 @@ from typing import IO, Any
 
 from masklib.engine.execution import terminate_as_interrupt
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
+from masklib.engine.private import make_private, private_path, temporary_file
 from masklib.engine.record import Record
 from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.engine.startup import leave_out_grammars
@@ -40,6 +39,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 RUN, BUSY, STOPPED, LOST, ERROR = "run", "busy", "interrupted", "died", "error"
 TRIES = 2  # of a run whose worker dies
 END_S = 5.0  # then a worker that was asked to end is killed
+GRACE_S = 60.0  # from the time limit of a run to its answer; a worker that takes longer is stopped, or hangs, and is killed
 _OPAQUE = ("cells", "masklib", "parameters")  # parts of an identity too long to show
 
 
@@ -125,8 +125,8 @@ class Worker:
         """Start the process, unless it is there; it gets ready while the caller goes on."""
         if self._process is not None:
             return
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _bury)
-        self._private = _private_path()
+        self._log = temporary_file()  # closed in _bury
+        self._private = private_path()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "masklib.engine.worker"],
             env={**os.environ, **self._environment, PRIVATE_VARIABLE: self._private},
@@ -150,10 +150,13 @@ class Worker:
                 if self._ending:
                     return Answer(STOPPED)
                 self.start()
-                answer = self._ask(job, on_event)
+                with self._killed_after(job.limits.timeout + GRACE_S) as overdue:
+                    answer = self._ask(job, on_event)
                 if answer is not None:
                     return answer
                 reason = self._bury()
+                if overdue.is_set():
+                    return Answer(LOST, reason=f"no answer {GRACE_S:g} s after its time limit; {reason}")
         return Answer(STOPPED) if self._ending else Answer(LOST, reason=reason)
 
     def interrupt(self) -> None:
@@ -167,12 +170,31 @@ class Worker:
         """End the process, whatever it is at."""
         self._ending = True
         process = self._process
-        if process is not None and process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        with self._in_use:
-            if self._process is not None:
-                self._bury()
+        with self._killed_after(END_S):  # one that is stopped does not see that its stdin closes
+            if process is not None and process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            with self._in_use:
+                if self._process is not None:
+                    self._bury()
+
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill the process if this context takes longer; the event tells whether that was so."""
+        process, overdue = self._process, threading.Event()
+
+        def kill() -> None:
+            overdue.set()
+            process.kill()  # type: ignore[union-attr] # without a process there is no timer
+
+        timer = threading.Timer(seconds, kill)
+        timer.daemon = True
+        if process is not None:
+            timer.start()
+        try:
+            yield overdue
+        finally:
+            timer.cancel()
 
     def _ask(self, job: Job, on_event: OnEvent) -> Answer | None:
         """Give the process a job and return its answer; None if it dies."""
@@ -309,11 +331,6 @@ def _receive(source: IO[str], inbox: "queue.SimpleQueue[str | None]", idle: thre
     inbox.put(None)
 
 
-def _private_path() -> str:
-    """Return where a worker may make its folder."""
-    return f"{tempfile.gettempdir()}/masklib-{secrets.token_hex(4)}"
-
-
 def _take(descriptor: int, mode: str, replacement: int) -> IO[str]:
     """Return the stream at a descriptor, and put another in its place, so that nothing else reads or writes it."""
     stream = os.fdopen(os.dup(descriptor), mode)
@@ -326,8 +343,8 @@ def main() -> None:
     leave_out_grammars()
     nothing = os.open(os.devnull, os.O_RDONLY)
     jobs, answers = _take(0, "r", nothing), _take(1, "w", 2)
-    private = os.environ.setdefault(PRIVATE_VARIABLE, _private_path())
-    Path(private).mkdir(mode=0o700)
+    private = os.environ.setdefault(PRIVATE_VARIABLE, private_path())
+    lock = make_private(private)
 
     def tell(line: str) -> None:
         print(line, file=answers, flush=True)
@@ -345,6 +362,7 @@ def main() -> None:
             tell(answer.to_json())
     finally:
         shutil.rmtree(private, ignore_errors=True)
+        lock.release()
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ from typing import Any
 
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.record import Record
-from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
 from masklib.figures.plots import WIDE
-from masklib.figures.recipes import METADATA, Recipe, from_json, render, render_all
+from masklib.figures.recipes import METADATA, Recipe, render, render_all
 from masklib.figures.style import COLUMN, PAGE, THEMES
-from masklib.site.survey import survey
+from masklib.site.survey import Survey
 
 FORMATS = tuple(METADATA)
 PICTURE = re.compile(rf"(?P<name>.+?)(?P<column>-{COLUMN})?(?P<dark>-dark)?\.(?P<format>{'|'.join(FORMATS)})")
@@ -77,33 +76,20 @@ class Checked:
     reason: str
 
 
-def stored_figures(store: Store) -> dict[str, Stored]:
+def stored_figures(surveyed: Survey) -> dict[str, Stored]:
     """Return the figures of a store by name, in the order of the notebooks; `<notebook>/<name>` where two share a name.
 
     Raises:
-        StoreError: the store cannot be read, or no run in it has a figure.
-        ArgumentError: a recipe in it is none.
+        StoreError: no run in it has a figure.
     """
-    found = [Stored(recipe, record) for record, folder in _runs(store) for recipe in recipes(folder)]
+    runs = [experiments[0] for experiments in surveyed.experiments.values()]
+    found = [Stored(recipe, run.record) for run in runs for name in run.figures if (recipe := run.recipe(name))]
     if not found:
-        msg = (
-            f"Figures are drawn from stored runs, {store.root} holds none with a figure. Run the suite first: masklib reproduce."
-        )
+        told = f"Figures are drawn from stored runs, {surveyed.store.root} holds none with a figure."
+        msg = f"{told} Run the suite first: masklib reproduce."
         raise StoreError(msg)
     names = [figure.recipe.name for figure in found]
     return {(figure.recipe.name if names.count(figure.recipe.name) == 1 else figure.full_name): figure for figure in found}
-
-
-def _runs(store: Store) -> Iterator[tuple[Record, Path]]:
-    """Yield the main run of each notebook with its folder."""
-    return ((experiments[0].record, experiments[0].folder) for experiments in survey(store).experiments.values())
-
-
-def recipes(folder: Path) -> list[Recipe]:
-    """Return the recipes that a run has recorded, by name; its figures without one cannot be drawn again."""
-    place = folder / "figures"
-    paths = sorted((path for path in place.iterdir() if path.name.endswith(".json")), key=str) if place.is_dir() else []
-    return [from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def choose(known: dict[str, Stored], names: Sequence[str]) -> dict[str, Stored]:

@@ -20,7 +20,7 @@ from masklib.claims.verdicts import reason
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
-from masklib.site.survey import Survey, survey
+from masklib.site.survey import Experiment, Survey, survey
 
 VERDICTS = "verdicts"
 COLLECTED = ("runs", "claims", "measurements")
@@ -35,16 +35,16 @@ class Results:
 
     Attributes:
         found: what the store holds.
-        paths: of the tables that notebooks recorded, by full name.
+        recorded: the runs whose notebooks recorded a table, by its full name.
     """
 
     found: Survey
-    paths: dict[str, Path]
+    recorded: dict[str, Experiment]
 
     @property
     def names(self) -> list[str]:
         """The names of all tables."""
-        return [VERDICTS, *COLLECTED, *self.paths]
+        return [VERDICTS, *COLLECTED, *self.recorded]
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table by its name; the notebook may be left out where no other has a table of that name.
@@ -57,14 +57,13 @@ class Results:
         if name in COLLECTED:
             table: pd.DataFrame = getattr(self.found.tables, name)
             return table
-        matching = [full for full in self.paths if name in (full, full.partition("/")[2])]
+        matching = [full for full in self.recorded if name in (full, full.partition("/")[2])]
         if len(matching) == 1:
-            with self.paths[matching[0]].open("rb") as file:
-                return pd.read_parquet(file)
+            return self.recorded[matching[0]].table(matching[0].partition("/")[2])
         if matching:
             msg = f"A table needs its notebook where two have one of its name, got {name!r}. Choose {' or '.join(matching)}."
             raise ArgumentError(msg)
-        near = get_close_matches(name, [*self.names, *(full.partition("/")[2] for full in self.paths)], n=1)
+        near = get_close_matches(name, [*self.names, *(full.partition("/")[2] for full in self.recorded)], n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"A table must be one of {', '.join(self.names)}, got {name!r}.{hint}"
         raise ArgumentError(msg)
@@ -81,13 +80,7 @@ def load(store: Store) -> Results:
         raise StoreError(msg)
     found = survey(store)
     runs = [experiments[0] for experiments in found.experiments.values()]
-    paths = {
-        f"{run.record.notebook}/{Path(file).stem}": run.folder / file
-        for run in runs
-        for file in sorted(run.record.files)
-        if file.startswith("tables/") and file.endswith(".parquet")
-    }
-    return Results(found, paths)
+    return Results(found, {f"{run.record.notebook}/{name}": run for run in runs for name in sorted(run.tables)})
 
 
 def _verdicts(found: Survey) -> pd.DataFrame:

@@ -12,10 +12,11 @@ import pytest
 from masklib.engine import identity as module
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import read_notebook, suite
-from masklib.engine.run import plan_run
+from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.settings import numeric_settings
+from masklib.engine.store import Store
 from masklib.errors import ParameterError, UnavailableError
-from tests.engine.conftest import PARAMETERS, Write, notebook
+from tests.engine.conftest import PARAMETERS, START, Write, notebook
 
 PACKAGE = Path(module.__file__).parents[1]
 
@@ -147,8 +148,27 @@ def test_threads_are_part_of_the_settings():
     )
 
 
-def test_variables_of_terraform_are_no_settings():
-    assert numeric_settings(environment={"TF_TOKEN_app": "secret", "TF_CLI_ARGS": "-x"}) == numeric_settings(environment={})
+SECRETS = [
+    *("TF_HTTP_PASSWORD", "TF_ENCRYPTION", "TF_API_TOKEN", "TF_TOKEN_app", "TF_VAR_password", "TF_CLI_ARGS", "XLA_SECRET"),
+    *("KERAS_API_KEY", "JAX_TOKEN", "CUDA_LICENSE", "MKL_PASSWORD", "OMP_KEY", "OPENBLAS_SECRET", "AWS_SECRET_ACCESS_KEY"),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_only_variables_that_are_known_to_change_numbers_are_settings(name: str):
+    assert numeric_settings(environment={name: "hunter2"}) == numeric_settings(environment={})
+
+
+def test_the_kernel_has_what_its_user_has_and_the_record_has_no_secret(
+    write: Write, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    for name in SECRETS:
+        monkeypatch.setenv(name, "hunter2")
+    code = f"import os\nassert all(os.environ[name][::-1] == '2retnuh' for name in {SECRETS})"
+    result = execute_plan(plan_run(write(START, code)), store)
+    assert result is not None
+    assert result.record.status == "ok"
+    assert [path for path in result.folder.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()] == []
 
 
 def test_the_backend_of_a_notebook_is_that_of_its_parameter(write: Write, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from tests.stores import attempts_in, runs_in
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}
 RECORD = Record("nb", "f" * 64, OK, INPUTS, launch="spawn", started="2026-01-01T00:00:00+00:00")
+
+WHOLE = replace(RECORD, inputs={**INPUTS, "python": "CPython 3.11.7", "device": "cpu"})
 
 
 def visible(store: Store) -> list[Path]:
@@ -65,6 +68,44 @@ def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
     assert [f.name for f in folders] == [f"{RECORD.key}-1", f"{RECORD.key}-2"]
     assert store.find("nb", RECORD.key) is None
     assert attempts_in(store) == folders
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o002, 0o775), (0o077, 0o700)])
+def test_the_files_of_a_store_follow_the_umask(store: Store, umask: int, mode: int):
+    before = os.umask(umask)
+    try:
+        lock = store.lock("nb", RECORD.key)
+        assert lock is not None
+        files = [store.root / "nb" / f".lock-{RECORD.key}"]
+        modes = [path.stat().st_mode & 0o777 for path in files]
+        with lock:
+            folder = store.finish(store.begin(WHOLE), WHOLE)
+        collect(store).write(store.root / "tables")
+    finally:
+        os.umask(before)
+    files = [folder / "record.json", store.root / "tables" / "runs.csv"]
+    modes += [path.stat().st_mode & 0o777 for path in files]
+    assert modes == [0o666 & ~umask] * 3
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [mode, mode]
+
+
+def test_runs_of_another_user_that_cannot_be_read_are_told_and_the_rest_is_shown(store: Store):
+    store.finish(store.begin(WHOLE), WHOLE)
+    for name in ("closed", "half"):
+        store.finish(store.begin(replace(WHOLE, notebook=name)), replace(WHOLE, notebook=name))
+    (store.root / "closed").chmod(0)
+    (store.root / "half" / RECORD.key).chmod(0)
+    told = "from masklib.cli import main; main()"
+    command = [sys.executable, "-c", told, "list", "--claims", "--runs", str(store.root)]
+    as_another = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    ended = subprocess.run([*(as_another if os.getuid() == 0 else []), *command], capture_output=True, text=True, check=False)
+    for path in (store.root / "closed", store.root / "half" / RECORD.key):
+        path.chmod(0o755)
+
+    assert ended.returncode == 1, ended.stderr
+    assert "open" in ended.stdout
+    assert ended.stderr.count("Permission denied") == 2
+    assert len(collect(store).runs) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"notebook": "nb"}'])
@@ -216,16 +257,16 @@ def test_a_record_of_an_earlier_version_has_the_defaults(store: Store):
     assert (record.steps, record.memory_bytes, record.error, record.host) == ({}, None, None, "")
 
 
-def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store):
     folder = store.finish(store.begin(RECORD), RECORD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    def fail(path: Path) -> bytes:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", fail)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # no file can be opened any more
+    try:
         with pytest.raises(StoreError, match="cannot be read: Too many open files"):
             store.find("nb", RECORD.key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert store.find("nb", RECORD.key) == RECORD
     assert folder.exists()
 

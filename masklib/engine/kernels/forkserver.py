@@ -3,10 +3,10 @@
 Run as a script with arguments `LISTENER LIFELINE FOLDER SPARES MODULE...`: the file descriptors of a listening Unix socket and
 of a pipe from the driver, a private folder for the kernels' sockets, and how many kernels are forked ahead. A request is one
 connection: a line of JSON, with the descriptor of the kernel's log. The answers come on the same connection, a line each:
-`{"pid": ...}` when a kernel has the request, `{"connection": {...}}` from the kernel when it listens, `{"exit": code,
-"max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose connection closes is killed,
-and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is killed, the folder removed, and
-the server ends.
+`{"pid": ..., "server": ...}`, the processes, when a kernel has the request, `{"connection": {...}}` from the kernel when it
+listens, `{"exit": code, "max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose
+connection closes is killed, and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is
+killed, the folder removed, and the server ends.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -105,7 +105,7 @@ class ForkServer:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
         self.kernels[pid] = connection
-        _send(connection, {"pid": pid})
+        _send(connection, {"pid": pid, "server": os.getpid()})
 
     def _fork(self, connection_file: str = "") -> tuple[int, socket.socket]:
         """Fork a kernel that waits for its request; return its process id and the socket for the request."""

@@ -19,7 +19,8 @@ from typing import IO
 
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.kernels import ServerError
-from masklib.engine.settings import PRIVATE_VARIABLE, PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
+from masklib.engine.private import PrivateFolder
+from masklib.engine.settings import PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
 
 # What a kernel of the suite imports, in the order of the time that it takes. masklib is not among it; see forkserver.
 PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.kernelapp")
@@ -28,7 +29,6 @@ STOP_S = 10.0  # then the server is killed; its kernels die with it
 # Variables of a single run; all others are read by some library when it is imported, and make another server.
 OF_A_RUN = (FOLDER_VARIABLE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "PWD", "OLDPWD")
 PRIVATE = ("KERAS_HOME", "IPYTHONDIR")  # the engine gives each kernel empty ones; under a server they are the server's
-LONGEST_FOLDER = 80  # of the 107 characters of a Unix socket's path
 
 
 class Server:
@@ -40,6 +40,11 @@ class Server:
 
     def __init__(self, path: Path):
         self.path = path
+        self.is_given_up = False  # it did not answer
+
+    def give_up(self) -> None:
+        """Use this server no more; one that is stopped takes requests and never answers."""
+        self.is_given_up = True
 
     @property
     def is_alive(self) -> bool:
@@ -94,7 +99,7 @@ class OwnServer(Server):
     """
 
     def __init__(self, environment: Mapping[str, str], spares: int):
-        self.folder = private_folder(tempfile.gettempdir())
+        self.folder = PrivateFolder(tempfile.gettempdir())
         super().__init__(Path(self.folder.name) / "socket")
         self.owner = os.getpid()
         listener = socket.socket(socket.AF_UNIX)
@@ -117,6 +122,11 @@ class OwnServer(Server):
         listener.close()
         os.close(reading)
 
+    def give_up(self) -> None:
+        """End the server with all its kernels."""
+        super().give_up()
+        self.process.kill()
+
     @property
     def is_alive(self) -> bool:
         """Whether the server runs, and is of this process."""
@@ -134,16 +144,6 @@ class OwnServer(Server):
             self.process.wait()
         self.log.close()
         self.folder.cleanup()
-
-
-def private_folder(parent: str | None = None) -> "tempfile.TemporaryDirectory[str]":
-    """Return a new folder, mode 0700, whose path is short enough for sockets in it.
-
-    Args:
-        parent: where it is made, if that is not too long; by default where the worker that this is, if it is one, removes it.
-    """
-    parent = parent or os.environ.get(PRIVATE_VARIABLE) or tempfile.gettempdir()
-    return tempfile.TemporaryDirectory(prefix="masklib-", dir=parent if len(parent) < LONGEST_FOLDER - 20 else "/tmp")  # noqa: S108
 
 
 _servers: dict[str, Server] = {}
@@ -181,7 +181,7 @@ def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
     key = hashlib.sha256(json.dumps([sys.executable, common], sort_keys=True).encode()).hexdigest()
     with _lock:
         found = _servers.get(key) or _of_parent(key)
-        if found is not None and not found.is_alive:
+        if found is not None and (found.is_given_up or not found.is_alive):
             found.stop()
             found = None
         if found is None:
