@@ -12,7 +12,7 @@ import click
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import exit_unless, json_option, runs_option, show
+from masklib.cli.options import depends_option, exit_unless, force_option, json_option, runs_option, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -93,21 +93,34 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@depends_option
+@force_option
 @limit_options
 @runs_option
 @json_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
-def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
+def run(
+    notebook: str,
+    pairs: Any,
+    depends: tuple[str, ...],
+    force: bool,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    profiled: bool,
+) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that is there already is not executed again.
+    A run that is there already is not executed again, unless something that it used has changed since: a module, a library, or a
+    file that is declared. What changed is said; the earlier run is kept, see masklib runs.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
     from masklib.engine.parameters import declared_parameters, from_text
-    from masklib.engine.run import plan_run
+    from masklib.engine.run import declare, plan_run
     from masklib.engine.stores import open_store
 
     source = read_notebook(notebook)
@@ -116,8 +129,8 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
+    (plan,) = declare([plan_run(source, from_text(declared, dict(pairs)))], depends)
+    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout), force=force)
     if as_json:
         _print_run(result)
     else:
@@ -136,6 +149,8 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@depends_option
+@force_option
 @click.option("--fail-fast", is_flag=True, help="Start no run any more once one failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what is there of it; execute nothing.")
@@ -156,7 +171,8 @@ def sweep(
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
     The same command again goes on where it was left: runs that are there are not executed again, those that failed only with
-    --retry failed. Ctrl-C lets the running ones end; twice interrupts them. Exit status 1 if a point has no run that ended well.
+    --retry failed; both are if something that they used has changed since, which is said. Ctrl-C lets the running ones end;
+    twice interrupts them. Exit status 1 if a point has no run that ended well.
 
     On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
     --dask also takes a scheduler file.
@@ -279,22 +295,26 @@ def install(user: bool) -> None:
 
 def _several_are_missing(plans: list[Any], store: Any) -> bool:
     """Return whether more than one run is to be executed: only then is a fork server worth its start."""
-    return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
+    from masklib.engine.sweep import look_up
+
+    return sum(outcome.status == "ok" for outcome in look_up(plans, store).values()) < len(plans) - 1
 
 
-def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False) -> Any:
+def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False, force: bool = False) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.cli.console import Tracker
-    from masklib.engine.run import execute_plan
+    from masklib.engine.run import Stored, execute_plan, look_up
 
     tracker = Tracker(plan.notebook.name, position)
-    if store.find(plan.notebook.name, plan.key):
-        result = execute_plan(plan, store)
-    else:
+    stored = Stored() if force else look_up(plan, store)
+    if stored.changes:
+        click.echo(f"[{position}] {plan.notebook.name} is executed again: {'; '.join(stored.changes)}", err=True)
+    result: Any = stored.result
+    if result is None:
         from masklib.engine.execution import terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
-            result = execute_plan(plan, store, limits=limits, warm=warm, on_cell=tracker.on_cell)
+            result = execute_plan(plan, store, limits=limits, warm=warm, force=force, on_cell=tracker.on_cell)
     _say(result, position)
     return result
 

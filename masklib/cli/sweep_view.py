@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
 from masklib.engine.limits import Limits
 from masklib.engine.pool import Executor
+from masklib.engine.run import declare
 from masklib.engine.store import OK
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
@@ -33,6 +35,8 @@ def execute(
     dask: str | None,
     jobs: int | None,
     retry: bool,
+    force: bool,
+    depends: Sequence[str],
     fail_fast: bool,
     limits: Limits,
 ) -> bool:
@@ -41,11 +45,14 @@ def execute(
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
     plan = plan_sweep(source, grid, fixed)
+    plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
     if dry_run:
-        _show_plan(plan, look_up(plan.plans, store), as_json)
+        changed: dict[str, Sequence[str]] = {}
+        known = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
+        _show_plan(plan, {} if force else known, changed, as_json)
         return True
     names = varying(plan.plans)
     executor = _connect(dask) if dask else None
@@ -55,6 +62,7 @@ def execute(
             store,
             jobs=jobs,
             retry=retry,
+            force=force,
             fail_fast=fail_fast,
             limits=limits,
             listener=tracker,
@@ -91,7 +99,7 @@ def _connect(address: str) -> Executor:
     return cluster
 
 
-def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None:
+def _show_plan(plan: Sweep, known: Mapping[str, Outcome], changed: Mapping[str, Sequence[str]], as_json: bool) -> None:
     """Print the points of a sweep with what the store has of them."""
     names = varying(plan.plans)
     rows = [
@@ -99,7 +107,7 @@ def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None
             "notebook": p.notebook.name,
             "parameters": p.parameters if as_json else describe(p, names[p.notebook.name]),
             "key": p.key if as_json else p.key[:_SHOWN],
-            "state": _state(known.get(p.key)),
+            "state": _state(known.get(p.key), changed.get(p.key, ())),
         }
         for p in plan.plans
     ]
@@ -110,10 +118,10 @@ def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None
     click.echo(f"{len(rows)} points, {len(rows) - len(known)} to run.")
 
 
-def _state(outcome: Outcome | None) -> str:
+def _state(outcome: Outcome | None, changes: Sequence[str]) -> str:
     """Return what the store has of a point, in words."""
     if outcome is None:
-        return "to run"
+        return f"to run: {'; '.join(changes)}" if changes else "to run"
     return outcome.state if outcome.status == OK else f"{outcome.state}: {outcome.reason}"
 
 

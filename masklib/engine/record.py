@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from masklib.engine.dependencies import Uses
 from masklib.engine.files import reason, store_error, write_atomically
 from masklib.errors import StoreError
 
 OK, FAILED, TIMEOUT, DIED, INTERRUPTED, RUNNING = "ok", "failed", "timeout", "died", "interrupted", "running"
 RECORD = "record.json"
-SCHEMA = 2  # of `record.json`; raised when what it holds is read in another way
+SCHEMA = 3  # of `record.json`; raised when what it holds is read in another way
 _FIRST = {"schema": 1, "host": "", "pid": 0}  # what a record that lacks them was written by
 
 
@@ -69,6 +70,7 @@ class Record:
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
+        uses: what it was seen to use besides its inputs; None in records before schema 3, and while it runs.
         schema: of the file that it was read from, or will be written to.
     """
 
@@ -85,6 +87,7 @@ class Record:
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
     files: dict[str, int] = field(default_factory=dict)
+    uses: Uses | None = None
     schema: int = SCHEMA
 
     @property
@@ -121,6 +124,8 @@ class Record:
             error = {"ename": "Error", "evalue": "", **values["error"], "status": values["status"]}
             error["traceback"] = tuple(error.get("traceback") or ())
             values["error"] = Failure(**_known(Failure, error))
+        if values.get("uses"):
+            values["uses"] = Uses(**_known(Uses, values["uses"]))
         return cls(**_known(cls, values))
 
 

@@ -6,6 +6,7 @@
 <root>/<notebook>/.work-<key>-<id>/ a run in progress
 <root>/<notebook>/.lock-<key>       held by the process whose run that is
 <root>/<notebook>/corrupt/          what could not be read, set aside
+<root>/<notebook>/earlier/<key>-<n>/ a run that ended well, and was executed again since
 ```
 Work happens in a temporary folder beside the final one; its files are synced to the disk, then one rename publishes it.
 A process takes the lock of a key before it looks the run up and begins it, so that two sweeps share the work.
@@ -63,7 +64,8 @@ __all__ = [  # with what the record of a run and its files are made of
 ]
 
 RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `runs/` that hold no runs
-ASIDE = ("failed", "corrupt")  # folders of a notebook that are no runs
+EARLIER = "earlier"
+ASIDE = ("failed", "corrupt", EARLIER)  # folders of a notebook that are no runs
 _WORK, _LOCK = ".work-", ".lock-"
 
 
@@ -144,13 +146,19 @@ class Store:
         Raises:
             StoreError: one cannot be read now.
         """
-        found: dict[str, CorruptError] = {}
+        return {key: found for key, found in self.read(notebook, keys) if isinstance(found, CorruptError)}
+
+    def read(self, notebook: str, keys: Iterable[str]) -> Iterator[tuple[str, Record | CorruptError]]:
+        """Yield the record of each published run of these keys, or why it is not whole.
+
+        Raises:
+            StoreError: one cannot be read now.
+        """
         for key in keys:
             try:
-                read_whole(self.folder(notebook, key))
+                yield key, read_whole(self.folder(notebook, key))
             except CorruptError as error:
-                found[key] = error
-        return found
+                yield key, error
 
     def lock(self, notebook: str, key: str) -> Lock | None:
         """Return the lock of a run, without waiting, or None if another process holds it.
@@ -184,10 +192,11 @@ class Store:
             raise store_error(msg, error) from None
         return work
 
-    def finish(self, work: Path, record: Record) -> Path:
+    def finish(self, work: Path, record: Record, *, again: bool = False) -> Path:
         """Publish `work` under its key if the run ended well, among the failed attempts if not; return where it is.
 
-        Where the same run was published meanwhile, that one stays.
+        Where the same run was published meanwhile, that one stays; `again` says that one which is there does not count, and puts
+        it among the earlier ones.
 
         Raises:
             StoreError: the disk is full, or the folder not writable; the work folder is kept as it is.
@@ -198,6 +207,8 @@ class Store:
             if record.status != OK:
                 return self._move(work, "failed", record.key)
             target = self.folder(record.notebook, record.key)
+            if again and target.exists():
+                self._move(target, EARLIER)
             _rename_or_drop(work, target)
             sync(target.parent)
         except OSError as error:
