@@ -274,6 +274,7 @@ def look_up(
         on_damage: called with the folder of a run that is not whole, which counts as missing, and the reason.
         on_change: called with a plan whose run, or failed attempt, does not count because something that it used has changed.
     """
+    plans = list(plans)
     by_notebook: dict[str, dict[str, Plan]] = {}
     for plan in plans:
         by_notebook.setdefault(plan.notebook.name, {})[plan.key] = plan
@@ -285,7 +286,7 @@ def look_up(
             on_change(outcome.plan, changed)
         else:
             found[outcome.plan.key] = replace(outcome, record=None) if outcome.status == OK else outcome
-    return found
+    return {plan.key: found[plan.key] for plan in plans if plan.key in found}
 
 
 def _stored(
