@@ -15,6 +15,7 @@ from masklib.cli.env import env
 from masklib.cli.options import depends_option, exit_unless, force_option, json_option, runs_option, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
+from masklib.cli.runs import runs
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
 
@@ -146,6 +147,8 @@ def run(
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
+@click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
@@ -178,6 +181,8 @@ def sweep(
     --dask also takes a scheduler file.
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 -g cell=lstm,gru --sample 200 --seed 1
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
     """
@@ -266,6 +271,7 @@ def collect(root: str, as_json: bool) -> None:
     exit_unless(not tables.unreadable)
 
 
+main.add_command(runs)
 main.add_command(audit)
 main.add_command(report)
 main.add_command(figures)

@@ -30,6 +30,8 @@ def execute(
     fixed: Pairs,
     root: str,
     *,
+    sample: int | None,
+    seed: int | None,
     dry_run: bool,
     as_json: bool,
     dask: str | None,
@@ -44,7 +46,10 @@ def execute(
     if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed)
+    if seed is not None and sample is None:
+        msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
+        raise ArgumentError(msg)
+    plan = plan_sweep(source, grid, fixed, sample=sample, seed=seed or 0)
     plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)

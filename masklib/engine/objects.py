@@ -131,8 +131,20 @@ class ObjectStore(Store):
 
     def entries(self) -> list[Entry]:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
-        found = [entry for name in self._notebooks() for entry in self._listed(name)]
+        found = [e for name in self._notebooks() for e in self._listed(name) if e.name.split("/")[1] != EARLIER]
         return [entry for entry in found if entry.published] + [entry for entry in found if not entry.published]
+
+    def earlier(self) -> list[Entry]:
+        """Return the runs that were executed again since, in order of notebook and key."""
+        return [entry for name in self._notebooks() for entry in self._listed(name, f"/{EARLIER}")]
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a run or attempt, its record first: a reader then sees nothing of it."""
+        with _told(f"{self.root / entry.name} cannot be removed"):
+            self._fs.rm_file(self._path(entry, RECORD))
+            rest = self._fs.find(f"{self._base}/{entry.name}")
+            if rest:
+                self._fs.rm(rest)
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order, many read at once; an error is told there, not raised."""
@@ -271,7 +283,7 @@ def _entry(name: str, stamp: str) -> Entry | None:
     match name.split("/"):
         case [_, key] if key not in ASIDE:
             return Entry(name, True, stamp)
-        case [_, "failed", _]:
+        case [_, "failed" | "earlier", _]:
             return Entry(name, False, stamp)
         case _:
             return None

@@ -4,6 +4,7 @@
 <root>/<notebook>/<key>/            a run that ended well
 <root>/<notebook>/failed/<key>-<n>/ the n-th attempt that did not, with all its evidence
 <root>/<notebook>/.work-<key>-<id>/ a run in progress
+<root>/<notebook>/.gone-<id>/       a run that is being removed
 <root>/<notebook>/.lock-<key>       held by the process whose run that is
 <root>/<notebook>/corrupt/          what could not be read, set aside
 <root>/<notebook>/earlier/<key>-<n>/ a run that ended well, and was executed again since
@@ -66,7 +67,7 @@ __all__ = [  # with what the record of a run and its files are made of
 RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `runs/` that hold no runs
 EARLIER = "earlier"
 ASIDE = ("failed", "corrupt", EARLIER)  # folders of a notebook that are no runs
-_WORK, _LOCK = ".work-", ".lock-"
+_WORK, _LOCK, _GONE = ".work-", ".lock-", ".gone-"
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,26 @@ class Store:
         runs = [Entry(f"{name}/{f.name}", True, _stamp(f)) for name, parent in found for f in _published(parent)]
         return runs + [Entry(f"{name}/failed/{f.name}", False, _stamp(f)) for name, parent in found for f in _failed(parent)]
 
+    def earlier(self) -> list[Entry]:
+        """Return the runs that were executed again since, in order of notebook, key and age."""
+        found = [(name, _attempts(self.root / name / EARLIER)) for name in self._notebooks()]
+        return [Entry(f"{name}/{EARLIER}/{f.name}", False, _stamp(f)) for name, folders in found for f in folders]
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a run or attempt; a reader sees all of it, or nothing.
+
+        Raises:
+            StoreError: it cannot be removed; it is then as it was, or gone for readers.
+        """
+        folder = self.root / entry.name
+        try:
+            gone = Path(tempfile.mkdtemp(prefix=_GONE, dir=self.root / entry.name.split("/")[0]))
+            folder.rename(gone / folder.name)
+            shutil.rmtree(gone)
+        except OSError as error:
+            msg = f"{folder} cannot be removed"
+            raise store_error(msg, error) from None
+
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
         return (_content(self.root, entry) for entry in entries)
@@ -251,11 +272,14 @@ class Store:
     def recover(self) -> list[Path]:
         """Move the work of processes that are gone to the failed attempts, as interrupted; return where it is.
 
-        Work belongs to a process that is gone exactly if the lock of its key can be taken.
+        Work belongs to a process that is gone exactly if the lock of its key can be taken. What a process that is gone had not
+        removed to the end is removed.
 
         Raises:
             StoreError: such work cannot be read or moved.
         """
+        for gone in self.root.glob(f"*/{_GONE}*"):
+            shutil.rmtree(gone, ignore_errors=True)
         return [
             folder for name in self._notebooks() for key in _unfinished(self.root / name) for folder in self._recover(name, key)
         ]
@@ -336,7 +360,12 @@ def _published(parent: Path) -> list[os.DirEntry[str]]:
 
 def _failed(parent: Path) -> list[os.DirEntry[str]]:
     """Return the folders of a notebook's failed attempts, by key, oldest first."""
-    return sorted(_folders(parent / "failed"), key=lambda folder: _attempt(folder.name))
+    return _attempts(parent / "failed")
+
+
+def _attempts(parent: Path) -> list[os.DirEntry[str]]:
+    """Return numbered folders by key and number."""
+    return sorted(_folders(parent), key=lambda folder: _attempt(folder.name))
 
 
 def _attempt(name: str) -> tuple[str, int]:

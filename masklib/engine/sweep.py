@@ -155,6 +155,8 @@ def sweep(
     fixed: Values = (),
     lists: Values = (),
     *,
+    sample: int | None = None,
+    seed: int = 0,
     runs: str | Path = "runs",
     jobs: int | None = None,
     retry: bool = False,
@@ -174,6 +176,8 @@ def sweep(
         grid: parameter -> its values, as a list or as text (`"0:20"`); every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        sample: how many points are drawn from all of them; None for all.
+        seed: of the drawing.
         runs: the store, a folder or a URL.
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
@@ -194,7 +198,8 @@ def sweep(
         StoreError: the store cannot be used.
     """
     limits = Limits(timeout, cell_timeout, memory_bytes)
-    plans, store = declare(plan_sweep(source, grid, fixed, lists).plans, depends), open_store(runs)
+    planned = plan_sweep(source, grid, fixed, lists, sample=sample, seed=seed)
+    plans, store = declare(planned.plans, depends), open_store(runs)
     return run_sweep(
         plans,
         store,
