@@ -4,12 +4,13 @@ Under the engine, each call appends one line to `records.jsonl` in the run's fol
 outlives a kernel that dies. Opened by hand in JupyterLab, the same calls only display.
 """
 
+import hashlib
 import json
 import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
+USES = "uses.jsonl"  # files and variables that the notebook names; the engine moves them into the record of the run
 PROFILES = ("smoke", "full")
 CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
 
@@ -141,6 +143,45 @@ class Run:
             self._write_figure(name, files)
         self._show_png(name, files["png"])
 
+    def depends(self, path: str | Path) -> Path:
+        """Say that the results follow from a file, and return its path: `pd.read_csv(run.depends("data.csv"))`.
+
+        The run then counts only while the file holds what it holds now.
+
+        Args:
+            path: of a file; absolute, or from the folder in which the notebook runs.
+
+        Raises:
+            ArgumentError: there is no such file.
+        """
+        file = Path(path).resolve()
+        if not file.is_file():
+            msg = f"A run depends on files, there is no file {path} in {Path.cwd()}. Give its path from there, or the whole path."
+            raise ArgumentError(msg)
+        if self.folder is not None:
+            with file.open("rb") as content:
+                _append_line(self.folder / USES, json.dumps({"file": str(file), "sha256": sha256_of(content)}))
+        return file
+
+    def variable(self, name: str, default: str | None = None) -> str:
+        """Return an environment variable, and say that the results follow from it; its value is recorded as a hash only.
+
+        Args:
+            name: of the variable.
+            default: its value where it is not set.
+
+        Raises:
+            ArgumentError: it is not set, and there is no default.
+        """
+        value = os.environ.get(name)
+        if self.folder is not None:
+            _append_line(self.folder / USES, json.dumps({"variable": name, "sha256": variable_hash(name, value)}))
+        found = default if value is None else value
+        if found is None:
+            msg = f"The environment variable {name} must be set, it is not. Set it, or give a default."
+            raise ArgumentError(msg)
+        return found
+
     def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a figure and record it."""
         folder = cast("Path", self.folder)
@@ -216,10 +257,8 @@ class Run:
 
     def _append(self, record: dict[str, Any]) -> None:
         """Append one line to the records; it is on its way to the disk when this returns."""
-        if self.folder is None:
-            return
-        with (self.folder / RECORDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        if self.folder is not None:
+            _append_line(self.folder / RECORDS, json.dumps(record, ensure_ascii=False))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -228,6 +267,25 @@ def read(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Return the sha256, in hex, of what an open file holds."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def variable_hash(name: str, value: str | None) -> str:
+    """Return a hash of the value of an environment variable, which does not show it; "" where it is not set."""
+    return "" if value is None else hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line to a file; it is on its way to the disk when this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
 
 
 def _new_file(folder: Path, name: str) -> Path:

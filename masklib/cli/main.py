@@ -13,9 +13,19 @@ from click.core import ParameterSource
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import check_there, exit_unless, json_option, runs_option, say_unreadable, show
+from masklib.cli.options import (
+    check_there,
+    depends_option,
+    exit_unless,
+    force_option,
+    json_option,
+    runs_option,
+    say_unreadable,
+    show,
+)
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
+from masklib.cli.runs import runs
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
 
@@ -102,21 +112,34 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@depends_option
+@force_option
 @limit_options
 @runs_option
 @json_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
-def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
+def run(
+    notebook: str,
+    pairs: Any,
+    depends: tuple[str, ...],
+    force: bool,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    profiled: bool,
+) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that the store already has is not executed again.
+    A run that the store already has is not executed again, unless something that it used has changed since: a module, a library,
+    or a file that is declared. What changed is reported; the earlier run is kept, see masklib runs.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
     from masklib.engine.parameters import declared_parameters, from_text
-    from masklib.engine.run import plan_run
+    from masklib.engine.run import declare, plan_run
     from masklib.engine.stores import open_store
 
     source = read_notebook(notebook)
@@ -125,10 +148,10 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    plan = plan_run(source, from_text(declared, dict(pairs)))
+    (plan,) = declare([plan_run(source, from_text(declared, dict(pairs)))], depends)
     store = open_store(root)
     _recover(store)
-    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout))
+    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout), force=force)
     if as_json:
         _print_run(result)
     else:
@@ -144,9 +167,13 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
+@click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@depends_option
+@force_option
 @click.option("--fail-fast", is_flag=True, help="Start no further run once one has failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, and which of its runs are there; execute nothing.")
@@ -166,13 +193,16 @@ def sweep(
 ) -> None:
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
-    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed.
-    Ctrl-C lets the running ones finish; twice interrupts them. Exit status 1 if a point has no run that ended well.
+    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed;
+    both are if something that they used has changed since, which is reported. Ctrl-C lets the running ones finish; twice
+    interrupts them. Exit status 1 if a point has no run that ended well.
 
     On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
     --dask also takes a scheduler file.
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 -g cell=lstm,gru --sample 200 --seed 1
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
     """
@@ -258,6 +288,7 @@ def collect(root: str, as_json: bool) -> None:
     exit_unless(say_unreadable(tables.unreadable))
 
 
+main.add_command(runs)
 main.add_command(audit)
 main.add_command(report)
 main.add_command(figures)
@@ -294,22 +325,26 @@ def _recover(store: Any) -> None:
 
 def _several_are_missing(plans: list[Any], store: Any) -> bool:
     """Return whether more than one run is to be executed: only then is a fork server worth its start."""
-    return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
+    from masklib.engine.sweep import look_up
+
+    return sum(outcome.status == "ok" for outcome in look_up(plans, store).values()) < len(plans) - 1
 
 
-def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False) -> Any:
+def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False, force: bool = False) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.cli.console import Tracker
-    from masklib.engine.run import execute_plan
+    from masklib.engine.run import Stored, execute_plan, look_up
 
     tracker = Tracker(plan.notebook.name, position)
-    if store.find(plan.notebook.name, plan.key):
-        result = execute_plan(plan, store)
-    else:
+    stored = Stored() if force else look_up(plan, store)
+    if stored.changes:
+        click.echo(f"[{position}] {plan.notebook.name} is executed again: {'; '.join(stored.changes)}", err=True)
+    result: Any = stored.result
+    if result is None:
         from masklib.engine.execution import terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
-            result = execute_plan(plan, store, limits=limits, warm=warm, on_cell=tracker.on_cell)
+            result = execute_plan(plan, store, limits=limits, warm=warm, force=force, on_cell=tracker.on_cell)
     _say(result, position)
     return result
 

@@ -18,6 +18,15 @@ runs_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+depends_option = click.option(
+    "-d",
+    "--depends",
+    multiple=True,
+    metavar="FILES",
+    help="A file, or a pattern in quotes such as 'data/*.csv', that the results follow from; may be repeated.",
+)
+force_option = click.option("--force", is_flag=True, help="Execute what is there already, too.")
+
 
 def several(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """Return a callback that splits what was given at its commas, each part one of `allowed`."""

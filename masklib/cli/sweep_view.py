@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
 from masklib.engine.limits import Limits
 from masklib.engine.pool import Executor
+from masklib.engine.run import declare
 from masklib.engine.store import OK
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
@@ -30,11 +32,15 @@ def execute(
     fixed: Pairs,
     root: str,
     *,
+    sample: int | None,
+    seed: int | None,
     dry_run: bool,
     as_json: bool,
     dask: str | None,
     jobs: int | None,
     retry: bool,
+    force: bool,
+    depends: Sequence[str],
     fail_fast: bool,
     limits: Limits,
 ) -> bool:
@@ -42,12 +48,18 @@ def execute(
     if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed)
+    if seed is not None and sample is None:
+        msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
+        raise ArgumentError(msg)
+    plan = plan_sweep(source, grid, fixed, sample=sample, seed=seed or 0)
+    plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
     if dry_run:
-        _show_plan(plan, look_up(plan.plans, store), as_json)
+        changed: dict[str, Sequence[str]] = {}
+        known = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
+        _show_plan(plan, {} if force else known, changed, as_json)
         return True
     names = varying(plan.plans)
     executor = _connect(dask) if dask else None
@@ -57,6 +69,7 @@ def execute(
             store,
             jobs=jobs,
             retry=retry,
+            force=force,
             fail_fast=fail_fast,
             limits=limits,
             listener=tracker,
@@ -92,7 +105,7 @@ def _connect(address: str) -> Executor:
     return cluster
 
 
-def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None:
+def _show_plan(plan: Sweep, known: Mapping[str, Outcome], changed: Mapping[str, Sequence[str]], as_json: bool) -> None:
     """Print the points of a sweep with what the store has of them."""
     names = varying(plan.plans)
     rows = [
@@ -100,7 +113,7 @@ def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None
             "notebook": p.notebook.name,
             "parameters": p.parameters if as_json else describe(p, names[p.notebook.name]),
             "key": p.key if as_json else p.key[:_SHOWN],
-            "state": _state(known.get(p.key)),
+            "state": _state(known.get(p.key), changed.get(p.key, ())),
         }
         for p in plan.plans
     ]
@@ -111,10 +124,10 @@ def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None
     click.echo(f"{len(rows)} points, {len(rows) - len(known)} to run.")
 
 
-def _state(outcome: Outcome | None) -> str:
+def _state(outcome: Outcome | None, changes: Sequence[str]) -> str:
     """Return what the store has of a point, in words."""
     if outcome is None:
-        return "to run"
+        return f"to run: {'; '.join(changes)}" if changes else "to run"
     return outcome.state if outcome.status == OK else f"{outcome.state}: {outcome.reason}"
 
 

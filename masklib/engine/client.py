@@ -15,12 +15,13 @@ from typing import Any
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from traitlets import Bool, Float, Int, Unicode
 
 from masklib.engine.execution import SERVER_GONE
-from masklib.engine.kernels import ServerError
+from masklib.engine.kernels import ServerError, probe
 from masklib.engine.kernels.spec import python_spec
 from masklib.engine.memory import MemoryLimit
 from masklib.engine.notebooks import tags
@@ -38,6 +39,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     python = Unicode(sys.executable)
     memory_bytes = Int(None, allow_none=True)
     deadline = Float(float("inf"), help="Of the notebook, by the clock of `time.monotonic`.")
+    find_imports = Bool(False)
     private = Unicode("", help="A folder of mode 0700 for the kernel's connection file and sockets; \"\" for Jupyter's own.")
 
     def create_kernel_manager(self) -> AsyncKernelManager:
@@ -97,12 +99,22 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         return self.nb
 
     def papermill_execute_cells(self) -> None:
-        """Execute the cells in order, up to the first that fails."""
+        """Execute the cells in order, up to the first that fails; then ask what was imported, if that is wanted."""
         with MemoryLimit(getattr(self.km.provisioner, "pid", None), self.memory_bytes) as self._memory:
-            self._execute_in_order()
+            if self.find_imports:
+                self._ask("watch")
+            failure = self._execute_in_order()
+            if self.find_imports and (failure is None or failure.status == FAILED):
+                self.nb_man.execution.imports = self._ask("told")
 
-    def _execute_in_order(self) -> None:
-        """Execute the cells, up to the first that fails."""
+    def _ask(self, function: str) -> Any:
+        """Return what a function of `masklib.engine.kernels.imports` returns in the kernel; None where it cannot be asked."""
+        with self.nb_man.execution.step("find what was imported"):
+            return run_sync(probe.ask)(self.kc, function)
+
+    def _execute_in_order(self) -> Failure | None:
+        """Execute the cells, up to the first that fails; return why it did."""
+        failure = None
         for index, cell in enumerate(self.nb.cells):
             self.nb_man.cell_start(cell, index)
             with self.nb_man.execution.step(_step_of(cell, index)):
@@ -112,6 +124,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
             if failure:
                 break
+        return failure
 
     def _execute_one(self, cell: Any, index: int) -> Failure | None:
         """Execute a cell and return why it failed, or None."""

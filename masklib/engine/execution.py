@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from masklib.engine.record import OK, Failure
 
@@ -21,12 +22,14 @@ class Execution:
         launch: how its kernel came to be, "fork" or "spawn".
         steps: wall time by step, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        imports: what the kernel imported, see `masklib.engine.kernels.imports`; None where it could not tell.
     """
 
     failure: Failure | None = None
     launch: str = "spawn"
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    imports: dict[str, Any] | None = None
 
     @property
     def status(self) -> str:

@@ -16,6 +16,8 @@ seed = "0:20"                      # a text is read as on the command line
 import ast
 import csv
 import itertools
+import math
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,7 +71,15 @@ class Table:
         return [pair for values in (self.grid, self.lists, self.fixed) for pair in _pairs(values)]
 
 
-def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists: Values = ()) -> Sweep:
+def plan_sweep(
+    source: str | Path,
+    grid: Values = (),
+    fixed: Values = (),
+    lists: Values = (),
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Sweep:
     """Return the plans of a sweep, checked as a whole.
 
     A text given for a parameter that is no str is read as on the command line: `"0:20"` and `"0:100:10"` are ranges of ints,
@@ -80,9 +90,11 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         grid: parameter -> its values; every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        sample: how many points are drawn from all of them, each at most once; None for all.
+        seed: of the drawing; the same seed and values give the same points.
 
     Returns:
-        Sweep: the plans; points with the same key are one.
+        Sweep: the plans, in the order of the grid; points with the same key are one.
 
     Raises:
         ParameterError: names the problems, all of them.
@@ -96,16 +108,18 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         title, tables, problems = read_spec(spec)
         if grid or fixed or lists:
             problems.append(f"{spec.name} has its own parameters, more cannot be given with it; write a spec of your own")
-    plans: dict[str, Plan] = {}
-    points, settings = 0, numeric_settings()
-    for number, table in enumerate(tables, start=1):
-        where = f"sweep {number}: " if spec else ""
-        for notebook, point in _points(table, where, problems):
-            plan = plan_run(notebook, point, settings)
-            plans.setdefault(plan.key, plan)
-            points += 1
+    if sample is not None and sample < 1:
+        problems.append(f"a sample must have one point or more, got {sample}")
+    wheres = [f"sweep {number}: " if spec else "" for number in range(1, len(tables) + 1)]
+    grids = [found for table, where in zip(tables, wheres, strict=True) if (found := _grid(table, where, problems))]
     if problems:
         raise ParameterError(_all(problems))
+    plans: dict[str, Plan] = {}
+    points, settings = 0, numeric_settings()
+    for notebook, point in _drawn(grids, sample, seed):
+        plan = plan_run(notebook, point, settings)
+        plans.setdefault(plan.key, plan)
+        points += 1
     return Sweep(title, list(plans.values()), points - len(plans))
 
 
@@ -163,20 +177,66 @@ def _find_spec(source: str | Path) -> Path | None:
     return None
 
 
-def _points(table: Table, where: str, problems: list[str]) -> Iterator[tuple[Notebook, dict[str, Any]]]:
-    """Yield the notebook with each combination of values; nothing once there are problems, which are added to `problems`."""
+@dataclass(frozen=True)
+class _Grid:
+    """The points of one notebook, none of them made yet.
+
+    Attributes:
+        notebook: as read.
+        axes: of each, the parts of a point that it runs through; the last advances first.
+    """
+
+    notebook: Notebook
+    axes: list[list[dict[str, Any]]]
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return math.prod(len(axis) for axis in self.axes)
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Return one of the points."""
+        parts: list[dict[str, Any]] = []
+        for axis in reversed(self.axes):
+            index, place = divmod(index, len(axis))
+            parts.append(axis[place])
+        return {name: value for part in reversed(parts) for name, value in part.items()}
+
+
+def _grid(table: Table, where: str, problems: list[str]) -> _Grid | None:
+    """Return the points of a table; None if there are problems, which are added to `problems`."""
     try:
         notebook = read_notebook(table.notebook)
         declared = declared_parameters(notebook)
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
-        return
-    parameters = {parameter.name: parameter for parameter in declared}
-    found, axes = _read(table, parameters)
+        return None
+    found, axes = _read(table, {parameter.name: parameter for parameter in declared})
     problems += [f"{where}{notebook.name}: {problem}" for problem in found]
-    if not problems:
-        for parts in itertools.product(*axes):
-            yield notebook, {name: value for part in parts for name, value in part.items()}
+    return None if problems else _Grid(notebook, axes)
+
+
+def _drawn(grids: Sequence[_Grid], sample: int | None, seed: int) -> Iterator[tuple[Notebook, dict[str, Any]]]:
+    """Yield the notebook with each of its points, or with those of a sample of all."""
+    total = sum(grid.size for grid in grids)
+    indexes = range(total) if sample is None or sample >= total else _sample(total, sample, seed)
+    first = 0
+    remaining = iter(indexes)
+    index = next(remaining, None)
+    for grid in grids:
+        while index is not None and index < first + grid.size:
+            yield grid.notebook, grid.point(index - first)
+            index = next(remaining, None)
+        first += grid.size
+
+
+def _sample(total: int, size: int, seed: int) -> list[int]:
+    """Return so many different numbers below `total`, in order; it may be larger than a `range` can count."""
+    generator = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    chosen: set[int] = set()
+    while len(chosen) < size:
+        chosen.add(generator.randrange(total))
+    return sorted(chosen)
 
 
 def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str], list[list[dict[str, Any]]]]:

@@ -10,13 +10,14 @@ from typing import Any
 
 from masklib.claims.recording import RECORDS
 from masklib.engine.contents import parse_json, read_inside, sum_of
+from masklib.engine.dependencies import Uses
 from masklib.engine.files import reason, store_error, write_atomically
 from masklib.engine.schema import check_lines, check_record
 from masklib.errors import StoreError
 
 OK, FAILED, TIMEOUT, DIED, INTERRUPTED, RUNNING = "ok", "failed", "timeout", "died", "interrupted", "running"
 RECORD = "record.json"
-SCHEMA = 2  # of `record.json`; raised when what it holds is read in another way
+SCHEMA = 3  # of `record.json`; raised when what it holds is read in another way
 LARGEST_RECORD = 10**8  # bytes of a `record.json`; a notebook of a hundred cells has some ten thousand
 _FIRST = {"schema": 1, "host": "", "pid": 0}  # what a record that lacks them was written by
 MISFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)  # what no record raises
@@ -75,6 +76,7 @@ class Record:
         memory_bytes: the most memory that the kernel held; None where that is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
         sums: the sha256 of each of these files, in hex; {} in the record of an earlier masklib.
+        uses: what it was seen to use besides its inputs; None in records before schema 3, and while it runs.
         schema: of the file that it was read from, or will be written to.
     """
 
@@ -92,6 +94,7 @@ class Record:
     memory_bytes: int | None = None
     files: dict[str, int] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
+    uses: Uses | None = None
     schema: int = SCHEMA
 
     @property
@@ -129,6 +132,8 @@ class Record:
             error = {"ename": "Error", "evalue": "", **values["error"], "status": values["status"]}
             error["traceback"] = tuple(error.get("traceback") or ())
             values["error"] = Failure(**_known(Failure, error))
+        if values.get("uses"):
+            values["uses"] = Uses(**_known(Uses, values["uses"]))
         return cls(**_known(cls, values))
 
 

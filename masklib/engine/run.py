@@ -12,6 +12,7 @@ from typing import Any
 
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.contents import sums_of
+from masklib.engine.dependencies import Present, changes, check_patterns, declared_files, found
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
@@ -40,6 +41,7 @@ class Plan:
         settings: the environment variables that can change numbers.
         inputs: the identity; see `masklib.engine.identity`.
         key: its hash.
+        depends: absolute patterns of files that its results are declared to follow from; see `declare`.
     """
 
     notebook: Notebook
@@ -47,6 +49,12 @@ class Plan:
     settings: dict[str, str]
     inputs: dict[str, Any]
     key: str
+    depends: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The absolute path of the folder of the notebook."""
+        return str(self.notebook.path.absolute().parent)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,19 @@ class Result:
     record: Record
     folder: Path
     cached: bool
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the store has of a plan.
+
+    Attributes:
+        result: the run that counts; None if there is none.
+        changes: why a run that is there does not count, a few words each.
+    """
+
+    result: Result | None = None
+    changes: tuple[str, ...] = ()
 
 
 def plan_run(
@@ -87,6 +108,40 @@ def plan_run(
     if ENVIRONMENT not in resolved:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+
+
+def declare(plans: Iterable[Plan], patterns: Iterable[str]) -> list[Plan]:
+    """Return plans whose results are declared to follow from files.
+
+    Args:
+        plans: from `plan_run`.
+        patterns: of paths of files, from the current folder; see `masklib.engine.dependencies.check_patterns`.
+
+    Raises:
+        ArgumentError: a pattern names no file.
+    """
+    depends = check_patterns(list(patterns))
+    return [replace(plan, depends=depends) for plan in plans]
+
+
+def look_up(plan: Plan, store: Store) -> Stored:
+    """Return what the store has of a plan: the run that counts, or why the one that is there does not."""
+    record = store.find(plan.notebook.name, plan.key)
+    if record is None:
+        return Stored()
+    changed = changes_of(plan, record, Present())
+    folder = store.folder(plan.notebook.name, plan.key)
+    return Stored(changes=changed) if changed else Stored(Result(record, folder, cached=True))
+
+
+def changes_of(plan: Plan, record: Record, present: Present) -> tuple[str, ...]:
+    """Return what has changed of what a run of this plan used, a few words each; () where it counts.
+
+    A record of an earlier masklib does not say what it used: it counts as it did then.
+    """
+    if record.uses is None:
+        return ()
+    return tuple(changes(record.uses, plan.folder, plan.depends, plan.settings, present))
 
 
 def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,9 +183,12 @@ def execute_plan(
     limits: Limits = DEFAULT_LIMITS,
     warm: bool = False,
     wait: bool = True,
+    force: bool = False,
     on_cell: OnCell | None = None,
 ) -> Result | None:
     """Execute a plan unless the store has its run, publish what came of it, and return it.
+
+    A run that is there and of whose inputs something has changed is executed again; it then goes to the earlier runs.
 
     Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed once more.
 
@@ -140,6 +198,7 @@ def execute_plan(
         limits: of time and memory.
         warm: whether the kernel is forked from a process that has imported the libraries.
         wait: whether to wait for another process that is at this same run.
+        force: whether it is executed even if the store has its run.
         on_cell: called with the number of cells started so far and their total.
 
     Returns:
@@ -149,9 +208,9 @@ def execute_plan(
         StoreError: the store cannot be written; what was written of the run is kept.
     """
     while True:
-        found = _look_up(plan, store)
-        if found:
-            return found
+        stored = Stored() if force else look_up(plan, store)
+        if stored.result:
+            return stored.result
         lock = store.lock(plan.notebook.name, plan.key)
         if lock:
             break
@@ -159,30 +218,27 @@ def execute_plan(
             return None
         time.sleep(LOOK_AGAIN_S)
     with lock:
-        attempt = partial(_attempt, plan, store, limits=limits, warm=warm, on_cell=on_cell)
-        found = _look_up(plan, store) or attempt()
-        error = found.record.error
-        return attempt() if error and error.ename == SERVER_GONE else found
+        stored = Stored() if force else look_up(plan, store)
+        again = force or bool(stored.changes)
+        attempt = partial(_attempt, plan, store, again=again, limits=limits, warm=warm, on_cell=on_cell)
+        result = stored.result or attempt()
+        error = result.record.error
+        return attempt() if error and error.ename == SERVER_GONE else result
 
 
-def _look_up(plan: Plan, store: Store) -> Result | None:
-    """Return the run that the store has, or None."""
-    found = store.find(plan.notebook.name, plan.key)
-    return Result(found, store.folder(plan.notebook.name, plan.key), cached=True) if found else None
-
-
-def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Result:
-    """Execute a plan and publish what came of it."""
+def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: bool, on_cell: OnCell | None) -> Result:
+    """Execute a plan and publish what came of it; `again`: in place of a run that does not count."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
     work = store.begin(record)
+    declared = declared_files(plan.depends, Present())
     clock = time.monotonic()
     try:
         execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
-    files = sizes_of(work)
+    files, uses = sizes_of(work), found(plan.notebook, execution.imports, work, declared, plan.depends)
     record = replace(
         record,
         status=execution.status,
@@ -191,10 +247,11 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
         duration_s=round(time.monotonic() - clock, 3),
         steps=execution.steps,
         memory_bytes=execution.memory_bytes,
+        uses=uses,
         files=files,
         sums=sums_of(work, files),
     )
-    return Result(record, store.finish(work, record), cached=False)
+    return Result(record, store.finish(work, record, again=again), cached=False)
 
 
 def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:
@@ -223,6 +280,7 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 execution=execution,
                 on_cell=on_cell,
                 warm=warm,
+                find_imports=True,
                 **asdict(limits),
             )
     execution.failure = execution.failure or _source_change(plan.inputs["masklib"])

@@ -18,8 +18,14 @@ _RECORD: Types = {
     "memory_bytes": (int, NoneType),
     "schema": _COUNT,
     "error": (dict, NoneType),
+    "uses": (dict, NoneType),
 }
 _INPUTS: Types = {"parameters": _TABLE, "versions": _TABLE, "settings": _TABLE, "python": _TEXT, "device": _TEXT}
+_USES: Types = {
+    "folder": _TEXT,
+    **dict.fromkeys(("modules", "distributions", "files", "variables"), _TABLE),
+    "patterns": _LIST,
+}
 _ERROR: Types = {
     "ename": _TEXT,
     "evalue": _TEXT,
@@ -55,8 +61,18 @@ def check_record(values: Any) -> None:
         _type, _value = pair
     for name, size in values.get("files", {}).items():
         _check({check_name(name): size}, {name: _COUNT}, "files")
+    uses = values.get("uses") or {}
+    _check(uses, {name: types for name, types in _USES.items() if name in uses}, "uses")
+    if any(not isinstance(text, str) for name in _USES if name in uses for text in _texts(uses[name])):
+        msg = "paths, versions and sums of uses must be text"
+        raise TypeError(msg)
     error = values.get("error") or {}
     _check(error, {name: types for name, types in _ERROR.items() if name in error}, "error")
+
+
+def _texts(value: Any) -> Any:
+    """Return what a field of `uses` holds."""
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
 
 
 def check_lines(lines: Any) -> None:

@@ -4,8 +4,10 @@
 <root>/<notebook>/<key>/            a run that ended well
 <root>/<notebook>/failed/<key>-<n>/ the n-th attempt that did not, with all its evidence
 <root>/<notebook>/.work-<key>-<id>/ a run in progress
+<root>/<notebook>/.gone-<id>/       a run that is being removed
 <root>/<notebook>/.lock-<key>       held by the process whose run that is
 <root>/<notebook>/corrupt/          what could not be read, set aside
+<root>/<notebook>/earlier/<key>-<n>/ a run that ended well, and was executed again since
 ```
 Work happens in a temporary folder beside the final one; its files are synced to the disk, then one rename publishes it.
 A process takes the lock of a key before it looks the run up and begins it, so that two sweeps share the work.
@@ -14,6 +16,7 @@ A process takes the lock of a key before it looks the run up and begins it, so t
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,8 +68,9 @@ __all__ = [  # with what the record of a run and its files are made of
 ]
 
 RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `runs/` that hold no runs
-ASIDE = ("failed", "corrupt")  # folders of a notebook that are no runs
-_WORK, _LOCK = ".work-", ".lock-"
+EARLIER = "earlier"
+ASIDE = ("failed", "corrupt", EARLIER)  # folders of a notebook that are no runs
+_WORK, _LOCK, _GONE = ".work-", ".lock-", ".gone-"
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,19 @@ class Store:
         Raises:
             StoreError: one cannot be read now.
         """
-        found: dict[str, CorruptError] = {}
+        return {key: found for key, found in self.read(notebook, keys) if isinstance(found, CorruptError)}
+
+    def read(self, notebook: str, keys: Iterable[str]) -> Iterator[tuple[str, Record | CorruptError]]:
+        """Yield the record of each published run of these keys, or why it is not whole.
+
+        Raises:
+            StoreError: one cannot be read now.
+        """
         for key in keys:
             try:
-                read_whole(self.folder(notebook, key), checked=(RECORDS,))
+                yield key, read_whole(self.folder(notebook, key), checked=(RECORDS,))
             except CorruptError as error:
-                found[key] = error
-        return found
+                yield key, error
 
     def lock(self, notebook: str, key: str) -> Lock | None:
         """Return the lock of a run, without waiting, or None if another process holds it.
@@ -189,10 +199,11 @@ class Store:
             raise store_error(msg, error) from None
         return work
 
-    def finish(self, work: Path, record: Record) -> Path:
+    def finish(self, work: Path, record: Record, *, again: bool = False) -> Path:
         """Publish `work` under its key if the run ended well, among the failed attempts if not; return where it is.
 
-        Where the same run was published meanwhile, that one stays.
+        Where the same run was published meanwhile, that one stays; `again` says that one which is there does not count, and puts
+        it among the earlier ones.
 
         Raises:
             StoreError: the disk is full, or the folder not writable; the work folder is kept as it is.
@@ -203,6 +214,8 @@ class Store:
             if record.status != OK:
                 return self._move(work, "failed", record.key)
             target = self.folder(record.notebook, record.key)
+            if again and target.exists():
+                self._move(target, EARLIER)
             _rename_or_drop(work, target)
             sync(target.parent)
         except OSError as error:
@@ -214,6 +227,26 @@ class Store:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
         found = [entry for name in self._notebooks() for entry in _entries(self.root, name)]
         return sorted(found, key=lambda entry: not entry.published)
+
+    def earlier(self) -> list[Entry]:
+        """Return the runs that were executed again since, in order of notebook, key and age."""
+        found = [(name, _attempts(self.root / name / EARLIER)) for name in self._notebooks()]
+        return [Entry(f"{name}/{EARLIER}/{f.name}", False, _stamp(f)) for name, folders in found for f in folders]
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a run or attempt; a reader sees all of it, or nothing.
+
+        Raises:
+            StoreError: it cannot be removed; it is then as it was, or gone for readers.
+        """
+        folder = self.root / entry.name
+        try:
+            gone = Path(tempfile.mkdtemp(prefix=_GONE, dir=self.root / entry.name.split("/")[0]))
+            folder.rename(gone / folder.name)
+            shutil.rmtree(gone)
+        except OSError as error:
+            msg = f"{folder} cannot be removed"
+            raise store_error(msg, error) from None
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
@@ -244,11 +277,14 @@ class Store:
     def recover(self) -> list[Path]:
         """Move the work of processes that are gone to the failed attempts, as interrupted; return where it is.
 
-        Work belongs to a process that is gone exactly if the lock of its key can be taken.
+        Work belongs to a process that is gone exactly if the lock of its key can be taken. What a process that is gone had not
+        removed to the end is removed.
 
         Raises:
             StoreError: such work cannot be read or moved.
         """
+        for gone in self.root.glob(f"*/{_GONE}*"):
+            shutil.rmtree(gone, ignore_errors=True)
         return [
             folder for name in self._notebooks() for key in _unfinished(self.root / name) for folder in self._recover(name, key)
         ]
@@ -340,7 +376,12 @@ def _published(parent: Path) -> list[os.DirEntry[str]]:
 
 def _failed(parent: Path) -> list[os.DirEntry[str]]:
     """Return the folders of a notebook's failed attempts, by key, oldest first."""
-    return sorted(_folders(parent / "failed"), key=lambda folder: _attempt(folder.name))
+    return _attempts(parent / "failed")
+
+
+def _attempts(parent: Path) -> list[os.DirEntry[str]]:
+    """Return numbered folders by key and number."""
+    return sorted(_folders(parent), key=lambda folder: _attempt(folder.name))
 
 
 def _attempt(name: str) -> tuple[str, int]:

@@ -21,7 +21,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -48,12 +48,13 @@ class Job:
     """A run, with all that it follows from.
 
     Attributes:
-        notebook: its name.
+        notebook: the absolute path of its file.
         source: the notebook as the text of an .ipynb file.
-        parameters, settings, inputs, key: of the plan; see `masklib.engine.run.Plan`.
+        parameters, settings, inputs, key, depends: of the plan; see `masklib.engine.run.Plan`.
         store: the URL of the store.
         limits: of the run.
         warm: whether its kernel is forked.
+        force: whether it is executed even if the store has it.
     """
 
     notebook: str
@@ -65,6 +66,8 @@ class Job:
     store: str
     limits: Limits = DEFAULT_LIMITS
     warm: bool = False
+    force: bool = False
+    depends: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the job as a line of JSON."""
@@ -74,7 +77,7 @@ class Job:
     def from_json(cls, text: str | bytes) -> "Job":
         """Return the job that a line of JSON holds."""
         values = json.loads(text)
-        return cls(**{**values, "limits": Limits(**values["limits"])})
+        return cls(**{**values, "limits": Limits(**values["limits"]), "depends": tuple(values["depends"])})
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,9 @@ class Worker:
         return " ".join([f"the process that drove the run {how}", *said])
 
 
-def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIMITS, warm: bool = False) -> Job:
+def make_job(
+    plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIMITS, warm: bool = False, force: bool = False
+) -> Job:
     """Return the job of a plan.
 
     Args:
@@ -246,8 +251,10 @@ def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIM
         store: the URL of the store.
         limits: of the run.
         warm: whether its kernel is forked.
+        force: whether it is executed even if the store has it.
     """
-    return Job(plan.notebook.name, source, plan.parameters, plan.settings, plan.inputs, plan.key, store, limits, warm)
+    path, identity = str(plan.notebook.path.absolute()), (plan.parameters, plan.settings, plan.inputs, plan.key)
+    return Job(path, source, *identity, store, limits, warm, force, plan.depends)
 
 
 def perform(job: Job, on_event: OnEvent) -> Answer:
@@ -260,7 +267,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     from masklib.engine.run import execute_plan, plan_run
     from masklib.engine.stores import open_store
 
-    plan = plan_run(_read(job.notebook, job.source), job.parameters, job.settings)
+    plan = replace(plan_run(_read(job.notebook, job.source), job.parameters, job.settings), depends=job.depends)
     if plan.key != job.key:
         msg = (
             "A run must be executed by what it was planned with, this worker differs in "
@@ -273,6 +280,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
         open_store(job.store),
         limits=job.limits,
         warm=job.warm,
+        force=job.force,
         wait=False,
         on_cell=lambda done, total: on_event({"event": "cell", "done": done, "total": total}),
     )
@@ -296,13 +304,13 @@ def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[st
 
 
 @lru_cache(maxsize=8)
-def _read(name: str, source: str) -> Any:
-    """Return the notebook of that name and text."""
+def _read(path: str, source: str) -> Any:
+    """Return the notebook at a path, of that text."""
     import nbformat
 
     from masklib.engine.notebooks import Notebook
 
-    return Notebook(name, Path(name), nbformat.reads(source, as_version=4))
+    return Notebook(Path(path).stem, Path(path), nbformat.reads(source, as_version=4))
 
 
 def _answer(job: str, on_event: OnEvent) -> Answer:

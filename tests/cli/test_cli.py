@@ -201,3 +201,27 @@ def test_collect_tells_what_it_could_not_read(checkout: Path):
     result = masklib(checkout, "collect")
     assert result.returncode == 1
     assert "set aside" in result.stderr
+
+
+def test_what_changed_since_a_run_is_said_and_force_executes_it_again(checkout: Path):
+    (checkout / "helper.py").write_text("x = 1")
+    (checkout / "data.csv").write_text("1")
+    own = notebook(START, f"import sys\nsys.path.insert(0, {str(checkout)!r})\nimport helper\nrun.metric('m', helper.x)")
+    nbformat.write(own, checkout / "own.ipynb")
+    first = masklib(checkout, "run", "own.ipynb", "-d", "*.csv")
+    (checkout / "helper.py").write_text("x = 20")
+    (checkout / "data.csv").write_text("2")
+    planned = masklib(checkout, "sweep", "own.ipynb", "--dry-run")
+    second = masklib(checkout, "run", "own.ipynb", "--json")
+    third = masklib(checkout, "run", "own.ipynb")
+    forced = masklib(checkout, "run", "own.ipynb", "--force")
+    nothing = masklib(checkout, "run", "own.ipynb", "-d", "*.txt")
+
+    assert first.returncode == 0, first.stderr
+    assert "to run: helper.py changed since; data.csv changed since" in " ".join(planned.stdout.split())
+    assert "[1/1] own is executed again: helper.py changed since; data.csv changed since\n" in second.stderr
+    assert json.loads(second.stdout)["cached"] is False
+    assert "already there" in third.stderr
+    assert "ok in" in forced.stderr
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    assert "'*.txt' is none in" in nothing.stderr

@@ -17,6 +17,7 @@ import pytest
 
 from masklib.engine import files
 from masklib.engine.collect import collect
+from masklib.engine.dependencies import Uses
 from masklib.engine.record import SCHEMA, Failure, read_whole, sizes_of
 from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_record, write_atomically
 from masklib.engine.stores import open_store
@@ -59,6 +60,21 @@ def test_the_first_of_two_equal_runs_stays(store: Store):
 
     assert (folder / "who").read_text() == "first"
     assert list((store.root / "nb").iterdir()) == [folder]
+
+
+def test_a_run_that_does_not_count_any_more_goes_to_the_earlier_ones(store: Store):
+    for who in ("first", "second", "third"):
+        work = store.begin(RECORD)
+        (work / "who").write_text(who)
+        store.finish(work, RECORD, again=True)
+
+    assert (store.folder("nb", RECORD.key) / "who").read_text() == "third"
+    earlier = store.root / "nb" / "earlier"
+    assert {f.name: (f / "who").read_text() for f in earlier.iterdir()} == {
+        f"{RECORD.key}-1": "first",
+        f"{RECORD.key}-2": "second",
+    }
+    assert visible(store) == [store.folder("nb", RECORD.key)]
 
 
 def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
@@ -126,7 +142,7 @@ def test_a_run_whose_files_are_not_as_they_were_is_not_whole(store: Store, damag
     (work / "tables").mkdir()
     for name in ("notebook.ipynb", "tables/t.parquet", "kernel.log"):
         (work / name).write_text("{}")
-    record = replace(RECORD, files=sizes_of(work))
+    record = replace(RECORD, files=sizes_of(work), uses=Uses("/a", {"helper.py": "0"}, {"numpy": "2.4.6"}))
     folder = store.finish(work, record)
     (folder / "kernel.log").write_text("grown since")
     (folder / "report.html").write_text("made since")
@@ -314,16 +330,17 @@ def test_a_full_disk_publishes_nothing_and_keeps_the_work(small_disk: Path):
     assert read_record(store.finish(work, RECORD)) == RECORD
 
 
-def test_a_store_written_by_the_last_schema_is_read(tmp_path: Path):
-    """`stores/schema_1` was written before `record.json` had a schema: a run that ended well, and one that failed."""
-    shutil.copytree(Path(__file__).parent / "stores" / "schema_1", tmp_path / "runs")
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_store_written_by_an_earlier_schema_is_read(tmp_path: Path, schema: int):
+    """Each holds a run that ended well, and one that failed; `record.json` of the first had no schema yet."""
+    shutil.copytree(Path(__file__).parent / "stores" / f"schema_{schema}", tmp_path / "runs")
     store = Store(tmp_path / "runs")
     (folder,), (attempt,) = runs_in(store), attempts_in(store)
     tables = collect(store)
     error = read_record(attempt).error
 
     assert store.find("small", folder.name) == read_whole(folder)
-    assert read_whole(folder).schema == 1
+    assert (read_whole(folder).schema, read_whole(folder).uses) == (schema, None)
     assert tables.unreadable == []
     assert tables.runs[["notebook", "status", "error", "param_width"]].to_numpy().tolist() == [
         ["small", "ok", pd.NA, 1.5],

@@ -6,7 +6,11 @@ connection: a line of JSON, with the descriptor of the kernel's log. The answers
 `{"pid": ..., "server": ...}`, the processes, when a kernel has the request, `{"connection": {...}}` from the kernel when it
 listens, `{"exit": code, "max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose
 connection closes is killed, and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is
-killed, the folder removed, and the server ends.
+killed, the folder removed, and the server ends. A byte on the lifeline asks it to take no more requests, and to end once it has
+no kernel.
+
+Once it has imported, the file `read` in its folder names the environment variables that Python code has asked for meanwhile: a
+kernel whose own value of one of them is another cannot come from here. All others reach a kernel with its request.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -45,6 +49,7 @@ class ForkServer:
         self.lifeline = lifeline
         self.folder = folder
         self.wanted = spares
+        self.is_leaving = False
         self.spares: dict[int, socket.socket] = {}  # by process id, the socket by which a spare gets its request
         self.kernels: dict[int, socket.socket] = {}  # by process id, the connection of the request
 
@@ -57,9 +62,9 @@ class ForkServer:
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         while True:
-            watched: list[Any] = [self.listener, self.lifeline, wake, *self.kernels.values()]
+            watched: list[Any] = [*self._listening(), self.lifeline, wake, *self.kernels.values()]
             ready = select.select(watched, [], [], None if len(self.spares) >= self.wanted else 0)[0]
-            if self.lifeline in ready:
+            if self.lifeline in ready and not self._leave():
                 break
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -68,10 +73,27 @@ class ForkServer:
             for pid, connection in list(self.kernels.items()):
                 if connection in ready:
                     self._obey(pid, connection)
-            if self.listener in ready:
+            if self.listener in ready and not self.is_leaving:
                 self._launch()
+            if self.is_leaving and not self.kernels:
+                break
             self._fork_ahead()
         self._end()
+
+    def _listening(self) -> list[socket.socket]:
+        """Return the socket for requests, if they are taken."""
+        return [] if self.is_leaving else [self.listener]
+
+    def _leave(self) -> bool:
+        """Take no more requests, if that is what the driver asks for; return False if it is gone."""
+        if not os.read(self.lifeline, 1):
+            return False
+        self.is_leaving = True
+        self.wanted = 0
+        self.listener.close()
+        for pid in self.spares:
+            os.kill(pid, signal.SIGKILL)
+        return True
 
     def _fork_ahead(self) -> None:
         """Fork spare kernels up to the number that is wanted."""
@@ -270,12 +292,32 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def import_all(modules: list[str]) -> set[str]:
+    """Import modules, and return the names of the environment variables that Python code asks for meanwhile, set or not."""
+    read: set[str] = set()
+    kind = type(os.environ)
+    usual = kind.__getitem__
+
+    def noted(self: Any, name: Any) -> Any:
+        read.add(os.fsdecode(name))
+        return usual(self, name)
+
+    setattr(kind, "__getitem__", noted)  # noqa: B010 (mypy knows no other way to put a method in another's place)
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    finally:
+        setattr(kind, "__getitem__", usual)  # noqa: B010
+    return read
+
+
 def main() -> None:
     """Import, then serve."""
     listener, lifeline, folder, spares, *modules = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-    for module in modules:
-        importlib.import_module(module)
+    read = import_all(modules)
+    (Path(folder) / "read.part").write_text(json.dumps(sorted(read)))
+    (Path(folder) / "read.part").rename(Path(folder) / "read")
     gc.collect()
     gc.freeze()
     ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares)).serve()

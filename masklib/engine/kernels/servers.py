@@ -1,6 +1,8 @@
-"""The fork servers: one for each environment in which kernels start, owned by the process that started it.
+"""The fork servers: a few, each for the kernels whose environment is that in which it imported; owned by who started it.
 
-A process can share its servers with its children by environment variables; see `shared`.
+A server serves every environment that has the same values of what was read while it imported, by Python or, as far as that is
+known, by libraries in C. Where one more is needed than there may be, that which was used least lately ends, once it is idle.
+A process can share its servers with its children by an environment variable; see `shared`.
 """
 
 import atexit
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from masklib.claims.recording import FOLDER_VARIABLE
+from masklib.engine.environments import STARTUP_VARIABLE
 from masklib.engine.kernels import ServerError
 from masklib.engine.private import PrivateFolder
 from masklib.engine.settings import PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
@@ -26,7 +29,30 @@ from masklib.engine.settings import PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_en
 PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "ipykernel.kernelapp")
 FORKSERVER = str(Path(__file__).with_name("forkserver.py"))
 STOP_S = 10.0  # then the server is killed; its kernels die with it
-# Variables of a single run; all others are read by some library when it is imported, and make another server.
+MOST = 3  # servers of a process
+READ, HELD = "read", "environment"  # files of a server: the names that it read, and a hash of each variable that it had
+# What the system, the interpreter and libraries in C read when a process starts or a library is loaded.
+READ_IN_C = (
+    *("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_"),
+    *("ABSL_", "ARROW_", "BLIS_", "DNNL_", "DYLD_", "GLIBC_", "GOMP_", "GOTO_", "GRPC_", "HDF5_", "HIP_", "HOME", "HSA_", "KMP_"),
+    *(
+        "LANG",
+        "LC_",
+        "LD_",
+        "MALLOC_",
+        "NPROC",
+        "NUMEXPR_",
+        "NVIDIA_",
+        "NVPL_",
+        "ONEDNN_",
+        "PYTHON",
+        "PYTORCH_",
+        "ROCR_",
+        "TORCH",
+    ),
+    *("TZ", "VECLIB_", PYTHON_VARIABLE, STARTUP_VARIABLE),
+)
+# Variables of a single run.
 OF_A_RUN = (FOLDER_VARIABLE, "JPY_SESSION_NAME", "JPY_PARENT_PID", "PWD", "OLDPWD")
 PRIVATE = ("KERAS_HOME", "IPYTHONDIR")  # the engine gives each kernel empty ones; under a server they are the server's
 
@@ -51,6 +77,21 @@ class Server:
         """Whether the server listens."""
         with socket.socket(socket.AF_UNIX) as connection:
             return connection.connect_ex(str(self.path)) == 0
+
+    def suits(self, hashes: Mapping[str, str]) -> bool:
+        """Return whether kernels of an environment can come from this server; while it imports, only those of its very own.
+
+        Args:
+            hashes: of the variables, see `_hashes`.
+        """
+        try:
+            held = json.loads(self.path.with_name(HELD).read_bytes())
+            read = self.path.with_name(READ)
+            names = set(json.loads(read.read_bytes())) if read.exists() else None
+        except (OSError, ValueError):  # it has ended
+            return False
+        differing = {name for name in {*held, *hashes} if held.get(name) != hashes.get(name)}
+        return not differing if names is None else not any(name in names or name.startswith(READ_IN_C) for name in differing)
 
     def request(
         self, environment: Mapping[str, str], cwd: str, log: IO[bytes] | int | None, connection_file: str = ""
@@ -89,6 +130,9 @@ class Server:
     def stop(self) -> None:
         """End the server, if it is this process's."""
 
+    def leave(self) -> None:
+        """Let the server end once it is idle, if it is this process's."""
+
 
 class OwnServer(Server):
     """A fork server that this process starts, and that ends with it.
@@ -109,6 +153,7 @@ class OwnServer(Server):
         run = f"import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"  # as a module it would import masklib
         arguments = [str(listener.fileno()), str(reading), self.folder.name, str(spares), *PRELOAD]
         self.log = (Path(self.folder.name) / "log").open("wb")
+        self.path.with_name(HELD).write_text(json.dumps(_hashes(environment)))
         private = {name: self.folder.name for name in PRIVATE if name not in environment}
         self.process = subprocess.Popen(
             [environment.get(PYTHON_VARIABLE, sys.executable), "-c", run, *arguments],
@@ -132,6 +177,11 @@ class OwnServer(Server):
         """Whether the server runs, and is of this process."""
         return self.owner == os.getpid() and self.process.poll() is None
 
+    def leave(self) -> None:
+        """Let the server take no more requests, and end once it has no kernel."""
+        with contextlib.suppress(OSError):  # it has ended
+            os.write(self._lifeline, b"\n")
+
     def stop(self) -> None:
         """End the server and its kernels."""
         if self.owner != os.getpid():
@@ -146,7 +196,8 @@ class OwnServer(Server):
         self.folder.cleanup()
 
 
-_servers: dict[str, Server] = {}
+_servers: dict[Path, Server] = {}  # by socket, the one that was used last at the end
+_leaving: list[Server] = []
 _lock = threading.Lock()
 
 
@@ -163,8 +214,8 @@ def start(settings: Mapping[str, str], spares: int) -> None:
 
 
 def shared() -> dict[str, str]:
-    """Return the environment variables by which a child process finds the servers of this one."""
-    return {SERVERS_VARIABLE: json.dumps({key: str(server.path) for key, server in _servers.items()})}
+    """Return the environment variable by which a child process finds the servers of this one."""
+    return {SERVERS_VARIABLE: json.dumps([str(path) for path in _servers])}
 
 
 def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
@@ -178,28 +229,45 @@ def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
         raise ServerError(msg)
     omitted = OF_A_RUN + (PRIVATE if FOLDER_VARIABLE in environment else ())
     common = {name: value for name, value in environment.items() if name not in omitted}
-    key = hashlib.sha256(json.dumps([sys.executable, common], sort_keys=True).encode()).hexdigest()
+    hashes = _hashes(common)
     with _lock:
-        found = _servers.get(key) or _of_parent(key)
-        if found is not None and (found.is_given_up or not found.is_alive):
-            found.stop()
-            found = None
-        if found is None:
-            found = OwnServer(common, spares)
-        _servers[key] = found
+        _forget_the_dead()
+        candidates = [*reversed(_servers.values()), *_of_parent()]
+        suiting = (one for one in candidates if one.suits(hashes) and one.is_alive and not one.is_given_up)
+        found = next(suiting, None) or OwnServer(common, spares)
+        _servers.pop(found.path, None)
+        _servers[found.path] = found
+        while len(_servers) > MOST:
+            _leaving.append(_servers.pop(next(iter(_servers))))
+            _leaving[-1].leave()
     return found
 
 
-def _of_parent(key: str) -> Server | None:
-    """Return the server that the process which started this one shares for a key."""
-    path = json.loads(os.environ.get(SERVERS_VARIABLE, "{}")).get(key)
-    return Server(Path(path)) if path else None
+def _hashes(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a hash of each variable of an environment, and of the interpreter of its kernels."""
+    variables = {PYTHON_VARIABLE: sys.executable, **environment}
+    return {name: hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest() for name, value in variables.items()}
+
+
+def _forget_the_dead() -> None:
+    """Let go of servers that have ended."""
+    for server in [one for one in (*_servers.values(), *_leaving) if not one.is_alive or one.is_given_up]:
+        server.stop()
+        _servers.pop(server.path, None)
+        if server in _leaving:
+            _leaving.remove(server)
+
+
+def _of_parent() -> list[Server]:
+    """Return the servers that the process which started this one shares."""
+    return [Server(Path(path)) for path in json.loads(os.environ.get(SERVERS_VARIABLE, "[]"))]
 
 
 @atexit.register
 def stop_servers() -> None:
     """End every server that this process started."""
     with _lock:
-        for server in _servers.values():
+        for server in (*_servers.values(), *_leaving):
             server.stop()
         _servers.clear()
+        _leaving.clear()
