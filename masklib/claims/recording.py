@@ -76,8 +76,9 @@ class Run:
             unit: such as "s"; "" for a number without one.
 
         Raises:
-            ArgumentError: `value` is not one number.
+            ArgumentError: `value` is not one number, or `name` or `unit` no text.
         """
+        _check_text(name=name, unit=unit)
         if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
             msg = f"A metric is one number, {name!r} is {value!r}. Record a table for more."
             raise ArgumentError(msg)
@@ -95,8 +96,9 @@ class Run:
                 stand together; "" for none.
 
         Raises:
-            ArgumentError: the name is taken, or holds a "/".
+            ArgumentError: the name is taken, or holds a "/"; or it or `page` is no text.
         """
+        _check_text(name=name, page=page)
         if self.folder is not None:
             from masklib.claims.tables import recorded
 
@@ -214,8 +216,10 @@ class Run:
 
         Raises:
             ClaimError: the ledger has no such claim, the part is recorded already, or the two cannot be compared.
+            ArgumentError: `part` is no text.
         """
         find_claim(claim)
+        _check_text(part=part)
         judgement = judge(observed, expected, atol)
         row = {
             "claim": claim,
@@ -239,6 +243,7 @@ class Run:
             ClaimError: the ledger has no such claim, the part is recorded already, or no reason is given.
         """
         find_claim(claim)
+        _check_text(part=part, reason=reason)
         if not reason.strip():
             msg = f"What is not tested needs a reason, {claim} {part!r} has none. Say what is missing."
             raise ClaimError(msg)
@@ -286,6 +291,14 @@ def _append_line(path: Path, line: str) -> None:
     """Append a line to a file; it is on its way to the disk when this returns."""
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+def _check_text(**values: Any) -> None:
+    """Raise an ArgumentError unless each value is a text that a file can hold."""
+    for name, value in values.items():
+        if not isinstance(value, str) or value != value.encode(errors="ignore").decode():
+            msg = f"What is recorded needs a {name} that is text, got {value!r}. Give a str."
+            raise ArgumentError(msg)
 
 
 def _new_file(folder: Path, name: str) -> Path:

@@ -27,7 +27,15 @@ from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.cli.runs import runs
 from masklib.engine.startup import leave_out_grammars
-from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
+from masklib.errors import (
+    ArgumentError,
+    ClaimError,
+    MasklibError,
+    NotebookError,
+    ParameterError,
+    UntestableError,
+    printable,
+)
 
 USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError, UntestableError)
 
@@ -48,6 +56,13 @@ class _Group(click.Group):
                 raise
             click.echo(f"masklib: {error}", err=True)
             ctx.exit(2 if isinstance(error, USAGE_ERRORS) else 1)
+        except OSError as error:
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):  # the second is click's, of `masklib ... | head`
+                raise
+            click.echo(
+                f"masklib: {printable(str(error.filename)[:200])} cannot be used: {error.strerror}. Check the path.", err=True
+            )
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

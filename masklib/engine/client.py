@@ -12,6 +12,7 @@ import time
 from queue import Empty
 from typing import Any
 
+import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
@@ -125,6 +126,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             if failure:
                 break
         return failure
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+        """Take what the kernel sends; an output that no notebook can hold is left out, and that is said in its place."""
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except nbformat.ValidationError:
+            told = "An output of this cell was left out: it does not have the form that Jupyter asks for.\n"
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=told))
+            return None
 
     def _execute_one(self, cell: Any, index: int) -> Failure | None:
         """Execute a cell and return why it failed, or None."""

@@ -11,7 +11,7 @@ from typing import Any
 from masklib.engine.files import is_local
 
 LARGEST = 2 * 10**9  # bytes of a file of a run that is read
-_SURROGATE = re.compile(r"\\u[dD][89abAB]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a link is refused, a pipe not waited for
 
 

@@ -35,7 +35,8 @@ from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
 
 Values = Mapping[str, Any] | Sequence[tuple[str, Any]]
-_RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
+_RANGE = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
+MOST_POINTS = 1_000_000  # of a sweep; it is planned as a whole
 _SPEC_KEYS: dict[str, type] = {"title": str, "sweep": list}
 _TABLE_KEYS: dict[str, type] = {"notebook": str, "grid": dict, "lists": dict, "fixed": dict}
 _TOML_TYPES: dict[type, str] = {str: "a text", list: "written as [[sweep]]", dict: "a table"}
@@ -131,7 +132,7 @@ def read_spec(path: Path) -> tuple[str, list[Table], list[str]]:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         msg = f"{path} must be TOML: {error}."
         raise ParameterError(msg) from None
     problems = _check_keys(content, _SPEC_KEYS, tuple(_SPEC_KEYS), path.name)
@@ -250,6 +251,9 @@ def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str],
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         problems.append(f"lists advance together and must be of equal length: {told}")
+    count = math.prod([*map(len, grid.values()), *list(lengths.values())[:1]])
+    if count > MOST_POINTS:
+        return [*problems, f"a sweep may have {MOST_POINTS:,} points, got {count:,}; give fewer values, or several sweeps"], []
     problems += _check_values(parameters, {**columns, **grid, **fixed})
     rows = [dict(zip(columns, row, strict=False)) for row in zip(*columns.values(), strict=False)]
     axes = [[{name: value} for value in values] for name, values in {**fixed, **grid}.items()]
@@ -259,6 +263,10 @@ def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str],
 def _read_values(parameter: Parameter | None, name: str, given: Any, problems: list[str]) -> list[Any]:
     """Return the values of one axis; what is wrong with it is added to `problems`."""
     values = given.tolist() if hasattr(given, "tolist") else given  # NumPy's numbers are not Python's
+    count = _count(parameter, values)
+    if count > MOST_POINTS:
+        problems.append(f"{name} may have {MOST_POINTS:,} values, got {count:,}; give fewer, or several sweeps")
+        return []
     if isinstance(values, str):
         values = _split(parameter, values)
     if not isinstance(values, list | tuple | range):
@@ -269,21 +277,36 @@ def _read_values(parameter: Parameter | None, name: str, given: Any, problems: l
     return list(values)
 
 
+def _count(parameter: Parameter | None, values: Any) -> int:
+    """Return how many values there are, of ranges without making them."""
+    if isinstance(values, str):
+        words = [] if parameter is not None and parameter.type is list else _words(values)
+        return sum(len(_expand(parameter, word)) for word in words)
+    return len(values) if isinstance(values, list | tuple | range) else 0
+
+
 def _split(parameter: Parameter | None, text: str) -> list[Any]:
     """Return the values that a text of the command line lists for a parameter."""
     if parameter is not None and parameter.type is list:
         try:
             return list(ast.literal_eval(f"[{text}]"))
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             return [text]
-    words = next(csv.reader([text], skipinitialspace=True), [])
-    return [value for word in words for value in _expand(parameter, word.strip())]
+    return [value for word in _words(text) for value in _expand(parameter, word)]
+
+
+def _words(text: str) -> list[str]:
+    """Return what stands between the commas of a text."""
+    try:
+        return [word.strip() for word in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error:  # a word of more than a hundred thousand characters
+        return [text]
 
 
 def _expand(parameter: Parameter | None, word: str) -> Sequence[Any]:
     """Return the ints of a range, or the one value that a word is."""
     found = _RANGE.fullmatch(word) if parameter is not None and parameter.type is int else None
-    if found and found[3] != "0":
+    if found and int(found[3] or 1):
         return range(*(int(number) for number in found.groups() if number is not None))
     return [_read_value(parameter, word)]
 

@@ -1,5 +1,6 @@
 """Finding and reading notebooks; a notebook that a run could not use is refused here."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +9,7 @@ from typing import Any
 
 import nbformat
 
+from masklib.engine.contents import parse_json
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
@@ -69,14 +71,14 @@ def find_notebook(name: str | Path) -> Path:
         NotebookError: there is no such file; the message names the nearest of the suite.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 (false for a name that is too long, which a Path raises for)
         return path
     known = {p.stem: p for p in notebooks_folder().glob("*.ipynb")}
     if str(name) in known:
         return known[str(name)]
     near = get_close_matches(path.stem, known, n=3, cutoff=0.3)
     hint = f"Did you mean {', '.join(near)}?" if near else "Give the path of an .ipynb file."
-    msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)!r}. {hint}"
+    msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)[:200]!r}. {hint}"
     raise NotebookError(msg)
 
 
@@ -87,19 +89,34 @@ def read_notebook(name: str | Path) -> Notebook:
         NotebookError: no such file, not a Jupyter notebook, or not exactly one cell tagged `parameters`.
     """
     path = find_notebook(name)
-    try:
-        node = nbformat.read(path, as_version=4)
-        nbformat.validate(node)
-    except (ValueError, AttributeError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:120]
-        msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
-        raise NotebookError(msg) from None
-    except OSError as error:
-        msg = f"{path} must be readable: {error.strerror}."
-        raise NotebookError(msg) from None
+    node = _read(path)
     check_parameters_cell(node, str(path))
     check_language(node, str(path))
     return Notebook(path.stem, path, node)
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a notebook's file.
+
+    Raises:
+        NotebookError: it cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_bytes().decode()
+        parse_json(text)
+        node = nbformat.reads(text, as_version=4)
+        nbformat.validate(node)
+    except OSError as error:
+        msg = f"{path} must be readable: {error.strerror}."
+        raise NotebookError(msg) from None
+    except Exception as error:  # nbformat raises whatever its code meets in a file of another form
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
+        raise NotebookError(msg) from None
+    if not isinstance(node.metadata.get("papermill", {}), dict):
+        msg = f"{path} must be a Jupyter notebook, what its metadata hold under papermill is no object."
+        raise NotebookError(msg)
+    return node
 
 
 def check_language(node: Any, where: str) -> None:

@@ -61,6 +61,9 @@ def read_parameters(source: str, where: str = "the parameters cell") -> tuple[Pa
     except SyntaxError as error:
         msg = f"{where} must be Python, line {error.lineno} is not: {error.msg}."
         raise NotebookError(msg) from None
+    except (ValueError, MemoryError, RecursionError) as error:  # a null character, or an expression that is nested too deep
+        msg = f"{where} must be Python, it cannot be read as such: {str(error) or 'it is nested too deep'}."
+        raise NotebookError(msg) from None
     comments = _comments(source)
     parameters: list[Parameter] = []
     bad: list[str] = []

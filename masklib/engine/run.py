@@ -107,7 +107,12 @@ def plan_run(
     inputs = identity(notebook, resolved, settings, files)
     if ENVIRONMENT not in resolved:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
-    return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+    try:
+        return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+    except UnicodeEncodeError as error:
+        told = f"those of {notebook.name} hold {error.object[error.start]!r}"
+        msg = f"Cells and parameters must be Unicode text, {told}. Write another character."
+        raise ParameterError(msg) from None
 
 
 def declare(plans: Iterable[Plan], patterns: Iterable[str]) -> list[Plan]:

@@ -14,6 +14,7 @@ from masklib.site.svg import clean_svg
 
 SVG = "image/svg+xml"
 SHOWN = ("text/html", SVG, "image/png", "image/jpeg", "text/plain")  # of an output the first that it has
+LONGEST, LONGEST_HTML = 100_000, 1_000_000  # characters of a text, and of an output's HTML, in a page
 HEADING = re.compile(r"\A#\s+(\S.*)")
 _BEGINNINGS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8"}
 
@@ -35,7 +36,32 @@ def read_executed(folder: Path, record: Record) -> Any:
         node = nbformat.reads(content.decode(), as_version=4, capture_validation_error=problems)
     except (*MISFORMED, nbformat.ValidationError):
         return None
-    return None if problems else node
+    if problems:
+        return None
+    for cell in node.cells:
+        cell.source = _brief(cell.source)
+        for output in cell.get("outputs", []):
+            _shorten(output)
+    return node
+
+
+def _shorten(output: Any) -> None:
+    """Cut what an output says; of HTML a part would be another thing, so what is too long is left out."""
+    if "text" in output:
+        output.text = _brief(output.text)
+    if "traceback" in output:
+        output.traceback = [_brief("\n".join(output.traceback))]
+    data = output.get("data", {})
+    if isinstance(data.get("text/plain"), str):
+        data["text/plain"] = _brief(data["text/plain"])
+    if len(data.get("text/html", "")) > LONGEST_HTML:
+        del data["text/html"]
+
+
+def _brief(text: str) -> str:
+    """Return a text, cut where no reader goes on and those who make pages take minutes."""
+    left = len(text) - LONGEST
+    return text if left <= 0 else f"{text[:LONGEST]}\n... {left:,} more characters are in the executed notebook."
 
 
 def shown_kind(output: Any) -> str:

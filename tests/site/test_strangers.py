@@ -80,8 +80,11 @@ def outputs_that_do_more() -> list[Any]:
         {"text/html": "<script>alert(12)</script><svg onload=alert(13)><iframe src=//e.example></iframe>"},
         {"text/markdown": "```{include} /etc/passwd\n```", "text/plain": "markdown"},
         {"application/javascript": "alert(14)"},
+        {"text/plain": "x" * 3_000_000},  # a page of it took ten minutes
+        {"text/html": "<p>" * 1_000_000, "text/plain": "much"},
     ]
-    return [nbformat.v4.new_output("display_data", data=one) for one in data]
+    printed = nbformat.v4.new_output("stream", name="stdout", text="y" * 3_000_000)
+    return [printed] + [nbformat.v4.new_output("display_data", data=one) for one in data]
 
 
 def stranger(runs: Path, key: str, sources: list[str], notebook: str = "strange", **files: bytes) -> Path:
