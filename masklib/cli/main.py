@@ -12,7 +12,7 @@ import click
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import exit_unless, json_option, runs_option, show
+from masklib.cli.options import cwd_option, exit_unless, json_option, runs_option, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -93,14 +93,18 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@cwd_option
 @limit_options
 @runs_option
 @json_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
-def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
+def run(
+    notebook: str, pairs: Any, cwd: str | None, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool
+) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that is there already is not executed again.
+    A run that is there already is not executed again. As in JupyterLab, modules and data beside the notebook are found, and what it
+    writes to a relative path stays there; what it writes to the folder $MASKLIB_RUN_DIR is kept with the run.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
@@ -116,7 +120,7 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    plan = plan_run(source, from_text(declared, dict(pairs)))
+    plan = plan_run(source, from_text(declared, dict(pairs)), cwd=cwd)
     result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
     if as_json:
         _print_run(result)
@@ -133,6 +137,7 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@cwd_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")

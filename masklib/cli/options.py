@@ -14,6 +14,11 @@ runs_option = click.option(
     help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
     type=click.Path(),
 )
+cwd_option = click.option(
+    "--cwd",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder in which the kernel works; by default that of the notebook.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

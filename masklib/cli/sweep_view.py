@@ -28,6 +28,7 @@ def execute(
     fixed: Pairs,
     root: str,
     *,
+    cwd: str | None,
     dry_run: bool,
     as_json: bool,
     dask: str | None,
@@ -40,7 +41,7 @@ def execute(
     if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed)
+    plan = plan_sweep(source, grid, fixed, cwd=cwd)
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)

@@ -69,7 +69,9 @@ class Table:
         return [pair for values in (self.grid, self.lists, self.fixed) for pair in _pairs(values)]
 
 
-def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists: Values = ()) -> Sweep:
+def plan_sweep(
+    source: str | Path, grid: Values = (), fixed: Values = (), lists: Values = (), cwd: str | Path | None = None
+) -> Sweep:
     """Return the plans of a sweep, checked as a whole.
 
     A text given for a parameter that is no str is read as on the command line: `"0:20"` and `"0:100:10"` are ranges of ints,
@@ -80,6 +82,7 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         grid: parameter -> its values; every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook.
 
     Returns:
         Sweep: the plans; points with the same key are one.
@@ -101,7 +104,7 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
     for number, table in enumerate(tables, start=1):
         where = f"sweep {number}: " if spec else ""
         for notebook, point in _points(table, where, problems):
-            plan = plan_run(notebook, point, settings)
+            plan = plan_run(notebook, point, settings, cwd)
             plans.setdefault(plan.key, plan)
             points += 1
     if problems:

@@ -1,6 +1,6 @@
 """The identity of a run: what its numbers follow from, and the key made of it.
 
-Code cells and their execution tags, parameters with defaults filled in, the source of what a kernel imports of masklib, Python,
+Code cells and their execution tags, the folder in which they run, parameters with defaults filled in, the source of what a kernel imports of masklib, Python,
 platform, versions, device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display
 tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows its results.
 """
@@ -27,7 +27,7 @@ BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", 
 
 
 def identity(
-    notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str], files: Iterable[str] = ()
+    notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str], files: Iterable[str] = (), folder: str = ""
 ) -> dict[str, Any]:
     """Return everything that the results of a run follow from, as plain JSON values.
 
@@ -36,12 +36,14 @@ def identity(
         parameters: resolved, with defaults filled in.
         settings: from `masklib.engine.settings.numeric_settings`; `KERAS_BACKEND` among them.
         files: paths whose content counts.
+        folder: in which the kernel works: what lies there is found by relative paths, and can be imported.
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
     python = other.python_full_version if other else platform.python_version()
     return {
         "schema": SCHEMA,
         "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
+        "folder": folder,
         "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
         "masklib": kernel_source_hash(),
         "python": f"{platform.python_implementation()} {python}",

@@ -11,6 +11,7 @@ import nbformat
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
+OWN_NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # of the checkout that holds masklib
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Notebook:
     name: str
     path: Path
     node: Any
+
+    @property
+    def folder(self) -> str:
+        """The folder in which its kernel works, absolute; "" for masklib's own notebooks, which each checkout has."""
+        folder = self.path.absolute().parent
+        return "" if folder.resolve() == OWN_NOTEBOOKS.resolve() else str(folder)
 
     @property
     def code_cells(self) -> Iterator[Any]:
@@ -46,7 +53,7 @@ def tags(cell: Any) -> list[str]:
 def notebooks_folder() -> Path:
     """Return `notebooks` of the current folder, or of the checkout that holds masklib."""
     here = Path("notebooks")
-    return here if here.is_dir() else Path(__file__).parents[2] / "notebooks"
+    return here if here.is_dir() else OWN_NOTEBOOKS
 
 
 def suite() -> list[Path]:

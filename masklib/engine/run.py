@@ -16,12 +16,12 @@ from masklib.engine.execution import SERVER_GONE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
-from masklib.engine.notebooks import Notebook, read_notebook
+from masklib.engine.notebooks import OWN_NOTEBOOKS, Notebook, read_notebook
 from masklib.engine.parameters import CURRENT, ENVIRONMENT, Parameter, declared_parameters, resolve
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import Store, store_error
-from masklib.errors import ParameterError, UnavailableError
+from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
@@ -35,6 +35,7 @@ class Plan:
 
     Attributes:
         notebook: as read.
+        folder: in which the kernel works, absolute; "" for masklib's own notebooks, see `masklib.engine.notebooks.Notebook`.
         parameters: resolved, with defaults filled in.
         settings: the environment variables that can change numbers.
         inputs: the identity; see `masklib.engine.identity`.
@@ -42,6 +43,7 @@ class Plan:
     """
 
     notebook: Notebook
+    folder: str
     parameters: dict[str, Any]
     settings: dict[str, str]
     inputs: dict[str, Any]
@@ -64,7 +66,10 @@ class Result:
 
 
 def plan_run(
-    notebook: str | Path | Notebook, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, str] | None = None
+    notebook: str | Path | Notebook,
+    parameters: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
 ) -> Plan:
     """Return the plan of a run; everything about its input is checked here.
 
@@ -72,20 +77,22 @@ def plan_run(
         notebook: a path, a name of the suite, or a notebook as read.
         parameters: those that differ from the defaults.
         settings: environment variables that can change numbers; by default `masklib.engine.settings.numeric_settings()`.
+        cwd: the folder in which the kernel works; by default that of the notebook, as in JupyterLab.
 
     Raises:
-        NotebookError, ParameterError: before any work is done.
+        ArgumentError, NotebookError, ParameterError: before any work is done.
     """
     if not isinstance(notebook, Notebook):
         notebook = read_notebook(notebook)
     declared = declared_parameters(notebook)
     resolved = _resolve(declared, parameters or {})
     settings = settings_for(numeric_settings() if settings is None else settings, resolved)
+    folder = _check_folder(notebook.folder if cwd is None else str(Path(cwd).absolute()))
     files = [resolved[one.name] for one in declared if one.is_file and resolved[one.name]]
-    inputs = identity(notebook, resolved, settings, files)
+    inputs = identity(notebook, resolved, settings, files, folder)
     if ENVIRONMENT not in resolved:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
-    return Plan(notebook, resolved, settings, inputs, key_of(inputs))
+    return Plan(notebook, folder, resolved, settings, inputs, key_of(inputs))
 
 
 def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +114,14 @@ def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[st
         msg = f"The environment {other.name} must be there, it is not: masklib env create {other.name}."
         raise UnavailableError(msg)
     return {**resolved, "backend": other.backend} if "backend" in resolved else resolved
+
+
+def _check_folder(folder: str) -> str:
+    """Return the folder in which a kernel works, if it is there."""
+    if folder and not Path(folder).is_dir():
+        msg = f"A notebook runs in a folder that is there, on each machine that runs it; {folder} is not. Choose another with --cwd."
+        raise ArgumentError(msg)
+    return folder
 
 
 def _check_backend(backend: str, versions: Mapping[str, str | None]) -> None:
@@ -216,7 +231,7 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 save_to=work / EXECUTED,
                 environment=environment,
                 kernel_log=work / KERNEL_LOG,
-                working_folder=work,
+                working_folder=plan.folder or (OWN_NOTEBOOKS if OWN_NOTEBOOKS.is_dir() else work),
                 execution=execution,
                 on_cell=on_cell,
                 warm=warm,

@@ -23,6 +23,7 @@ ENVIRONMENT_VARIABLE = "MASKLIB_ENVIRONMENT"  # in the settings of a run: the na
 PYTHON_VARIABLE = "MASKLIB_PYTHON"  # in the environment of its kernel: that Python
 SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
 PRIVATE_VARIABLE = "MASKLIB_PRIVATE"  # where a worker makes its private folders; see masklib.engine.worker
+SEARCHED = "PYTHONPATH"  # folders of modules: with other ones a notebook imports other code
 SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
 # TF_ is Terraform's prefix too, for secrets among others. https://developer.hashicorp.com/terraform/cli/config/environment-variables
 _TERRAFORM = (
@@ -44,6 +45,8 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
     flags = [flag for flag in kept.get("XLA_FLAGS", "").split() if not flag.startswith(XLA_THREADS)]
     fixed = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     fixed["XLA_FLAGS"] = " ".join([*flags, f"{XLA_THREADS}={str(threads > 1).lower()}"])
+    searched = _join_paths(*map(os.path.abspath, filter(None, environment.get(SEARCHED, "").split(os.pathsep))))
+    fixed |= {SEARCHED: searched} if searched else {}
     return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
 
 
@@ -62,8 +65,8 @@ def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> 
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
     """Return the whole environment of a kernel.
 
-    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables do not reach it: they could
-    change results without being part of a run's identity.
+    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables but `PYTHONPATH` do not reach it:
+    they could change results without being part of a run's identity.
 
     Args:
         settings: from `numeric_settings`.
@@ -76,8 +79,14 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
         **inherited,
         **({**other.variables(), PYTHON_VARIABLE: str(other.python)} if other else {}),
         **settings,
+        **({SEARCHED: _join_paths(other.variables()[SEARCHED], settings.get(SEARCHED, ""))} if other else {}),
         "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets at level 1
         "KERAS_HOME": str(private / "keras"),
         "IPYTHONDIR": str(private / "ipython"),
         "MATPLOTLIBRC": os.devnull,
     }
+
+
+def _join_paths(*folders: str) -> str:
+    """Return the folders of modules as one variable; those that are "" are left out."""
+    return os.pathsep.join(filter(None, folders))

@@ -150,6 +150,7 @@ def sweep(
     fixed: Values = (),
     lists: Values = (),
     *,
+    cwd: str | Path | None = None,
     runs: str | Path = "runs",
     jobs: int | None = None,
     retry: bool = False,
@@ -167,6 +168,7 @@ def sweep(
         grid: parameter -> its values, as a list or as text (`"0:20"`); every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook, as in JupyterLab.
         runs: the store, a folder or a URL.
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
@@ -185,7 +187,7 @@ def sweep(
         StoreError: the store cannot be used.
     """
     limits = Limits(timeout, cell_timeout, memory_bytes)
-    plans, store = plan_sweep(source, grid, fixed, lists).plans, open_store(runs)
+    plans, store = plan_sweep(source, grid, fixed, lists, cwd).plans, open_store(runs)
     return run_sweep(
         plans, store, jobs=jobs, retry=retry, fail_fast=fail_fast, limits=limits, listener=listener, executor=executor
     )

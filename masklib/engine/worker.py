@@ -48,7 +48,9 @@ class Job:
     """A run, with all that it follows from.
 
     Attributes:
-        notebook: its name.
+        notebook: its name, and `path` where it was read.
+        path: absolute.
+        folder: in which its kernel works; see `masklib.engine.run.Plan`.
         source: the notebook as the text of an .ipynb file.
         parameters, settings, inputs, key: of the plan; see `masklib.engine.run.Plan`.
         store: the URL of the store.
@@ -57,6 +59,8 @@ class Job:
     """
 
     notebook: str
+    path: str
+    folder: str
     source: str
     parameters: dict[str, Any]
     settings: dict[str, str]
@@ -225,7 +229,9 @@ def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIM
         limits: of the run.
         warm: whether its kernel is forked.
     """
-    return Job(plan.notebook.name, source, plan.parameters, plan.settings, plan.inputs, plan.key, store, limits, warm)
+    notebook = plan.notebook
+    where = (notebook.name, str(notebook.path.absolute()), plan.folder)
+    return Job(*where, source, plan.parameters, plan.settings, plan.inputs, plan.key, store, limits, warm)
 
 
 def perform(job: Job, on_event: OnEvent) -> Answer:
@@ -238,7 +244,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     from masklib.engine.run import execute_plan, plan_run
     from masklib.engine.stores import open_store
 
-    plan = plan_run(_read(job.notebook, job.source), job.parameters, job.settings)
+    plan = plan_run(_read(job.notebook, job.path, job.source), job.parameters, job.settings, job.folder or None)
     if plan.key != job.key:
         msg = (
             "A run must be executed by what it was planned with, this worker differs in "
@@ -274,13 +280,13 @@ def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[st
 
 
 @lru_cache(maxsize=8)
-def _read(name: str, source: str) -> Any:
-    """Return the notebook of that name and text."""
+def _read(name: str, path: str, source: str) -> Any:
+    """Return the notebook of that name, path and text."""
     import nbformat
 
     from masklib.engine.notebooks import Notebook
 
-    return Notebook(name, Path(name), nbformat.reads(source, as_version=4))
+    return Notebook(name, Path(path), nbformat.reads(source, as_version=4))
 
 
 def _answer(job: str, on_event: OnEvent) -> Answer:

@@ -74,7 +74,7 @@ def children_of(pid: int) -> list[int]:
 def test_a_warm_run_records_what_a_cold_one_does(write: Write, tmp_path: Path):
     numbers = "import random, numpy as np\nrun.metric('a', random.random())\nrun.metric('b', np.random.normal())"
     hashed = "run.metric('c', hash('text'))"
-    where = "import os, sys\nassert os.getcwd() == os.environ['MASKLIB_RUN_DIR']\nassert 'masklib.engine' not in sys.modules"
+    where = "import sys\nassert 'masklib.engine' not in sys.modules"
     path = write(START, numbers, hashed, where)
     cold, forked = execute_plan(plan_run(path), Store(tmp_path / "cold")), warm(path, Store(tmp_path / "warm"))
 

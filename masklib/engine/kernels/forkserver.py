@@ -23,6 +23,7 @@ import shutil
 import signal
 import socket
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -233,12 +234,28 @@ def _take_over(request: dict[str, Any], log: list[int]) -> None:
     """Give this process the environment, the folder and the log of a request."""
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
+    os.chdir(request["cwd"])  # "" is on sys.path already, where IPython puts it
     for descriptor in log:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
+    hidden = [name for name in _loaded() if _is_other(name, request["cwd"])]
+    if hidden:
+        told = (
+            f"{request['cwd']} has modules of its own named as loaded ones: {', '.join(hidden)}. No kernel can be forked there."
+        )
+        raise RuntimeError(told)
+
+
+def _loaded() -> set[str]:
+    """Return the names of the modules that were imported, those of Python itself left out: nothing in a folder hides these."""
+    return {name.partition(".")[0] for name in sys.modules} - getattr(sys, "stdlib_module_names", frozenset())
+
+
+def _is_other(name: str, folder: str) -> bool:
+    """Return whether a kernel that starts in a folder would import another module of that name than the one that is loaded."""
+    found = PathFinder.find_spec(name, [folder])
+    return found is not None and found.has_location and found.origin != getattr(sys.modules.get(name), "__file__", None)
 
 
 def _receive(connection: socket.socket) -> tuple[bytes | None, list[int]]:
