@@ -103,8 +103,8 @@ def run(
 ) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that is there already is not executed again. As in JupyterLab, modules and data beside the notebook are found, and what it
-    writes to a relative path stays there; what it writes to the folder $MASKLIB_RUN_DIR is kept with the run.
+    A run that is there already is not executed again. As in JupyterLab, modules and data beside the notebook are found, and what
+    it writes to a relative path stays there; what it writes to the folder $MASKLIB_RUN_DIR is kept with the run.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """

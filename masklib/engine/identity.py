@@ -1,8 +1,9 @@
 """The identity of a run: what its numbers follow from, and the key made of it.
 
-Code cells and their execution tags, the folder in which they run, parameters with defaults filled in, the source of what a kernel imports of masklib, Python,
-platform, versions, device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display
-tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows its results.
+Code cells and their execution tags, the folder in which they run, parameters with defaults filled in, the source of what a kernel
+imports of masklib, Python, platform, versions, device, the settings that can change numbers, and what the files hold that
+parameters name. Markdown, display tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows
+its results.
 """
 
 import hashlib

@@ -119,7 +119,7 @@ def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[st
 def _check_folder(folder: str) -> str:
     """Return the folder in which a kernel works, if it is there."""
     if folder and not Path(folder).is_dir():
-        msg = f"A notebook runs in a folder that is there, on each machine that runs it; {folder} is not. Choose another with --cwd."
+        msg = f"A notebook runs in a folder that is there, on each machine that runs it; there is no {folder}. See --cwd."
         raise ArgumentError(msg)
     return folder
 

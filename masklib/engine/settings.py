@@ -65,8 +65,8 @@ def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> 
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
     """Return the whole environment of a kernel.
 
-    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables but `PYTHONPATH` do not reach it:
-    they could change results without being part of a run's identity.
+    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables but `PYTHONPATH` do not reach
+    it: they could change results without being part of a run's identity.
 
     Args:
         settings: from `numeric_settings`.

@@ -101,7 +101,8 @@ class OwnServer(Server):
         listener.bind(str(self.path))
         listener.listen(64)
         reading, self._lifeline = os.pipe()
-        run = f"import sys; del sys.path[0]; import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"  # as a module it would import masklib; not from here
+        # Not as a module, which would import masklib; and nothing is imported from the folder in which this process works.
+        run = f"import sys; del sys.path[0]; import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"
         arguments = [str(listener.fileno()), str(reading), self.folder.name, str(spares), *PRELOAD]
         self.log = (Path(self.folder.name) / "log").open("wb")
         private = {name: self.folder.name for name in PRIVATE if name not in environment}
