@@ -12,7 +12,7 @@ import click
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import cwd_option, exit_unless, json_option, runs_option, show
+from masklib.cli.options import cwd_option, exit_unless, files_option, json_option, runs_option, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -93,13 +93,22 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@files_option
 @cwd_option
 @limit_options
 @runs_option
 @json_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
 def run(
-    notebook: str, pairs: Any, cwd: str | None, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool
+    notebook: str,
+    pairs: Any,
+    files: tuple[Path, ...],
+    cwd: str | None,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    profiled: bool,
 ) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
@@ -110,6 +119,7 @@ def run(
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
+    from masklib.engine.parameter_files import read_files
     from masklib.engine.parameters import declared_parameters, from_text
     from masklib.engine.run import plan_run
     from masklib.engine.stores import open_store
@@ -120,7 +130,7 @@ def run(
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    plan = plan_run(source, from_text(declared, dict(pairs)), cwd=cwd)
+    plan = plan_run(source, read_files(files) | from_text(declared, dict(pairs)), cwd=cwd)
     result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
     if as_json:
         _print_run(result)
@@ -137,6 +147,7 @@ def run(
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@files_option
 @cwd_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")

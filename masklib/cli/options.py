@@ -1,6 +1,7 @@
 """What several commands share: options, and how they print and end."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,8 +17,16 @@ runs_option = click.option(
 )
 cwd_option = click.option(
     "--cwd",
-    type=click.Path(exists=True, file_okay=False),
+    type=click.Path(),
     help="Folder in which the kernel works; by default that of the notebook.",
+)
+files_option = click.option(
+    "-f",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Parameters by name, as YAML or JSON; -p goes before it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

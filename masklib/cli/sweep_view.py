@@ -11,6 +11,7 @@ from masklib.cli.console import SweepTracker, print_json, print_table
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
 from masklib.engine.limits import Limits
+from masklib.engine.parameter_files import read_files
 from masklib.engine.pool import Executor
 from masklib.engine.store import OK
 from masklib.engine.stores import open_store
@@ -28,6 +29,7 @@ def execute(
     fixed: Pairs,
     root: str,
     *,
+    files: tuple[Path, ...],
     cwd: str | None,
     dry_run: bool,
     as_json: bool,
@@ -41,7 +43,9 @@ def execute(
     if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed, cwd=cwd)
+    of_files = read_files(files)
+    given = {name for name, _ in (*grid, *fixed)}
+    plan = plan_sweep(source, grid, [*((n, v) for n, v in of_files.items() if n not in given), *fixed], cwd=cwd)
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)

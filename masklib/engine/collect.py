@@ -90,7 +90,7 @@ class Row(NamedTuple):
     Attributes:
         name: of the folder, below the root of the store, and `stamp` to tell whether it is still the same one.
         run: the values of `RUNS`.
-        parameters: by name; a list as JSON.
+        parameters: by name; a list or dict as JSON.
         claims: for each claim, the values of `CLAIMS` that are not those of the run.
         metrics: name, value and unit of each.
     """
@@ -171,7 +171,9 @@ def _extract(folder: Path, content: Content) -> Row:
         content.entry.name,
         content.entry.stamp,
         run=_run_values(record),
-        parameters={name: json.dumps(value) if isinstance(value, list) else value for name, value in record.parameters.items()},
+        parameters={
+            name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in record.parameters.items()
+        },
         claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
         metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
     )

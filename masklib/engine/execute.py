@@ -20,14 +20,16 @@ import nbformat
 from papermill.engines import Engine, NotebookExecutionManager
 
 from masklib.engine.client import Client
+from masklib.engine.declaring import read_parameters
 from masklib.engine.execution import Execution, OnCell
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS
-from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
-from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.notebooks import check_parameters_cell, parameters_source
+from masklib.engine.parameters import keras_backend, resolve
 from masklib.engine.record import Failure
 from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
+from masklib.engine.values import as_json
 
 SAVE_EVERY_S = 30.0
 START_TIMEOUT_S = 120.0
@@ -71,11 +73,13 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         """
         _check_options(cls.execute_managed_notebook, kwargs)
         parameters = check_parameters(nb)
+        _describe_parameters(nb)
         manager = _Manager(nb, save_to or output_path, log_output, progress_bar, autosave_cell_every)
         manager.execution, manager.on_cell = execution or manager.execution, on_cell or manager.on_cell
         manager.notebook_start()
         try:
-            settings = settings_for(numeric_settings(), parameters)
+            backend = keras_backend(read_parameters(parameters_source(nb)), parameters)
+            settings = settings_for(numeric_settings(), backend)
             cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, settings=settings, **kwargs)
         finally:
             manager.cleanup_pbar()
@@ -129,12 +133,17 @@ def check_parameters(nb: Any) -> dict[str, Any]:
     """Return the parameters of a notebook, defaults filled in; refuse those that are not of its parameters cell.
 
     Raises:
-        NotebookError: not exactly one parameters cell, or one that cannot be read.
+        NotebookError: several parameters cells, or one that cannot be read.
         ParameterError: unknown, missing or of the wrong type: all of them.
     """
     check_parameters_cell(nb, "The notebook")
-    source = next(cell.source for cell in nb.cells if PARAMETERS_TAG in tags(cell))
-    return resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
+    return resolve(read_parameters(parameters_source(nb)), nb.metadata.get("papermill", {}).get("parameters", {}))
+
+
+def _describe_parameters(nb: Any) -> None:
+    """Write the parameters that papermill was given as JSON has them: dates as texts."""
+    told = nb.metadata.get("papermill", {}).get("parameters", {})
+    told.update({name: as_json(value) for name, value in told.items()})
 
 
 def _check_options(call: Callable[..., Any], given: Mapping[str, Any]) -> None:

@@ -26,8 +26,10 @@ from typing import Any
 
 import tomllib
 
+from masklib.engine.declaring import Parameter
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
-from masklib.engine.parameters import CURRENT, Parameter, declared_parameters, from_text, resolve
+from masklib.engine.parameter_files import Exact
+from masklib.engine.parameters import CURRENT, declared_parameters, from_text, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
@@ -214,7 +216,7 @@ def _read_values(parameter: Parameter | None, name: str, given: Any, problems: l
 
 def _split(parameter: Parameter | None, text: str) -> list[Any]:
     """Return the values that a text of the command line lists for a parameter."""
-    if parameter is not None and parameter.type is list:
+    if parameter is not None and parameter.type in (list, tuple, dict):
         try:
             return list(ast.literal_eval(f"[{text}]"))
         except (ValueError, SyntaxError):
@@ -233,7 +235,7 @@ def _expand(parameter: Parameter | None, word: str) -> Sequence[Any]:
 
 def _read_value(parameter: Parameter | None, given: Any) -> Any:
     """Return one value; a text is read by the type of its parameter."""
-    if parameter is None or not isinstance(given, str):
+    if parameter is None or not isinstance(given, str) or isinstance(given, Exact):
         return given
     return from_text([parameter], {parameter.name: given})[parameter.name]
 

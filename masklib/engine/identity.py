@@ -19,6 +19,7 @@ from typing import Any
 from masklib.engine.environments import Environment, find_environment
 from masklib.engine.notebooks import Notebook, tags
 from masklib.engine.settings import ENVIRONMENT_VARIABLE
+from masklib.engine.values import as_json
 
 SCHEMA = 2
 RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
@@ -45,7 +46,7 @@ def identity(
         "schema": SCHEMA,
         "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
         "folder": folder,
-        "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
+        "parameters": {name: [type(value).__name__, as_json(value)] for name, value in parameters.items()},
         "masklib": kernel_source_hash(),
         "python": f"{platform.python_implementation()} {python}",
         "platform": f"{platform.system()} {platform.machine()}",

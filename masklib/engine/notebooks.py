@@ -1,5 +1,6 @@
 """Finding and reading notebooks; a notebook that a run could not use is refused here."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 
 from masklib.errors import NotebookError
 
@@ -41,8 +43,21 @@ class Notebook:
 
     @property
     def parameters_source(self) -> str:
-        """The source of the cell that is tagged `parameters`."""
-        return next(str(cell.source) for cell in self.code_cells if PARAMETERS_TAG in tags(cell))
+        """The source of the cell that is tagged `parameters`; "" where there is none."""
+        return parameters_source(self.node)
+
+    @property
+    def language(self) -> str:
+        """The language that its metadata name, in lower case; "python" where they name none."""
+        told = self.node.metadata
+        named = told.get("kernelspec", {}).get("language") or told.get("language_info", {}).get("name")
+        return str(named or "python").lower()
+
+
+def parameters_source(node: Any) -> str:
+    """Return the source of the code cell of `node` that is tagged `parameters`; "" where there is none."""
+    found = (str(cell.source) for cell in node.cells if cell.cell_type == "code" and PARAMETERS_TAG in tags(cell))
+    return next(found, "")
 
 
 def tags(cell: Any) -> list[str]:
@@ -91,12 +106,15 @@ def read_notebook(name: str | Path) -> Notebook:
     """Return the notebook at a path, or of that name in the suite, checked.
 
     Raises:
-        NotebookError: no such file, not a Jupyter notebook, or not exactly one cell tagged `parameters`.
+        NotebookError: no such file, not a Jupyter notebook, or more than one cell tagged `parameters`.
     """
     path = find_notebook(name)
     try:
-        node = nbformat.read(path, as_version=4)
-        nbformat.validate(node)
+        with warnings.catch_warnings():  # cells without an id, or with that of another, are given one
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            warnings.simplefilter("ignore", DuplicateCellId)
+            node = nbformat.read(path, as_version=4)
+            nbformat.validate(node)
     except (ValueError, AttributeError, nbformat.ValidationError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:120]
         msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
@@ -118,11 +136,11 @@ def check_language(node: Any, where: str) -> None:
 
 
 def check_parameters_cell(node: Any, where: str) -> None:
-    """Raise NotebookError unless exactly one code cell of `node` is tagged `parameters`."""
+    """Raise NotebookError if more than one code cell of `node` is tagged `parameters`."""
     count = sum(PARAMETERS_TAG in tags(cell) for cell in node.cells if cell.cell_type == "code")
-    if count != 1:
+    if count > 1:
         msg = (
-            f"{where} must have exactly one code cell tagged 'parameters', it has {count}. "
-            "Tag one (in JupyterLab: Property Inspector, Cell Tags)."
+            f"{where} must have at most one code cell tagged 'parameters', it has {count}. "
+            "Leave the tag to one (in JupyterLab: Property Inspector, Cell Tags)."
         )
         raise NotebookError(msg)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from masklib.claims import recording
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, Execution, OnCell
@@ -17,10 +18,12 @@ from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_ha
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.notebooks import OWN_NOTEBOOKS, Notebook, read_notebook
-from masklib.engine.parameters import CURRENT, ENVIRONMENT, Parameter, declared_parameters, resolve
+from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, keras_backend, own_parameters, resolve
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
+from masklib.engine.scraps import read_scraps
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import Store, store_error
+from masklib.engine.values import is_plain
 from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
@@ -85,27 +88,29 @@ def plan_run(
     if not isinstance(notebook, Notebook):
         notebook = read_notebook(notebook)
     declared = declared_parameters(notebook)
-    resolved = _resolve(declared, parameters or {})
-    settings = settings_for(numeric_settings() if settings is None else settings, resolved)
+    resolved = resolve(declared, parameters or {}, notebook.path.parent)
+    backend, environment = keras_backend(own_parameters(notebook), resolved), None
+    if declared != own_parameters(notebook):  # it has our parameter `environment`
+        environment = _take_environment(resolved, parameters or {})
+    settings = settings_for(numeric_settings() if settings is None else settings, backend, environment)
     folder = _check_folder(notebook.folder if cwd is None else str(Path(cwd).absolute()))
     files = [resolved[one.name] for one in declared if one.is_file and resolved[one.name]]
     inputs = identity(notebook, resolved, settings, files, folder)
-    if ENVIRONMENT not in resolved:
+    if not environment:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, folder, resolved, settings, inputs, key_of(inputs))
 
 
-def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every parameter with its value; `environment` only if it is another one than that of this process.
+def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str | None:
+    """Return the environment that the parameters choose, None for that of this process, which is left out of them.
 
     Raises:
-        ParameterError: as `masklib.engine.parameters.resolve`; or the environment has another backend than the one given.
+        ParameterError: the environment has another backend than the one given.
         UnavailableError: the environment is not there.
     """
-    resolved = resolve(declared, given)
     if resolved[ENVIRONMENT] == CURRENT:
         del resolved[ENVIRONMENT]
-        return resolved
+        return None
     other = find_environment(resolved[ENVIRONMENT])
     if given.get("backend", other.backend) != other.backend:
         msg = f"The backend must be that of the environment, {other.name} has {other.backend}, got {given['backend']}."
@@ -113,7 +118,9 @@ def _resolve(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[st
     if not other.exists:
         msg = f"The environment {other.name} must be there, it is not: masklib env create {other.name}."
         raise UnavailableError(msg)
-    return {**resolved, "backend": other.backend} if "backend" in resolved else resolved
+    if "backend" in resolved:
+        resolved["backend"] = other.backend
+    return other.name
 
 
 def _check_folder(folder: str) -> str:
@@ -216,14 +223,16 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
         import papermill
         from papermill.exceptions import PapermillExecutionError
 
+        from masklib.engine.injecting import every_value
+
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     with private_folder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
-        with suppress(PapermillExecutionError):  # told by execution.failure, with more
-            papermill.execute_notebook(
+        with suppress(PapermillExecutionError), every_value():  # told by execution.failure, with more
+            executed = papermill.execute_notebook(
                 plan.notebook.node,
                 None,
-                parameters={name: value for name, value in plan.parameters.items() if name != ENVIRONMENT},
+                parameters=_injected(plan),
                 engine_name="masklib",
                 kernel_name="python3",
                 language="python",
@@ -237,8 +246,16 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 warm=warm,
                 **asdict(limits),
             )
+            recording.add_metrics(work, read_scraps(executed))
     execution.failure = execution.failure or _source_change(plan.inputs["masklib"])
     return execution
+
+
+def _injected(plan: Plan) -> dict[str, Any]:
+    """Return what is written into the notebook: all values but defaults that JSON does not have, which are there already."""
+    own = {parameter.name: parameter for parameter in own_parameters(plan.notebook)}
+    values = {name: value for name, value in plan.parameters.items() if name in own}
+    return {name: value for name, value in values.items() if is_plain(value) or own[name].computed or value != own[name].default}
 
 
 def _source_change(planned: str) -> Failure | None:

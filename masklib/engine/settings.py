@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from masklib.engine.environments import find_environment
 
@@ -50,15 +49,15 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
     return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
 
 
-def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of a run whose parameters may name a `backend` and an `environment`: those then, not the user's.
+def settings_for(settings: Mapping[str, str], backend: str | None, environment: str | None = None) -> dict[str, str]:
+    """Return the settings of a run for which a backend of Keras or an environment is chosen: those then, not the user's.
 
     Raises:
         ArgumentError: there is no environment of that name.
     """
-    chosen = {"KERAS_BACKEND": parameters.get("backend"), ENVIRONMENT_VARIABLE: parameters.get("environment")}
-    if chosen[ENVIRONMENT_VARIABLE]:
-        chosen["KERAS_BACKEND"] = find_environment(parameters["environment"]).backend
+    chosen = {"KERAS_BACKEND": backend, ENVIRONMENT_VARIABLE: environment}
+    if environment:
+        chosen["KERAS_BACKEND"] = find_environment(environment).backend
     return {**settings, **{name: value for name, value in chosen.items() if value}}
 
 

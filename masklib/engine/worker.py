@@ -33,6 +33,7 @@ from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.record import Record
 from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.engine.startup import leave_out_grammars
+from masklib.engine.values import read, write
 from masklib.errors import MasklibError, RunError
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -72,13 +73,14 @@ class Job:
 
     def to_json(self) -> str:
         """Return the job as a line of JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "parameters": {name: write(value) for name, value in self.parameters.items()}})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Job":
         """Return the job that a line of JSON holds."""
         values = json.loads(text)
-        return cls(**{**values, "limits": Limits(**values["limits"])})
+        parameters = {name: read(value) for name, value in values["parameters"].items()}
+        return cls(**{**values, "parameters": parameters, "limits": Limits(**values["limits"])})
 
 
 @dataclass(frozen=True)

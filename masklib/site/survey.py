@@ -18,6 +18,7 @@ from masklib.engine.parameters import declared_parameters
 from masklib.engine.record import OK, Record, parse_record
 from masklib.engine.run import EXECUTED
 from masklib.engine.store import RECORD, Store
+from masklib.engine.values import as_json
 from masklib.errors import MasklibError
 
 MAIN = "tensorflow"  # the backend whose run is an experiment's main page, where there is one
@@ -144,14 +145,16 @@ def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
     for parameter in declared:
         column = f"param_{parameter.name}"
         if parameter.name not in CIRCUMSTANCES and not parameter.required and column in runs:
-            fits &= _equal(runs[column], parameter.default)
+            fits &= _equal(runs[column], as_json(parameter.default))
     return runs[fits]
 
 
 def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     """Return where a column of the runs holds a parameter's value."""
+    if value is None:  # the default, or nothing where the notebook computes it
+        return column.isna()
     if column.dtype == "string":
-        value = json.dumps(value) if isinstance(value, list) else str(value)
+        value = json.dumps(value) if isinstance(value, list | dict) else str(value)
     same: pd.Series[bool] = (column == value).fillna(False).astype(bool)
     return same
 
