@@ -1,6 +1,7 @@
 """Files of a store: written whole or not at all, and what an error of the system is told as."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -41,9 +42,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder under `folder` to the disk."""
+    """Flush every file and folder under `folder` to the disk; links and pipes hold nothing that could be lost."""
     for path in folder.rglob("*"):
-        sync(path)
+        if stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode):
+            sync(path)
     sync(folder)
 
 

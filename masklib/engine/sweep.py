@@ -21,7 +21,7 @@ from masklib.engine.grid import Values, plan_sweep
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, read_record
+from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, notebook_at, read_record
 from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 
@@ -276,7 +276,7 @@ def look_up(
 
 def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError) -> None:
     """Set a run aside that is not whole, and tell where it is; not one that another process has executed again meanwhile."""
-    notebook, key = folder.parent.name, folder.name
+    notebook, key = notebook_at(folder.parent.name), folder.name
     lock = store.lock(notebook, key)
     if lock is None:
         return

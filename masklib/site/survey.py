@@ -161,6 +161,6 @@ def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
 
 def _read(store: Store, name: str, key: str, suffix: str) -> Experiment:
     """Return a run with its records."""
-    folder = store.root / name / key
+    folder = store.folder(name, key)
     record = parse_record((folder / RECORD).read_bytes(), folder)
     return Experiment(record, recording.read(folder), folder, f"experiments/{slug(name)}{suffix}")
