@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
+from masklib.engine.naming import tell_apart
 from masklib.engine.record import OK, CorruptError, NewerError, Record, parse_record
 from masklib.engine.store import Content, Store
 from masklib.errors import MasklibError, StoreError
@@ -46,16 +47,18 @@ class Tables:
     """The collected tables, and what could not be read.
 
     Attributes:
-        runs: a row a run or failed attempt; parameters as `param_<name>`.
+        runs: a row a run or failed attempt; parameters as `param_<name>`. Two notebooks of one name have their folder before it.
         claims: a row a claim and run that ended well; `observed` and `expected` as JSON, of the part that decides.
         measurements: a row a metric of a run that ended well; parameters as `param_<name>`, then Keras, backend and device.
         unreadable: folders that could not be read and were set aside, with the reason.
+        folders: of each row of `runs`, below the root of the store.
     """
 
     runs: pd.DataFrame
     claims: pd.DataFrame
     measurements: pd.DataFrame
     unreadable: list[str]
+    folders: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the tables: how long they are, and what could not be read."""
@@ -93,6 +96,7 @@ class Row(NamedTuple):
         parameters: by name; a list or dict as JSON.
         claims: for each claim, the values of `CLAIMS` that are not those of the run.
         metrics: name, value and unit of each.
+        origin: the folder of the notebook; see `masklib.engine.record.Record`.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     claims: list[list[Any]]
     metrics: list[list[Any]]
+    origin: str | None
 
 
 def collect(store: Store) -> Tables:
@@ -128,7 +133,16 @@ def collect(store: Store) -> Tables:
     found = [rows[entry.name] for entry in entries if entry.name in rows]
     if new or len(known) != len(found):
         _save(cache, found)
-    return Tables(_runs(found), _claims(found), _measurements(found), unreadable)
+    named = _tell_apart(found)
+    return Tables(_runs(named), _claims(named), _measurements(named), unreadable, [row.name for row in named])
+
+
+def _tell_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return rows in which two notebooks of one name have different ones."""
+    place = RUNS.index("notebook")
+    names = tell_apart((row.run[place], row.origin) for row in rows)
+    labels = [names[row.run[place], row.origin] for row in rows]
+    return [row._replace(run=[*row.run[:place], label, *row.run[place + 1 :]]) for row, label in zip(rows, labels, strict=True)]
 
 
 def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
@@ -176,6 +190,7 @@ def _extract(folder: Path, content: Content) -> Row:
         },
         claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
         metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
+        origin=record.origin,
     )
 
 

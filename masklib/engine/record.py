@@ -68,6 +68,8 @@ class Record:
         host: the machine, and `pid` the process that drove the run.
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        origin: the folder of the notebook, seen from the one that holds the store if it is below that; "" for masklib's own
+            notebooks, None where it is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
         schema: of the file that it was read from, or will be written to.
     """
@@ -84,6 +86,7 @@ class Record:
     pid: int = field(default_factory=os.getpid)
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    origin: str | None = None
     files: dict[str, int] = field(default_factory=dict)
     schema: int = SCHEMA
 

@@ -22,7 +22,7 @@ from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters,
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
 from masklib.engine.scraps import read_scraps
 from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
-from masklib.engine.store import Store, store_error
+from masklib.engine.store import Store, is_local, store_error
 from masklib.engine.values import is_plain
 from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
@@ -195,7 +195,7 @@ def _look_up(plan: Plan, store: Store) -> Result | None:
 def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Result:
     """Execute a plan and publish what came of it."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    record = Record(plan.notebook.name, plan.key, OK, plan.inputs, launch="spawn", started=started)
+    record = Record(plan.notebook.name, plan.key, OK, plan.inputs, "spawn", started, origin=_origin(plan.notebook, store))
     work = store.begin(record)
     clock = time.monotonic()
     try:
@@ -214,6 +214,14 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
         files=sizes_of(work),
     )
     return Result(record, store.finish(work, record), cached=False)
+
+
+def _origin(notebook: Notebook, store: Store) -> str:
+    """Return the folder of a notebook as its record has it: a project that is moved with its store stays the same."""
+    project = store.root.parent if is_local(store.root) else None
+    folder = Path(notebook.folder)
+    inside = project is not None and notebook.folder and folder.is_relative_to(project)
+    return folder.relative_to(project).as_posix() if project and inside else notebook.folder
 
 
 def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:

@@ -11,13 +11,12 @@ import nbformat
 from masklib.claims.ledger import load_claims
 from masklib.claims.outputs import FIGURE, shown_by
 from masklib.claims.verdicts import reason
-from masklib.engine.notebooks import find_notebook, tags
-from masklib.engine.record import RECORD
-from masklib.errors import MasklibError
+from masklib.engine.notebooks import tags
+from masklib.engine.record import RECORD, Record
 from masklib.site.executed import HEADING, read_executed, shown_kind
 from masklib.site.front import raw
 from masklib.site.pictures import figures_by_name
-from masklib.site.survey import Experiment, Survey, slug
+from masklib.site.survey import Experiment, Survey, in_suite, slug
 from masklib.site.text import clean, markdown, render
 from masklib.site.whole_tables import long_tables
 from masklib.site.writing import Writer
@@ -62,7 +61,7 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
     """Copy the files of a run beside the pages, its tables as CSV too."""
-    source = _source(experiment.record.notebook)
+    source = _source(experiment.record)
     if source is not None:
         out.write(f"{experiment.evidence}/source.ipynb", source)
     names = [RECORD, *(name for name in experiment.record.files if not name.endswith(".log"))]
@@ -89,12 +88,10 @@ def _as_csv(parquet: bytes) -> str:
     return str(pd.read_parquet(io.BytesIO(parquet)).to_csv(index=False))
 
 
-def _source(name: str) -> bytes | None:
+def _source(record: Record) -> bytes | None:
     """Return the notebook as it is in the suite, without outputs; None if it is not there."""
-    try:
-        return find_notebook(name).read_bytes()
-    except MasklibError:
-        return None
+    path = in_suite(record)
+    return path.read_bytes() if path else None
 
 
 def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, recorded: Recorded) -> None:
@@ -123,7 +120,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
         "facts": facts,
         "parameters": record.parameters,
         "evidence": f"../{experiment.evidence}",
-        "has_source": _source(record.notebook) is not None,
+        "has_source": _source(record) is not None,
         "tables": [name.removeprefix("tables/").removesuffix(".parquet") for name in files],
         "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
     }
@@ -144,7 +141,7 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
             shown += _prose(cell, first=index == 0)
     suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
     if not (shown and HEADING.match(shown[0].source)):
-        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
+        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.name)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
     shown[0].source = f"{title} {markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

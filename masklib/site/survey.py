@@ -13,14 +13,17 @@ import pandas as pd
 
 from masklib.claims import recording
 from masklib.engine.collect import Tables, claim_rows, collect
-from masklib.engine.notebooks import find_notebook, read_notebook
-from masklib.engine.parameters import declared_parameters
+from masklib.engine.declaring import read_parameters
+from masklib.engine.notebooks import PARAMETERS_TAG, notebooks_folder, read_notebook
+from masklib.engine.parameters import own_parameters
 from masklib.engine.record import OK, Record, parse_record
 from masklib.engine.run import EXECUTED
 from masklib.engine.store import RECORD, Store
 from masklib.engine.values import as_json
 from masklib.errors import MasklibError
 
+SHORT = 12  # digits of a key
+SUITE = "notebooks"  # its folder, beside that of the runs
 MAIN = "tensorflow"  # the backend whose run is an experiment's main page, where there is one
 CIRCUMSTANCES = ("environment", "backend", "profile")  # parameters in which the runs of the suite may differ
 
@@ -33,18 +36,25 @@ class Experiment:
         record: of the run.
         records: what it recorded.
         folder: of the run, local or of an object store.
+        name: of its notebook, as the tables have it.
         page: the name of its page in the site, such as "experiments/02_rnn_carry_over".
     """
 
     record: Record
     records: list[dict[str, Any]]
     folder: Path
+    name: str
     page: str
 
     @cached_property
     def claims(self) -> list[dict[str, Any]]:
         """Its claims, judged now."""
         return claim_rows(self.record, self.records)
+
+    @property
+    def short_key(self) -> str:
+        """The beginning of its key, which names it among the runs of its notebook."""
+        return self.record.key[:SHORT]
 
     @property
     def cell(self) -> tuple[str, str]:
@@ -54,7 +64,7 @@ class Experiment:
     @property
     def evidence(self) -> str:
         """The folder of the site that holds its files."""
-        return f"evidence/{slug(self.record.notebook)}/{self.record.key[:16]}"
+        return f"evidence/{slug(self.name)}/{self.record.key[:16]}"
 
     def metric(self, name: str) -> float | None:
         """Return a number that it recorded, or None."""
@@ -90,6 +100,12 @@ class Survey:
         total = int((self.tables.runs["notebook"] == notebook).sum())
         return total - len(self.others.get(notebook, ())) - len(self.experiments.get(notebook, ()))
 
+    def points(self) -> Iterator[Experiment]:
+        """Yield every run that ended well, those of sweeps too, by notebook and in the order in which they were started."""
+        runs = self.tables.runs.assign(folder=self.tables.folders).sort_values(["notebook", "started", "key"], kind="stable")
+        ended = runs[runs["status"] == OK]
+        return (_read(self.store, str(name), str(place)) for name, place in zip(ended["notebook"], ended["folder"], strict=True))
+
     def shown(self) -> Iterator[Experiment]:
         """Yield every experiment that has a page."""
         return (experiment for found in self.experiments.values() for experiment in found)
@@ -102,7 +118,7 @@ def survey(store: Store) -> Survey:
         StoreError: the store cannot be read.
     """
     tables = collect(store)
-    ended = tables.runs[tables.runs["status"] == OK]
+    ended = tables.runs.assign(folder=tables.folders)[tables.runs["status"] == OK]
     notebooks = {str(name): frame for name, frame in ended.groupby("notebook", sort=True)}
     found = {name: _experiments(store, name, frame) for name, frame in notebooks.items()}
     return Survey(store, tables, {name: experiments for name, experiments in found.items() if experiments})
@@ -121,25 +137,30 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def _experiments(store: Store, name: str, runs: pd.DataFrame) -> list[Experiment]:
     """Return the newest run of a notebook on each Keras and backend, the main one first."""
-    chosen = _as_declared(name, runs)
+    runs = runs.sort_values("started", kind="stable")
+    chosen = _as_declared(_read(store, name, str(runs["folder"].iloc[-1])), runs)
     if chosen.empty:
-        chosen = runs.sort_values("started", kind="stable").tail(1)
-    newest = chosen.sort_values("started", kind="stable").drop_duplicates(["keras", "backend"], keep="last")
-    keys = sorted(
-        zip(newest["keras"], newest["backend"], newest["key"], strict=True),
+        chosen = runs.tail(1)
+    newest = chosen.drop_duplicates(["keras", "backend"], keep="last")
+    cells = sorted(
+        zip(newest["keras"], newest["backend"], newest["folder"], strict=True),
         key=lambda row: (version_key(row[0]), row[1] == MAIN, row[1]),
         reverse=True,
     )
-    suffixes = ["", *(f".{slug(f'keras-{keras}-{backend}')}" for keras, backend, _ in keys[1:])]
-    found = [_read(store, name, key, suffix) for (_, _, key), suffix in zip(keys, suffixes, strict=True)]
+    suffixes = ["", *(f".{slug(f'keras-{keras}-{backend}')}" for keras, backend, _ in cells[1:])]
+    found = [_read(store, name, folder, suffix) for (_, _, folder), suffix in zip(cells, suffixes, strict=True)]
     return [experiment for experiment in found if EXECUTED in experiment.record.files]
 
 
-def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that are given nothing but what a suite may differ in; none if the notebook is not there any more."""
+def _as_declared(newest: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that are given nothing but what a suite may differ in.
+
+    The notebook is that of the suite, if it is there; else what the newest run was made of.
+    """
+    path = in_suite(newest.record)
     try:
-        declared = declared_parameters(read_notebook(find_notebook(name)))
-    except MasklibError:
+        declared = own_parameters(read_notebook(path)) if path else read_parameters(_parameters_cell(newest.record))
+    except (MasklibError, LookupError, TypeError, ValueError):
         return runs.iloc[:0]
     fits = pd.Series(True, index=runs.index)
     for parameter in declared:
@@ -147,6 +168,18 @@ def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
         if parameter.name not in CIRCUMSTANCES and not parameter.required and column in runs:
             fits &= _equal(runs[column], as_json(parameter.default))
     return runs[fits]
+
+
+def in_suite(record: Record) -> Path | None:
+    """Return the notebook of the suite that a run is of; None for the notebooks of others."""
+    if record.origin not in (None, "", SUITE):
+        return None
+    return next((path for path in notebooks_folder().glob("*.ipynb") if path.stem == record.notebook), None)
+
+
+def _parameters_cell(record: Record) -> str:
+    """Return the parameters cell of the notebook that a run executed, "" if it had none."""
+    return next((str(source) for source, tags in record.inputs["cells"] if PARAMETERS_TAG in tags), "")
 
 
 def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
@@ -159,8 +192,8 @@ def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     return same
 
 
-def _read(store: Store, name: str, key: str, suffix: str) -> Experiment:
+def _read(store: Store, name: str, place: str, suffix: str = "") -> Experiment:
     """Return a run with its records."""
-    folder = store.folder(name, key)
+    folder = store.root / place
     record = parse_record((folder / RECORD).read_bytes(), folder)
-    return Experiment(record, recording.read(folder), folder, f"experiments/{slug(name)}{suffix}")
+    return Experiment(record, recording.read(folder), folder, name, f"experiments/{slug(name)}{suffix}")

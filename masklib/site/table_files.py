@@ -1,7 +1,7 @@
 """The collected results as tables to paste: `masklib tables`. Every cell is text, whatever stands in it.
 
 `verdicts` is the suite's answer; `runs`, `claims` and `measurements` are those of `masklib collect`; `<notebook>/<table>` is what
-the newest run of a notebook, as declared, recorded.
+the newest run of a notebook, as declared, recorded; `<notebook>/<table>@<key>` is that of another run, such as one of a sweep.
 """
 
 import re
@@ -20,7 +20,7 @@ from masklib.claims.verdicts import reason
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
-from masklib.site.survey import Survey, survey
+from masklib.site.survey import Experiment, Survey, survey
 
 VERDICTS = "verdicts"
 COLLECTED = ("runs", "claims", "measurements")
@@ -57,17 +57,64 @@ class Results:
         if name in COLLECTED:
             table: pd.DataFrame = getattr(self.found.tables, name)
             return table
-        matching = [full for full in self.paths if name in (full, full.partition("/")[2])]
+        matching = [full for full in self.paths if name in (full, full.rpartition("/")[2])]
         if len(matching) == 1:
-            with self.paths[matching[0]].open("rb") as file:
-                return pd.read_parquet(file)
+            return _read(self.paths[matching[0]])
         if matching:
             msg = f"A table needs its notebook where two have one of its name, got {name!r}. Choose {' or '.join(matching)}."
             raise ArgumentError(msg)
-        near = get_close_matches(name, [*self.names, *(full.partition("/")[2] for full in self.paths)], n=1)
+        if "@" in name:
+            return self._of_point(*name.split("@", 1))
+        near = get_close_matches(name, [*self.names, *(full.rpartition("/")[2] for full in self.paths)], n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"A table must be one of {', '.join(self.names)}, got {name!r}.{hint}"
         raise ArgumentError(msg)
+
+    def of_all_points(self, name: str) -> pd.DataFrame:
+        """Return a recorded table of every run that ended well, one below the other, with the run's parameters and key before it.
+
+        Raises:
+            ArgumentError: no run has such a table.
+        """
+        found = [self._with_point(run, path) for run in self.found.points() for path in _tables(run, name)]
+        if found:
+            return pd.concat(found, ignore_index=True)
+        msg = f"A table of all points must be one that runs recorded, {', '.join(self.paths) or 'there are none'}; got {name!r}."
+        raise ArgumentError(msg)
+
+    def _of_point(self, name: str, key: str) -> pd.DataFrame:
+        """Return a recorded table of the run whose key begins so."""
+        runs = [run for run in self.found.points() if run.record.key.startswith(key)]
+        paths = [path for run in runs for path in _tables(run, name)]
+        if len(paths) == 1:
+            return _read(paths[0])
+        msg = f"A table needs the beginning of one key, {key!r} is that of {len(paths)} runs with a table {name}."
+        raise ArgumentError(msg)
+
+    @staticmethod
+    def _with_point(run: Experiment, path: Path) -> pd.DataFrame:
+        """Return a recorded table with the parameters and the key of its run in front."""
+        frame = _read(path)
+        told = {f"param_{name}": value for name, value in run.record.parameters.items()} | {"key": run.record.key}
+        columns = {name: [value] * len(frame) for name, value in {"notebook": run.name, **told}.items()}
+        return pd.concat([pd.DataFrame(columns, index=frame.index), frame], axis=1)
+
+
+def _tables(run: Experiment, name: str) -> list[Path]:
+    """Return the file of a table that a run recorded, given by its name or by `<notebook>/<name>`; [] if it has none."""
+    names = {f"{run.name}/{Path(file).stem}": run.folder / file for file in run.record.files if _is_table(file)}
+    return [path for full, path in names.items() if name in (full, full.rpartition("/")[2])]
+
+
+def _is_table(file: str) -> bool:
+    """Return whether a file of a run is a table that it recorded."""
+    return file.startswith("tables/") and file.endswith(".parquet")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table that was recorded, from a folder or an object store."""
+    with path.open("rb") as file:
+        return pd.read_parquet(file)
 
 
 def load(store: Store) -> Results:
@@ -82,10 +129,7 @@ def load(store: Store) -> Results:
     found = survey(store)
     runs = [experiments[0] for experiments in found.experiments.values()]
     paths = {
-        f"{run.record.notebook}/{Path(file).stem}": run.folder / file
-        for run in runs
-        for file in sorted(run.record.files)
-        if file.startswith("tables/") and file.endswith(".parquet")
+        f"{run.name}/{Path(file).stem}": run.folder / file for run in runs for file in sorted(run.record.files) if _is_table(file)
     }
     return Results(found, paths)
 
@@ -182,7 +226,7 @@ def write(text: str, folder: Path, name: str, format: str) -> Path:  # noqa: A00
     Raises:
         StoreError: the folder is not writable.
     """
-    path = folder / f"{name.replace('/', '-')}.{SUFFIXES[format]}"
+    path = folder / f"{name.replace('/', '-').replace('@', '-')}.{SUFFIXES[format]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())

@@ -22,5 +22,5 @@ def _html(experiment: Experiment, name: str, out: Writer) -> str:
     frame = pd.read_parquet(io.BytesIO((experiment.folder / "tables" / f"{name}.parquet").read_bytes()))
     rows = [list(map(as_text, row)) for row in frame.astype(object).to_numpy().tolist()]
     words = [str(column) for column in frame if not pd.api.types.is_float_dtype(frame[column])]
-    key = f"{slug(experiment.record.notebook)}.{experiment.record.key[:16]}.{slug(name)}"
+    key = f"{slug(experiment.name)}.{experiment.record.key[:16]}.{slug(name)}"
     return rows_html(key, name, list(map(str, frame.columns)), rows, out, chosen=words)

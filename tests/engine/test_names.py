@@ -2,15 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from masklib.engine.collect import collect
 from masklib.engine.limits import Limits
+from masklib.engine.naming import tell_apart
 from masklib.engine.record import OK, RUNNING, Record
 from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.store import RESERVED, Store, notebook_at, place_of
 from masklib.engine.stores import open_store
+from masklib.engine.summaries import summarize
+from masklib.site.survey import survey
 from tests.engine.conftest import START, Write
 from tests.engine.test_kinds import save
 from tests.stores import attempts_in, runs_in
@@ -86,3 +90,46 @@ def test_a_pipe_beside_the_notebook_is_left_there(write: Write, store: Store, tm
     result = execute_plan(plan_run(write("import os\nos.mkfifo('pipe')\nos.symlink('nowhere', 'last')")), store)
     assert result.record.status == "ok"
     assert {"pipe", "last"} <= set(os.listdir(tmp_path))  # noqa: PTH208 (a dangling link is there, too)
+
+
+def test_two_notebooks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, store: Store):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        path = save(tmp_path / name / "study.ipynb", f"{START}\nrun.metric('m', len({name!r}))", parameters="seed = 1")
+        assert execute_plan(plan_run(path), store).record.status == "ok"
+    assert execute_plan(plan_run(save(tmp_path / "other.ipynb", "1")), store).record.status == "ok"
+    tables = collect(store)
+
+    assert store.find("study", str(tables.runs["key"][1])).origin in ("first", "second")
+    assert sorted(tables.runs["notebook"]) == ["first/study", "other", "second/study"]
+    assert dict(zip(tables.measurements["notebook"], tables.measurements["value"], strict=True)) == {
+        "first/study": 5,
+        "second/study": 6,
+    }
+    assert collect(store).runs.equals(tables.runs), "as what was read before says, too"
+    assert set(summarize(tables.measurements)["notebook"]) == {"first/study", "second/study"}
+    assert set(survey(store).experiments) == {"first/study", "other", "second/study"}
+
+
+def test_the_same_code_in_two_folders_is_two_runs(tmp_path: Path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "study.ipynb", "print(open('data.csv').read())")
+    assert plan_run(tmp_path / "first" / "study.ipynb").key != plan_run(tmp_path / "second" / "study.ipynb").key
+
+
+@pytest.mark.parametrize(
+    ("origins", "names"),
+    [
+        ([("a", "/x/one"), ("a", "/x/two")], ["one/a", "two/a"]),
+        ([("a", "/x/one"), ("b", "/x/two")], ["a", "b"]),
+        ([("a", "/x/one/n"), ("a", "/x/two/n")], ["one/n/a", "two/n/a"]),
+        ([("a", "/x"), ("a", "/x/x")], ["//x/a", "x/x/a"]),
+        ([("a", ""), ("a", "/x")], ["a", "x/a"]),
+        ([("a", None), ("a", "/x")], ["a", "a"]),
+        ([("a", "."), ("a", "x")], ["a", "x/a"]),
+    ],
+)
+def test_names_have_as_much_of_the_folder_as_it_takes(origins: list[Any], names: list[str]):
+    found = tell_apart(origins)
+    assert [found[origin] for origin in origins] == names
