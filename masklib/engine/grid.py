@@ -27,6 +27,7 @@ from typing import Any
 import tomllib
 
 from masklib.engine.declaring import Parameter
+from masklib.engine.naming import tell_apart
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
 from masklib.engine.parameter_files import Exact
 from masklib.engine.parameters import CURRENT, declared_parameters, from_text, resolve
@@ -143,6 +144,13 @@ def varying(plans: Iterable[Plan]) -> dict[str, list[str]]:
         for name, value in plan.parameters.items():
             seen.setdefault(plan.notebook.name, {}).setdefault(name, set()).add(repr(value))
     return {notebook: [name for name, values in names.items() if len(values) > 1] for notebook, names in seen.items()}
+
+
+def names_of(plans: Iterable[Plan]) -> dict[str, str]:
+    """Return the name of each plan's notebook, by the plan's key; two notebooks of one name have their folder before it."""
+    origins = {plan.key: (plan.notebook.name, plan.notebook.folder) for plan in plans}
+    names = tell_apart(origins.values())
+    return {key: names[origin] for key, origin in origins.items()}
 
 
 def describe(plan: Plan, names: Iterable[str]) -> str:

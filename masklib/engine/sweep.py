@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from masklib.engine import worker
-from masklib.engine.grid import Values, plan_sweep
+from masklib.engine.grid import Values, names_of, plan_sweep
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan
@@ -100,10 +100,11 @@ class SweepResult:
         """
         import pandas as pd
 
+        names = names_of(outcome.plan for outcome in self.outcomes)
         rows = [
             {
                 "key": outcome.plan.key,
-                "notebook": outcome.plan.notebook.name,
+                "notebook": names[outcome.plan.key],
                 "status": outcome.status,
                 "cached": outcome.cached,
                 "duration_s": outcome.record.duration_s if outcome.record and not outcome.cached else float("nan"),

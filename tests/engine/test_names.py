@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from masklib.cli.main import main
 from masklib.engine.collect import collect
 from masklib.engine.limits import Limits
 from masklib.engine.naming import tell_apart
@@ -14,6 +16,7 @@ from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.store import RESERVED, Store, notebook_at, place_of
 from masklib.engine.stores import open_store
 from masklib.engine.summaries import summarize
+from masklib.engine.sweep import sweep
 from masklib.site.survey import survey
 from tests.engine.conftest import START, Write
 from tests.engine.test_kinds import save
@@ -133,3 +136,16 @@ def test_the_same_code_in_two_folders_is_two_runs(tmp_path: Path):
 def test_names_have_as_much_of_the_folder_as_it_takes(origins: list[Any], names: list[str]):
     found = tell_apart(origins)
     assert [found[origin] for origin in origins] == names
+
+
+def test_a_spec_with_two_notebooks_of_one_name_shows_which_is_which(tmp_path: Path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "study.ipynb", "pass", parameters="n = 1")
+    tables = "".join(f'[[sweep]]\nnotebook = "{tmp_path / name / "study.ipynb"}"\n' for name in ("first", "second"))
+    (tmp_path / "spec.toml").write_text(f'title = "Both"\n{tables}')
+    planned = CliRunner().invoke(main, ["sweep", str(tmp_path / "spec.toml"), "--runs", str(tmp_path / "runs"), "--dry-run"])
+    assert "first/study" in planned.stdout
+    assert "second/study" in planned.stdout
+    found = sweep(tmp_path / "spec.toml", runs=tmp_path / "runs", jobs=1)
+    assert found.to_frame()["notebook"].to_list() == ["first/study", "second/study"]
