@@ -12,7 +12,7 @@ import click
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import cwd_option, exit_unless, files_option, json_option, runs_option, show
+from masklib.cli.options import cwd_option, exit_unless, files_option, json_option, kernel_option, runs_option, show
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
 from masklib.engine.startup import leave_out_grammars
@@ -94,6 +94,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
 @files_option
+@kernel_option
 @cwd_option
 @limit_options
 @runs_option
@@ -103,6 +104,7 @@ def run(
     notebook: str,
     pairs: Any,
     files: tuple[Path, ...],
+    kernel: str | None,
     cwd: str | None,
     timeout: float,
     cell_timeout: float,
@@ -124,7 +126,7 @@ def run(
     from masklib.engine.run import plan_run
     from masklib.engine.stores import open_store
 
-    source = read_notebook(notebook)
+    source = read_notebook(notebook, kernel)
     declared = declared_parameters(source)
     repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if repeated:
@@ -148,6 +150,7 @@ def run(
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
 @files_option
+@kernel_option
 @cwd_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once; by default one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")

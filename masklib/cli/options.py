@@ -20,6 +20,7 @@ cwd_option = click.option(
     type=click.Path(),
     help="Folder in which the kernel works; by default that of the notebook.",
 )
+kernel_option = click.option("--kernel", help="Name of a kernel in place of the notebook's own, such as python3.")
 files_option = click.option(
     "-f",
     "files",

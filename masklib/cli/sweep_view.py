@@ -31,6 +31,7 @@ def execute(
     root: str,
     *,
     files: tuple[Path, ...],
+    kernel: str | None,
     cwd: str | None,
     dry_run: bool,
     as_json: bool,
@@ -46,7 +47,7 @@ def execute(
         raise ArgumentError(msg)
     of_files = read_files(files)
     given = {name for name, _ in (*grid, *fixed)}
-    plan = plan_sweep(source, grid, [*((n, v) for n, v in of_files.items() if n not in given), *fixed], cwd=cwd)
+    plan = plan_sweep(source, grid, [*((n, v) for n, v in of_files.items() if n not in given), *fixed], cwd=cwd, kernel=kernel)
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)

@@ -20,11 +20,11 @@ import nbformat
 from papermill.engines import Engine, NotebookExecutionManager
 
 from masklib.engine.client import Client
-from masklib.engine.declaring import read_parameters
+from masklib.engine.declaring import Parameter, read_parameters
 from masklib.engine.execution import Execution, OnCell
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS
-from masklib.engine.notebooks import check_parameters_cell, parameters_source
+from masklib.engine.notebooks import check_parameters_cell, language_of, parameters_source
 from masklib.engine.parameters import keras_backend, resolve
 from masklib.engine.record import Failure
 from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
@@ -78,7 +78,7 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         manager.execution, manager.on_cell = execution or manager.execution, on_cell or manager.on_cell
         manager.notebook_start()
         try:
-            backend = keras_backend(read_parameters(parameters_source(nb)), parameters)
+            backend = keras_backend(_read_parameters(nb), parameters)
             settings = settings_for(numeric_settings(), backend)
             cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, settings=settings, **kwargs)
         finally:
@@ -137,7 +137,12 @@ def check_parameters(nb: Any) -> dict[str, Any]:
         ParameterError: unknown, missing or of the wrong type: all of them.
     """
     check_parameters_cell(nb, "The notebook")
-    return resolve(read_parameters(parameters_source(nb)), nb.metadata.get("papermill", {}).get("parameters", {}))
+    return resolve(_read_parameters(nb), nb.metadata.get("papermill", {}).get("parameters", {}))
+
+
+def _read_parameters(nb: Any) -> tuple[Parameter, ...]:
+    """Return the parameters that a notebook declares."""
+    return read_parameters(parameters_source(nb), language=language_of(nb))
 
 
 def _describe_parameters(nb: Any) -> None:

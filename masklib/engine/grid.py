@@ -73,7 +73,12 @@ class Table:
 
 
 def plan_sweep(
-    source: str | Path, grid: Values = (), fixed: Values = (), lists: Values = (), cwd: str | Path | None = None
+    source: str | Path,
+    grid: Values = (),
+    fixed: Values = (),
+    lists: Values = (),
+    cwd: str | Path | None = None,
+    kernel: str | None = None,
 ) -> Sweep:
     """Return the plans of a sweep, checked as a whole.
 
@@ -86,6 +91,7 @@ def plan_sweep(
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
         cwd: the folder in which the kernels work; by default that of the notebook.
+        kernel: the name of a kernel in place of the notebook's own.
 
     Returns:
         Sweep: the plans; points with the same key are one.
@@ -106,7 +112,7 @@ def plan_sweep(
     points, settings = 0, numeric_settings()
     for number, table in enumerate(tables, start=1):
         where = f"sweep {number}: " if spec else ""
-        for notebook, point in _points(table, where, problems):
+        for notebook, point in _points(table, where, problems, kernel):
             plan = plan_run(notebook, point, settings, cwd)
             plans.setdefault(plan.key, plan)
             points += 1
@@ -176,10 +182,10 @@ def _find_spec(source: str | Path) -> Path | None:
     return None
 
 
-def _points(table: Table, where: str, problems: list[str]) -> Iterator[tuple[Notebook, dict[str, Any]]]:
+def _points(table: Table, where: str, problems: list[str], kernel: str | None) -> Iterator[tuple[Notebook, dict[str, Any]]]:
     """Yield the notebook with each combination of values; nothing once there are problems, which are added to `problems`."""
     try:
-        notebook = read_notebook(table.notebook)
+        notebook = read_notebook(table.notebook, kernel)
         declared = declared_parameters(notebook)
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))

@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 
+from masklib.engine.kernels.choosing import THIS, find_kernel, kernel_name
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
@@ -49,15 +50,20 @@ class Notebook:
     @property
     def language(self) -> str:
         """The language that its metadata name, in lower case; "python" where they name none."""
-        told = self.node.metadata
-        named = told.get("kernelspec", {}).get("language") or told.get("language_info", {}).get("name")
-        return str(named or "python").lower()
+        return language_of(self.node)
 
 
 def parameters_source(node: Any) -> str:
     """Return the source of the code cell of `node` that is tagged `parameters`; "" where there is none."""
     found = (str(cell.source) for cell in node.cells if cell.cell_type == "code" and PARAMETERS_TAG in tags(cell))
     return next(found, "")
+
+
+def language_of(node: Any) -> str:
+    """Return the language that the metadata of `node` name, in lower case; "python" where they name none."""
+    told = node.metadata
+    named = told.get("kernelspec", {}).get("language") or told.get("language_info", {}).get("name")
+    return str(named or "python").lower()
 
 
 def tags(cell: Any) -> list[str]:
@@ -102,8 +108,12 @@ def find_notebook(name: str | Path) -> Path:
     raise NotebookError(msg)
 
 
-def read_notebook(name: str | Path) -> Notebook:
+def read_notebook(name: str | Path, kernel: str | None = None) -> Notebook:
     """Return the notebook at a path, or of that name in the suite, checked.
+
+    Args:
+        name: a path, or a name in the suite.
+        kernel: the name of a kernel in place of the one that its metadata name.
 
     Raises:
         NotebookError: no such file, not a Jupyter notebook, or more than one cell tagged `parameters`.
@@ -123,16 +133,23 @@ def read_notebook(name: str | Path) -> Notebook:
         msg = f"{path} must be readable: {error.strerror}."
         raise NotebookError(msg) from None
     check_parameters_cell(node, str(path))
-    check_language(node, str(path))
+    _choose_kernel(node, kernel)
     return Notebook(path.stem, path, node)
 
 
-def check_language(node: Any, where: str) -> None:
-    """Raise NotebookError if `node` says that it is of another language than Python."""
-    language = node.metadata.get("language_info", {}).get("name") or node.metadata.get("kernelspec", {}).get("language")
-    if language not in (None, "python"):
-        msg = f"{where} must be a Python notebook, its metadata say {language!r}."
-        raise NotebookError(msg)
+def _choose_kernel(node: Any, kernel: str | None) -> None:
+    """Write into the metadata of `node` the kernel that is chosen in place of its own, or the language of its own.
+
+    Raises:
+        NotebookError: it is not installed.
+    """
+    if kernel is None and (kernel_name(node) == THIS or node.metadata.kernelspec.get("language")):
+        return
+    found = find_kernel(kernel or kernel_name(node))
+    shown = node.metadata.get("kernelspec", {}).get("display_name", found.name) if kernel is None else kernel
+    node.metadata["kernelspec"] = {"name": kernel or kernel_name(node), "display_name": shown, "language": found.language}
+    if kernel:
+        node.metadata.pop("language_info", None)
 
 
 def check_parameters_cell(node: Any, where: str) -> None:

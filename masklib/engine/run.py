@@ -14,14 +14,15 @@ from masklib.claims import recording
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, Execution, OnCell
-from masklib.engine.identity import BACKEND_PACKAGES, identity, kernel_source_hash_now, key_of
+from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of, masklib_of
+from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel, kernel_name
 from masklib.engine.kernels.servers import private_folder
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.notebooks import OWN_NOTEBOOKS, Notebook, read_notebook
 from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, keras_backend, own_parameters, resolve
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
 from masklib.engine.scraps import read_scraps
-from masklib.engine.settings import kernel_environment, numeric_settings, settings_for
+from masklib.engine.settings import KERNEL_VARIABLE, kernel_environment, numeric_settings, settings_for, settings_in
 from masklib.engine.store import Store, is_local, store_error
 from masklib.engine.values import is_plain
 from masklib.errors import ArgumentError, ParameterError, UnavailableError
@@ -52,6 +53,11 @@ class Plan:
     inputs: dict[str, Any]
     key: str
 
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel in which it runs."""
+        return find_kernel(self.settings.get(KERNEL_VARIABLE, THIS))
+
 
 @dataclass(frozen=True)
 class Result:
@@ -73,6 +79,7 @@ def plan_run(
     parameters: Mapping[str, Any] | None = None,
     settings: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
+    kernel: str | None = None,
 ) -> Plan:
     """Return the plan of a run; everything about its input is checked here.
 
@@ -81,22 +88,24 @@ def plan_run(
         parameters: those that differ from the defaults.
         settings: environment variables that can change numbers; by default `masklib.engine.settings.numeric_settings()`.
         cwd: the folder in which the kernel works; by default that of the notebook, as in JupyterLab.
+        kernel: the name of a kernel in place of the notebook's own; not for a notebook as read, see `read_notebook`.
 
     Raises:
         ArgumentError, NotebookError, ParameterError: before any work is done.
     """
     if not isinstance(notebook, Notebook):
-        notebook = read_notebook(notebook)
+        notebook = read_notebook(notebook, kernel)
     declared = declared_parameters(notebook)
     resolved = resolve(declared, parameters or {}, notebook.path.parent)
     backend, environment = keras_backend(own_parameters(notebook), resolved), None
     if declared != own_parameters(notebook):  # it has our parameter `environment`
         environment = _take_environment(resolved, parameters or {})
-    settings = settings_for(numeric_settings() if settings is None else settings, backend, environment)
+    chosen = _check_kernel(notebook, resolved, environment)
+    settings = settings_in(settings_for(numeric_settings() if settings is None else settings, backend, environment), chosen)
     folder = _check_folder(notebook.folder if cwd is None else str(Path(cwd).absolute()))
     files = [resolved[one.name] for one in declared if one.is_file and resolved[one.name]]
-    inputs = identity(notebook, resolved, settings, files, folder)
-    if not environment:
+    inputs = identity(notebook, resolved, settings, files, folder, chosen)
+    if chosen.is_this and not environment:
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     return Plan(notebook, folder, resolved, settings, inputs, key_of(inputs))
 
@@ -121,6 +130,35 @@ def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str
     if "backend" in resolved:
         resolved["backend"] = other.backend
     return other.name
+
+
+def _check_kernel(notebook: Notebook, parameters: Mapping[str, Any], environment: str | None) -> Kernel:
+    """Return the kernel of a notebook, if it is there and takes its parameters.
+
+    Raises:
+        NotebookError: it is not installed.
+        ParameterError: an environment is chosen beside it, or no value can be written in its language.
+    """
+    kernel = find_kernel(kernel_name(notebook.node))
+    if environment and not kernel.is_this:
+        msg = f"An environment brings its own kernel, {notebook.name} has the kernel {kernel.name}. Choose python3 with --kernel."
+        raise ParameterError(msg)
+    if not kernel.is_python:
+        check_translation(kernel, {name: value for name, value in parameters.items() if name != ENVIRONMENT or not environment})
+    return kernel
+
+
+def check_translation(kernel: Kernel, values: Mapping[str, Any]) -> None:
+    """Raise ParameterError if papermill cannot write values into notebooks of a kernel's language."""
+    from papermill.exceptions import PapermillException
+    from papermill.translators import papermill_translators
+
+    try:
+        for value in values.values():
+            papermill_translators.find_translator(kernel.name, kernel.language).translate(value)
+    except (PapermillException, NotImplementedError) as error:
+        msg = f"Parameters must be values that papermill can write in {kernel.language}: {error}."
+        raise ParameterError(msg) from None
 
 
 def _check_folder(folder: str) -> str:
@@ -211,6 +249,7 @@ def _attempt(plan: Plan, store: Store, *, limits: Limits, warm: bool, on_cell: O
         duration_s=round(time.monotonic() - clock, 3),
         steps=execution.steps,
         memory_bytes=execution.memory_bytes,
+        kernel=execution.kernel,
         files=sizes_of(work),
     )
     return Result(record, store.finish(work, record), cached=False)
@@ -242,8 +281,9 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 None,
                 parameters=_injected(plan),
                 engine_name="masklib",
-                kernel_name="python3",
-                language="python",
+                kernel_name=plan.kernel.name,
+                language=plan.kernel.language,
+                kernel=plan.kernel,
                 progress_bar=False,
                 save_to=work / EXECUTED,
                 environment=environment,
@@ -251,11 +291,11 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 working_folder=plan.folder or (OWN_NOTEBOOKS if OWN_NOTEBOOKS.is_dir() else work),
                 execution=execution,
                 on_cell=on_cell,
-                warm=warm,
+                warm=warm and plan.kernel.forkable,
                 **asdict(limits),
             )
             recording.add_metrics(work, read_scraps(executed))
-    execution.failure = execution.failure or _source_change(plan.inputs["masklib"])
+    execution.failure = execution.failure or _source_change(plan)
     return execution
 
 
@@ -266,8 +306,8 @@ def _injected(plan: Plan) -> dict[str, Any]:
     return {name: value for name, value in values.items() if is_plain(value) or own[name].computed or value != own[name].default}
 
 
-def _source_change(planned: str) -> Failure | None:
+def _source_change(plan: Plan) -> Failure | None:
     """Return the failure of a run during which masklib changed: its kernel may have run either; None if it did not."""
-    if kernel_source_hash_now() == planned:
+    if masklib_of(plan.kernel, now=True) == plan.inputs["masklib"]:
         return None
     return Failure(FAILED, "SourceChanged", "masklib's source changed since this run was planned; run it again")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from masklib.engine.environments import find_environment
+from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -18,6 +19,7 @@ THREAD_VARIABLES = (
 XLA_THREADS = "--xla_cpu_multi_thread_eigen"
 # Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
 NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+KERNEL_VARIABLE = "MASKLIB_KERNEL"  # in the settings of a run: the name of its kernel, where that is not of this Python
 ENVIRONMENT_VARIABLE = "MASKLIB_ENVIRONMENT"  # in the settings of a run: the name of the environment whose Python runs it
 PYTHON_VARIABLE = "MASKLIB_PYTHON"  # in the environment of its kernel: that Python
 SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
@@ -61,6 +63,14 @@ def settings_for(settings: Mapping[str, str], backend: str | None, environment: 
     return {**settings, **{name: value for name, value in chosen.items() if value}}
 
 
+def settings_in(settings: Mapping[str, str], kernel: Kernel) -> dict[str, str]:
+    """Return the settings of a run in a kernel: with what its kernelspec sets of them, and its name."""
+    if kernel.is_this:
+        return dict(settings)
+    told = numeric_settings(environment=kernel.variables)
+    return {**settings, **{name: told[name] for name in kernel.variables if name in told}, KERNEL_VARIABLE: kernel.name}
+
+
 def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
     """Return the whole environment of a kernel.
 
@@ -72,11 +82,14 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
         private: an empty folder for what the kernel writes about itself.
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
+    kernel = find_kernel(settings.get(KERNEL_VARIABLE, THIS))
     unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE, *NUMERIC_PREFIXES)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
     return {
         **inherited,
         **({**other.variables(), PYTHON_VARIABLE: str(other.python)} if other else {}),
+        **kernel.variables,
+        **({PYTHON_VARIABLE: kernel.python.executable} if kernel.python and kernel.forkable else {}),
         **settings,
         **({SEARCHED: _join_paths(other.variables()[SEARCHED], settings.get(SEARCHED, ""))} if other else {}),
         "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets at level 1

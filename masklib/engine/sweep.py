@@ -152,6 +152,7 @@ def sweep(
     lists: Values = (),
     *,
     cwd: str | Path | None = None,
+    kernel: str | None = None,
     runs: str | Path = "runs",
     jobs: int | None = None,
     retry: bool = False,
@@ -170,6 +171,7 @@ def sweep(
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
         cwd: the folder in which the kernels work; by default that of the notebook, as in JupyterLab.
+        kernel: the name of a kernel in place of the notebook's own.
         runs: the store, a folder or a URL.
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
@@ -188,7 +190,7 @@ def sweep(
         StoreError: the store cannot be used.
     """
     limits = Limits(timeout, cell_timeout, memory_bytes)
-    plans, store = plan_sweep(source, grid, fixed, lists, cwd).plans, open_store(runs)
+    plans, store = plan_sweep(source, grid, fixed, lists, cwd, kernel).plans, open_store(runs)
     return run_sweep(
         plans, store, jobs=jobs, retry=retry, fail_fast=fail_fast, limits=limits, listener=listener, executor=executor
     )
@@ -413,7 +415,8 @@ def _on_signal(act: Callable[[], None]) -> Iterator[None]:
 
 def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
     """Return the pool of this machine; a single run is not worth a fork server."""
-    settings = {tuple(plan.settings.items()): plan.settings for plan in plans} if len(plans) > 1 else {}
+    forked = [plan for plan in plans if plan.kernel.forkable] if len(plans) > 1 else []
+    settings = {tuple(plan.settings.items()): plan.settings for plan in forked}
     return LocalPool(min(jobs or available_cores(), len(plans)), settings.values())
 
 

@@ -108,8 +108,8 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     files = [name for name in record.files if name.startswith("tables/")]
     facts = {
         "key": record.key,
-        "Keras": f"{record.keras} on {record.backend}",
-        "Python": record.inputs["python"],
+        "ran": record.library,
+        "Python": record.inputs["python"] or "none",
         "device": record.inputs["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
         "started": record.started,
@@ -139,7 +139,7 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
             shown.append(_code(cell, recorded))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
+    suffix = "" if experiment is family[0] else f"({experiment.record.library})"
     if not (shown and HEADING.match(shown[0].source)):
         shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.name)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")

@@ -97,7 +97,7 @@ def to_html(folder: Path) -> str:
         facts=_facts(record),
         cells=read_cells(node, folder, failed) if node else [],
     )
-    return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
+    return look.page(f"{title} ({record.status}, {record.library})", body)
 
 
 def _title(node: Any, name: str) -> str:
@@ -144,12 +144,13 @@ def _error(record: Record) -> dict[str, str] | None:
 def _facts(record: Record) -> dict[str, str]:
     """Return what a run was made with."""
     versions = {name: version for name, version in record.inputs["versions"].items() if version}
-    return {
+    facts = {
         "Python": record.inputs["python"],
         "platform": record.inputs["platform"],
         "device": record.inputs["device"],
         **versions,
-        "kernel": record.launch,
+        "kernel": f"{record.kernel} ({record.launch})".strip(),
         "masklib (hash)": record.inputs["masklib"],
         **record.inputs["settings"],
     }
+    return {name: value for name, value in facts.items() if value is not None}

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -287,12 +288,21 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def _import(name: str) -> None:
+    """Import a module, unless it, or what it needs, is not installed: then a kernel cannot import it either."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec((error.name or name).partition(".")[0]) is not None:
+            raise
+
+
 def main() -> None:
     """Import, then serve."""
     listener, lifeline, folder, spares, *modules = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     for module in modules:
-        importlib.import_module(module)
+        _import(module)
     gc.collect()
     gc.freeze()
     ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares)).serve()
