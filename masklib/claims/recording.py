@@ -34,24 +34,29 @@ CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
 def start(namespace: Mapping[str, Any]) -> "Run":
     """Start the run of a notebook: `run = recording.start(globals())`, after its parameters.
 
-    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`; Keras is seeded by the notebook.
+    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`, if it has one; it seeds Keras itself.
 
     Args:
-        namespace: the notebook's globals; must hold `seed` (int) and `profile` ("smoke" or "full").
+        namespace: the notebook's globals; `seed` there is an int, `profile` "smoke" or "full". Notebooks of the suite have both.
 
     Raises:
-        ArgumentError: `seed` or `profile` is missing or not allowed.
+        ArgumentError: `seed` or `profile` is there and is something else.
     """
-    missing = [name for name in ("seed", "profile") if name not in namespace]
-    if missing:
-        msg = f"A notebook must set seed and profile before it starts a run, {' and '.join(missing)} missing."
-        raise ArgumentError(msg)
-    check_one_of("profile", namespace["profile"], PROFILES)
-    seed = int(namespace["seed"])
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    if "profile" in namespace:
+        check_one_of("profile", namespace["profile"], PROFILES)
+    if "seed" in namespace:
+        _seed(namespace["seed"])
     folder = os.environ.get(FOLDER_VARIABLE)
     return Run(Path(folder) if folder else None)
+
+
+def _seed(seed: Any) -> None:
+    """Seed the generators of `random` and `numpy.random`."""
+    if not isinstance(seed, int | np.integer):
+        msg = f"The seed of a notebook must be an int, it is {seed!r}."
+        raise ArgumentError(msg)
+    random.seed(int(seed))
+    np.random.seed(int(seed) % 2**32)
 
 
 class Run:
@@ -272,6 +277,19 @@ def read(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def add_metrics(folder: Path, values: Mapping[str, float]) -> None:
+    """Append numbers that a notebook recorded by another tool to the records of its run; names that are there stay as they are.
+
+    Args:
+        folder: of the run.
+        values: by name.
+    """
+    known = {record["name"] for record in read(folder) if record["kind"] == "metric"}
+    lines = [{"kind": "metric", "name": name, "value": value, "unit": ""} for name, value in values.items() if name not in known]
+    for line in lines:
+        _append_line(folder / RECORDS, json.dumps(line, ensure_ascii=False))
 
 
 def sha256_of(file: BinaryIO) -> str:

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 def notebook_rows() -> list[dict[str, Any]]:
     """Return a row for each parameter of each notebook of the suite."""
     from masklib.engine.notebooks import read_notebook, suite
-    from masklib.engine.parameters import read_parameters
+    from masklib.engine.parameters import own_parameters
 
     rows = []
     for path in suite():
         notebook = read_notebook(path)
-        for p in read_parameters(notebook.parameters_source, f"the parameters cell of {path}"):
-            default = "(required)" if p.required else repr(p.default)
+        for p in own_parameters(notebook):
+            default = "(required)" if p.required else "(computed)" if p.computed else repr(p.default)
             row = {
                 "notebook": notebook.name,
                 "parameter": p.name,
-                "type": p.type.__name__,
+                "type": p.kind,
                 "default": default,
                 "help": p.help,
             }

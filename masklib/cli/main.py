@@ -15,10 +15,13 @@ from masklib.cli.audit import audit
 from masklib.cli.env import env
 from masklib.cli.options import (
     check_there,
+    cwd_option,
     depends_option,
     exit_unless,
+    files_option,
     force_option,
     json_option,
+    kernel_option,
     runs_option,
     say_unreadable,
     show,
@@ -129,6 +132,9 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
 @depends_option
 @force_option
+@files_option
+@kernel_option
+@cwd_option
 @limit_options
 @runs_option
 @json_option
@@ -138,6 +144,9 @@ def run(
     pairs: Any,
     depends: tuple[str, ...],
     force: bool,
+    files: tuple[Path, ...],
+    kernel: str | None,
+    cwd: str | None,
     timeout: float,
     cell_timeout: float,
     root: str,
@@ -147,23 +156,26 @@ def run(
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
     A run that the store already has is not executed again, unless something that it used has changed since: a module, a library,
-    or a file that is declared. What changed is reported; the earlier run is kept, see masklib runs.
+    or a file that is declared. What changed is reported; the earlier run is kept, see masklib runs. As in JupyterLab, modules and
+    data beside the notebook are found, and what it writes to a relative path stays there; what it writes to the folder
+    $MASKLIB_RUN_DIR is kept with the run.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
+    from masklib.engine.parameter_files import read_files
     from masklib.engine.parameters import declared_parameters, from_text
     from masklib.engine.run import declare, plan_run
     from masklib.engine.stores import open_store
 
-    source = read_notebook(notebook)
+    source = read_notebook(notebook, kernel)
     declared = declared_parameters(source)
     repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    (plan,) = declare([plan_run(source, from_text(declared, dict(pairs)))], depends)
+    (plan,) = declare([plan_run(source, read_files(files) | from_text(declared, dict(pairs)), cwd=cwd)], depends)
     store = open_store(root)
     _recover(store)
     result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout), force=force)
@@ -182,6 +194,9 @@ def run(
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@files_option
+@kernel_option
+@cwd_option
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
 @click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")

@@ -1,6 +1,7 @@
 """What several commands share: options, and how they print and end."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,20 @@ runs_option = click.option(
     show_default=True,
     help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
     type=click.Path(),
+)
+cwd_option = click.option(
+    "--cwd",
+    type=click.Path(),
+    help="Folder in which the kernel works; by default that of the notebook.",
+)
+kernel_option = click.option("--kernel", help="Name of a kernel in place of the notebook's own, such as python3.")
+files_option = click.option(
+    "-f",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Parameters by name, as YAML or JSON; -p goes before it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

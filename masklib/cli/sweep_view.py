@@ -11,10 +11,11 @@ import click
 from masklib.cli.console import SweepTracker, print_json, print_table
 from masklib.cli.options import say_unreadable
 from masklib.engine.collect import collect
-from masklib.engine.grid import Sweep, describe, plan_sweep, varying
+from masklib.engine.grid import Sweep, describe, names_of, plan_sweep, varying
 from masklib.engine.limits import Limits
+from masklib.engine.parameter_files import read_files
 from masklib.engine.pool import Executor
-from masklib.engine.run import declare
+from masklib.engine.run import Plan, declare
 from masklib.engine.store import OK
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
@@ -34,6 +35,9 @@ def execute(
     *,
     sample: int | None,
     seed: int | None,
+    files: tuple[Path, ...],
+    kernel: str | None,
+    cwd: str | None,
     dry_run: bool,
     as_json: bool,
     dask: str | None,
@@ -51,7 +55,10 @@ def execute(
     if seed is not None and sample is None:
         msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed, sample=sample, seed=seed or 0)
+    of_files = read_files(files)
+    given = {name for name, _ in (*grid, *fixed)}
+    fixed = [*((name, value) for name, value in of_files.items() if name not in given), *fixed]
+    plan = plan_sweep(source, grid, fixed, cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
     plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
@@ -61,9 +68,9 @@ def execute(
         known = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
         _show_plan(plan, {} if force else known, changed, as_json)
         return True
-    names = varying(plan.plans)
+    labels = _labels(plan.plans)
     executor = _connect(dask) if dask else None
-    with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
+    with SweepTracker(labels).shown() as tracker:
         result = run_sweep(
             plan.plans,
             store,
@@ -107,10 +114,10 @@ def _connect(address: str) -> Executor:
 
 def _show_plan(plan: Sweep, known: Mapping[str, Outcome], changed: Mapping[str, Sequence[str]], as_json: bool) -> None:
     """Print the points of a sweep with what the store has of them."""
-    names = varying(plan.plans)
+    names, notebooks = varying(plan.plans), names_of(plan.plans)
     rows = [
         {
-            "notebook": p.notebook.name,
+            "notebook": notebooks[p.key],
             "parameters": p.parameters if as_json else describe(p, names[p.notebook.name]),
             "key": p.key if as_json else p.key[:_SHOWN],
             "state": _state(known.get(p.key), changed.get(p.key, ())),
@@ -137,9 +144,9 @@ def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) 
         print_json({"title": plan.title, "states": result.counts, "points": _points(result), "tables": tables})
         return
     print_table(plan.title, ["state", "points"], [[state, count] for state, count in result.counts.items()])
-    names = varying(plan.plans)
+    labels = _labels(plan.plans)
     for outcome in result.failures:
-        click.echo(f"{_label(outcome.plan, names)} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
+        click.echo(f"{labels[outcome.plan.key]} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
     if any(outcome.cached for outcome in result.failures):
         click.echo("What failed before is executed again with --retry failed.")
     click.echo(f"Tables in {tables}.")
@@ -147,9 +154,10 @@ def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) 
 
 def _points(result: SweepResult) -> list[dict[str, Any]]:
     """Return the points of a sweep as plain values."""
+    notebooks = names_of(outcome.plan for outcome in result.outcomes)
     return [
         {
-            "notebook": outcome.plan.notebook.name,
+            "notebook": notebooks[outcome.plan.key],
             "parameters": outcome.plan.parameters,
             "key": outcome.plan.key,
             "status": outcome.status,
@@ -161,6 +169,7 @@ def _points(result: SweepResult) -> list[dict[str, Any]]:
     ]
 
 
-def _label(plan: Any, names: Mapping[str, list[str]]) -> str:
-    """Return the notebook of a plan and the parameters that distinguish it from its neighbours."""
-    return f"{plan.notebook.name} {describe(plan, names[plan.notebook.name])}".strip()
+def _labels(plans: Sequence[Plan]) -> dict[str, str]:
+    """Return, by key, the notebook of each plan and the parameters that tell it from its neighbours."""
+    names, notebooks = varying(plans), names_of(plans)
+    return {plan.key: f"{notebooks[plan.key]} {describe(plan, names[plan.notebook.name])}".strip() for plan in plans}

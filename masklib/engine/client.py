@@ -19,10 +19,12 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
-from traitlets import Bool, Float, Int, Unicode
+from traitlets import Any as Any_
+from traitlets import Bool, Dict, Float, Int, Unicode
 
 from masklib.engine.execution import SERVER_GONE
 from masklib.engine.kernels import ServerError, probe
+from masklib.engine.kernels.choosing import THIS, Kernel
 from masklib.engine.kernels.spec import python_spec
 from masklib.engine.memory import MemoryLimit
 from masklib.engine.notebooks import tags
@@ -38,19 +40,21 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
     warm = Bool(False)
     python = Unicode(sys.executable)
+    kernel = Any_(None, allow_none=True, help="The kernel of a run; None for what `kernel_name` names.")
     memory_bytes = Int(None, allow_none=True)
     deadline = Float(float("inf"), help="Of the notebook, by the clock of `time.monotonic`.")
     find_imports = Bool(False)
     private = Unicode("", help="A folder of mode 0700 for the kernel's connection file and sockets; \"\" for Jupyter's own.")
 
     def create_kernel_manager(self) -> AsyncKernelManager:
-        """Return a manager whose "python3" is `python`, whatever kernelspecs the user has."""
+        """Return a manager of the kernel; "python3" is `python`, whatever kernelspecs the user has."""
         self.km = AsyncKernelManager(
-            kernel_name=self.kernel_name, kernel_spec_manager=_ThisPython(warm=self.warm, python=self.python)
+            kernel_name=self.kernel_name, kernel_spec_manager=_Specs(warm=self.warm, python=self.python, kernel=self.kernel)
         )
         self.km.client_factory = _Connection
         self.km.deadline = self.deadline  # type: ignore[attr-defined] # the provisioner asks for it
-        if self.private and os.name == "posix":  # sockets in a private folder: no port that another process could take first
+        ours = self.kernel is None or self.kernel.forkable  # others may know TCP alone
+        if self.private and ours and os.name == "posix":  # sockets in a private folder: no port that another could take first
             self.km.transport, self.km.ip = "ipc", f"{self.private}/kernel"
             self.km.connection_file = f"{self.private}/kernel.json"
         return self.km
@@ -71,7 +75,11 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     def start_new_kernel_client(self) -> Any:
         """Connect to the kernel, and wait until it answers."""
         with self.nb_man.execution.step("wait for the kernel"):
-            return super().start_new_kernel_client()
+            client = super().start_new_kernel_client()
+        told = getattr(client, "language_info", {})
+        self.nb.metadata["language_info"] = told
+        self.nb_man.execution.kernel = f"{told.get('name', '')} {told.get('version', '')}".strip()
+        return client
 
     def _cleanup_kernel(self) -> None:
         """End the kernel."""
@@ -174,6 +182,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 class _Connection(AsyncKernelClient):
     """jupyter_client's, which knows that a kernel is ready by what it answers, and waits for nothing else."""
 
+    language_info = Dict(help="Of the kernel, once it has answered.")
+
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until a request is answered on the shell channel, and its status seen on the IOPub channel.
 
@@ -195,6 +205,7 @@ class _Connection(AsyncKernelClient):
             while (reply := await self.shell_channel.get_msg(timeout=_ANSWER_S))["parent_header"].get("msg_id") != request:
                 pass
             self._handle_kernel_info_reply(reply)
+            self.language_info = reply["content"].get("language_info", {})
             while True:
                 said = await self.iopub_channel.get_msg(timeout=_ECHO_S)
                 if said["parent_header"].get("msg_id") == request and said["content"].get("execution_state") == "idle":
@@ -202,19 +213,26 @@ class _Connection(AsyncKernelClient):
         return False
 
 
-class _ThisPython(KernelSpecManager):
-    """Kernelspecs in which "python3" is the given interpreter: a user's own python3 kernel may be of another environment."""
+class _Specs(KernelSpecManager):
+    """Kernelspecs in which "python3" is the given interpreter: a user's own python3 kernel may be of another environment.
 
-    def __init__(self, *, warm: bool, python: str):
+    So is a plain kernel of another Python. What its kernelspec sets in the environment is in that of the run already.
+    """
+
+    def __init__(self, *, warm: bool, python: str, kernel: Kernel | None):
         super().__init__()
         self.warm = warm
         self.python = python
+        self.kernel = kernel
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the kernelspec of that name."""
-        if kernel_name != "python3":
-            return super().get_kernel_spec(kernel_name)
-        return python_spec(warm=self.warm, python=self.python)
+        if kernel_name == THIS or (self.kernel and self.kernel.forkable):
+            return python_spec(warm=self.warm, python=self.python)
+        spec = super().get_kernel_spec(kernel_name)
+        if self.kernel:
+            spec.env = {}
+        return spec
 
 
 def _traceback(cell: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import make_folder, reason, store_error, write_atomically
 from masklib.engine.identity import source_hash
+from masklib.engine.naming import tell_apart
 from masklib.engine.record import (
     MISFORMED,
     OK,
@@ -56,16 +57,18 @@ class Tables:
     """The collected tables, and what could not be read.
 
     Attributes:
-        runs: a row a run or failed attempt; parameters as `param_<name>`.
+        runs: a row a run or failed attempt; parameters as `param_<name>`. Two notebooks of one name have their folder before it.
         claims: a row a claim and run that ended well; `observed` and `expected` as JSON, of the part that decides.
         measurements: a row a metric of a run that ended well; parameters as `param_<name>`, then Keras, backend and device.
         unreadable: folders that could not be read and were set aside, with the reason.
+        folders: of each row of `runs`, below the root of the store.
     """
 
     runs: pd.DataFrame
     claims: pd.DataFrame
     measurements: pd.DataFrame
     unreadable: list[str]
+    folders: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the tables: how long they are, and what could not be read."""
@@ -100,9 +103,10 @@ class Row(NamedTuple):
     Attributes:
         name: of the folder, below the root of the store, and `stamp` to tell whether it is still the same one.
         run: the values of `RUNS`.
-        parameters: by name; a list as JSON.
+        parameters: by name; a list or dict as JSON.
         claims: for each claim, the values of `CLAIMS` that are not those of the run.
         metrics: name, value and unit of each.
+        origin: the folder of the notebook; see `masklib.engine.record.Record`.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     claims: list[list[Any]]
     metrics: list[list[Any]]
+    origin: str | None
 
 
 def collect(store: Store) -> Tables:
@@ -138,7 +143,16 @@ def collect(store: Store) -> Tables:
     found = [rows[entry.name] for entry in entries if entry.name in rows]
     if new or len(known) != len(found):
         _save(cache, found)
-    return Tables(_runs(found), _claims(found), _measurements(found), unreadable)
+    named = _tell_apart(found)
+    return Tables(_runs(named), _claims(named), _measurements(named), unreadable, [row.name for row in named])
+
+
+def _tell_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return rows in which two notebooks of one name have different ones."""
+    place = RUNS.index("notebook")
+    names = tell_apart((row.run[place], row.origin) for row in rows)
+    labels = [names[row.run[place], row.origin] for row in rows]
+    return [row._replace(run=[*row.run[:place], label, *row.run[place + 1 :]]) for row, label in zip(rows, labels, strict=True)]
 
 
 def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
@@ -182,9 +196,12 @@ def _extract(folder: Path, content: Content) -> Row:
         content.entry.name,
         content.entry.stamp,
         run=_run_values(record),
-        parameters={name: json.dumps(value) if isinstance(value, list) else value for name, value in record.parameters.items()},
+        parameters={
+            name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in record.parameters.items()
+        },
         claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
         metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
+        origin=record.origin,
     )
 
 

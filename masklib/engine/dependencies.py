@@ -19,7 +19,7 @@ from masklib.claims.recording import USES, sha256_of, variable_hash
 from masklib.engine import distributions
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import Notebook
-from masklib.engine.settings import ENVIRONMENT_VARIABLE, kernel_environment
+from masklib.engine.settings import ENVIRONMENT_VARIABLE, KERNEL_VARIABLE, kernel_environment
 from masklib.errors import ArgumentError
 
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
@@ -120,8 +120,9 @@ def changes(uses: Uses, folder: str, declared: Sequence[str], settings: Mapping[
     ]
     asked = [_short(pattern, glob.escape(folder)) for pattern in declared]
     told += [f"{pattern} is declared now, it was not then" for pattern in asked if pattern not in uses.patterns]
-    now = present.installed(settings.get(ENVIRONMENT_VARIABLE))
-    told += [f"{name} {v} then, {now.get(name, 'gone')} now" for name, v in uses.distributions.items() if now.get(name) != v]
+    if KERNEL_VARIABLE not in settings:  # what is installed for a kernel of another Python is part of the key
+        now = present.installed(settings.get(ENVIRONMENT_VARIABLE))
+        told += [f"{name} {v} then, {now.get(name, 'gone')} now" for name, v in uses.distributions.items() if now.get(name) != v]
     if uses.variables:
         values = kernel_environment(settings, Path())
         told += [f"{n} changed since" for n, found in uses.variables.items() if variable_hash(n, values.get(n)) != found]

@@ -20,6 +20,7 @@ class Execution:
     Attributes:
         failure: why it did not run to its end; None if it did.
         launch: how its kernel came to be, "fork" or "spawn".
+        kernel: what it said that it is: its language and version.
         steps: wall time by step, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
         imports: what the kernel imported, see `masklib.engine.kernels.imports`; None where it could not tell.
@@ -27,6 +28,7 @@ class Execution:
 
     failure: Failure | None = None
     launch: str = "spawn"
+    kernel: str = ""
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
     imports: dict[str, Any] | None = None

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from masklib.errors import StoreError
@@ -40,9 +41,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder under `folder` to the disk."""
+    """Flush every file and folder under `folder` to the disk; links and pipes hold nothing that could be lost."""
     for path in folder.rglob("*"):
-        sync(path)
+        if stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode):
+            sync(path)
     sync(folder)
 
 

@@ -28,8 +28,11 @@ from typing import Any
 
 import tomllib
 
+from masklib.engine.declaring import Parameter
+from masklib.engine.naming import tell_apart
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
-from masklib.engine.parameters import CURRENT, Parameter, declared_parameters, from_text, resolve
+from masklib.engine.parameter_files import Exact
+from masklib.engine.parameters import CURRENT, declared_parameters, from_text, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
@@ -77,6 +80,8 @@ def plan_sweep(
     grid: Values = (),
     fixed: Values = (),
     lists: Values = (),
+    cwd: str | Path | None = None,
+    kernel: str | None = None,
     *,
     sample: int | None = None,
     seed: int = 0,
@@ -91,6 +96,8 @@ def plan_sweep(
         grid: parameter -> its values; every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook.
+        kernel: the name of a kernel in place of the notebook's own.
         sample: how many points are drawn from all of them, each at most once; None for all.
         seed: of the drawing; the same seed and values give the same points.
 
@@ -112,13 +119,13 @@ def plan_sweep(
     if sample is not None and sample < 1:
         problems.append(f"a sample must have one point or more, got {sample}")
     wheres = [f"sweep {number}: " if spec else "" for number in range(1, len(tables) + 1)]
-    grids = [found for table, where in zip(tables, wheres, strict=True) if (found := _grid(table, where, problems))]
+    grids = [found for table, where in zip(tables, wheres, strict=True) if (found := _grid(table, where, problems, kernel))]
     if problems:
         raise ParameterError(_all(problems))
     plans: dict[str, Plan] = {}
     points, settings = 0, numeric_settings()
     for notebook, point in _drawn(grids, sample, seed):
-        plan = plan_run(notebook, point, settings)
+        plan = plan_run(notebook, point, settings, cwd)
         plans.setdefault(plan.key, plan)
         points += 1
     return Sweep(title, list(plans.values()), points - len(plans))
@@ -153,6 +160,13 @@ def varying(plans: Iterable[Plan]) -> dict[str, list[str]]:
         for name, value in plan.parameters.items():
             seen.setdefault(plan.notebook.name, {}).setdefault(name, set()).add(repr(value))
     return {notebook: [name for name, values in names.items() if len(values) > 1] for notebook, names in seen.items()}
+
+
+def names_of(plans: Iterable[Plan]) -> dict[str, str]:
+    """Return the name of each plan's notebook, by the plan's key; two notebooks of one name have their folder before it."""
+    origins = {plan.key: (plan.notebook.name, plan.notebook.folder) for plan in plans}
+    names = tell_apart(origins.values())
+    return {key: names[origin] for key, origin in origins.items()}
 
 
 def describe(plan: Plan, names: Iterable[str]) -> str:
@@ -204,10 +218,10 @@ class _Grid:
         return {name: value for part in reversed(parts) for name, value in part.items()}
 
 
-def _grid(table: Table, where: str, problems: list[str]) -> _Grid | None:
+def _grid(table: Table, where: str, problems: list[str], kernel: str | None) -> _Grid | None:
     """Return the points of a table; None if there are problems, which are added to `problems`."""
     try:
-        notebook = read_notebook(table.notebook)
+        notebook = read_notebook(table.notebook, kernel)
         declared = declared_parameters(notebook)
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
@@ -280,14 +294,14 @@ def _read_values(parameter: Parameter | None, name: str, given: Any, problems: l
 def _count(parameter: Parameter | None, values: Any) -> int:
     """Return how many values there are, of ranges without making them."""
     if isinstance(values, str):
-        words = [] if parameter is not None and parameter.type is list else _words(values)
+        words = [] if parameter is not None and parameter.type in (list, tuple, dict) else _words(values)
         return sum(len(_expand(parameter, word)) for word in words)
     return len(values) if isinstance(values, list | tuple | range) else 0
 
 
 def _split(parameter: Parameter | None, text: str) -> list[Any]:
     """Return the values that a text of the command line lists for a parameter."""
-    if parameter is not None and parameter.type is list:
+    if parameter is not None and parameter.type in (list, tuple, dict):
         try:
             return list(ast.literal_eval(f"[{text}]"))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -313,7 +327,7 @@ def _expand(parameter: Parameter | None, word: str) -> Sequence[Any]:
 
 def _read_value(parameter: Parameter | None, given: Any) -> Any:
     """Return one value; a text is read by the type of its parameter."""
-    if parameter is None or not isinstance(given, str):
+    if parameter is None or not isinstance(given, str) or isinstance(given, Exact):
         return given
     return from_text([parameter], {parameter.name: given})[parameter.name]
 

@@ -27,7 +27,7 @@ from masklib.claims.recording import RECORDS
 from masklib.engine.files import store_error
 from masklib.engine.locks import Lock
 from masklib.engine.record import OK, RECORD, RUNNING, CorruptError, Record, parse_record, write_record
-from masklib.engine.store import ASIDE, EARLIER, RESERVED, Content, Entry, Store
+from masklib.engine.store import ASIDE, EARLIER, RESERVED, Content, Entry, Store, notebook_at, place_of
 from masklib.errors import StoreError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # of masklib, by protocol
@@ -65,7 +65,7 @@ class ObjectStore(Store):
         """Return the record of a run that ended well, or None; a corrupt one is set aside first."""
         folder = self.folder(notebook, key)
         with _told(f"{folder} cannot be read"):
-            content = self._record(f"{notebook}/{key}")
+            content = self._record(f"{place_of(notebook)}/{key}")
         if content is None:
             return None
         try:
@@ -80,7 +80,7 @@ class ObjectStore(Store):
 
     def read(self, notebook: str, keys: Iterable[str]) -> Iterator[tuple[str, Record | CorruptError]]:
         """Yield the record of each published run of these keys, or why it cannot be one; many are read at once."""
-        entries = [Entry(f"{notebook}/{key}", True, "") for key in keys]
+        entries = [Entry(f"{place_of(notebook)}/{key}", True, "") for key in keys]
         for content in self._contents(entries, [RECORD]):
             key = content.entry.name.rpartition("/")[2]
             if content.error:
@@ -119,7 +119,7 @@ class ObjectStore(Store):
         Raises:
             StoreError: a file could not be uploaded; the work folder is kept as it is, and nothing of the run is visible.
         """
-        name = f"{record.notebook}/{record.key}" if record.status == OK else _attempt_name(record)
+        name = f"{place_of(record.notebook)}/{record.key}" if record.status == OK else _attempt_name(record)
         with _told(f"The run could not be published, its work is kept in {work}"):
             write_record(work, record)
             if again and record.status == OK:
@@ -194,19 +194,19 @@ class ObjectStore(Store):
         return []
 
     def _notebooks(self) -> list[str]:
-        """Return the names of the folders that hold runs."""
+        """Return the names of the notebooks that have runs here."""
         with _told(f"{self.root} cannot be listed"):
             try:
                 found = self._fs.ls(self._base, detail=True)
             except FileNotFoundError:
                 return []
         names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"]
-        return sorted(name for name in names if name not in RESERVED and not name.startswith("."))
+        return sorted(notebook_at(name) for name in names if name not in RESERVED and not name.startswith("."))
 
     def _listed(self, notebook: str, below: str = "") -> list[Entry]:
         """Return the runs and attempts of a notebook that have their record, from one listing."""
         with _told(f"{self.root / notebook} cannot be listed"):
-            found = self._fs.find(f"{self._base}/{notebook}{below}", detail=True)
+            found = self._fs.find(f"{self._base}/{place_of(notebook)}{below}", detail=True)
         folders = sorted(path.removesuffix(f"/{RECORD}") for path in found if path.endswith(f"/{RECORD}"))
         stamps = [" ".join(_version(found.get(f"{folder}/{file}", {})) for file in (RECORD, RECORDS)) for folder in folders]
         names = [folder.removeprefix(f"{self._base}/") for folder in folders]
@@ -270,7 +270,7 @@ def _told(what: str) -> Iterator[None]:
 def _attempt_name(record: Record) -> str:
     """Return the folder of a failed attempt: sorted by when it began, and never one of another machine."""
     begun = "".join(filter(str.isdigit, record.started))[:17]
-    return f"{record.notebook}/failed/{record.key}-{begun}-{uuid4().hex[:8]}"
+    return f"{place_of(record.notebook)}/failed/{record.key}-{begun}-{uuid4().hex[:8]}"
 
 
 def _version(info: dict[str, Any]) -> str:

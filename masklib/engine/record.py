@@ -74,6 +74,9 @@ class Record:
         host: the machine, and `pid` the process that drove the run.
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        kernel: what ran, as the kernel said: its language and version, such as "python 3.11.7"; "" if it did not start.
+        origin: the folder of the notebook, seen from the one that holds the store if it is below that; "" for masklib's own
+            notebooks, None where it is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
         sums: the sha256 of each of these files, in hex; {} in the record of an earlier masklib.
         uses: what it was seen to use besides its inputs; None in records before schema 3, and while it runs.
@@ -92,6 +95,8 @@ class Record:
     pid: int = field(default_factory=os.getpid)
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    kernel: str = ""
+    origin: str | None = None
     files: dict[str, int] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
     uses: Uses | None = None
@@ -104,13 +109,18 @@ class Record:
 
     @property
     def keras(self) -> str:
-        """The version of Keras."""
-        return str(self.inputs["versions"]["keras"])
+        """The version of Keras; "" where there is none."""
+        return str(self.inputs["versions"].get("keras") or "")
 
     @property
     def backend(self) -> str:
-        """The backend of Keras."""
-        return str(self.inputs["settings"]["KERAS_BACKEND"])
+        """The backend of Keras; "" where there is no Keras."""
+        return str(self.inputs["settings"]["KERAS_BACKEND"]) if self.keras else ""
+
+    @property
+    def library(self) -> str:
+        """Keras and its backend; where there is no Keras, what ran."""
+        return f"Keras {self.keras} on {self.backend}" if self.keras else self.kernel or "a kernel that did not start"
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; the status is written once, not in the error too."""

@@ -9,6 +9,8 @@
 <root>/<notebook>/corrupt/          what could not be read, set aside
 <root>/<notebook>/earlier/<key>-<n>/ a run that ended well, and was executed again since
 ```
+A notebook named as a folder that holds no runs, such as `figures`, or as a hidden one, has a folder with a % before its name.
+
 Work happens in a temporary folder beside the final one; its files are synced to the disk, then one rename publishes it.
 A process takes the lock of a key before it looks the run up and begins it, so that two sweeps share the work.
 """
@@ -60,7 +62,9 @@ __all__ = [  # with what the record of a run and its files are made of
     "Store",
     "is_local",
     "make_folder",
+    "notebook_at",
     "parse_record",
+    "place_of",
     "read_record",
     "store_error",
     "write_atomically",
@@ -71,6 +75,7 @@ RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `ru
 EARLIER = "earlier"
 ASIDE = ("failed", "corrupt", EARLIER)  # folders of a notebook that are no runs
 _WORK, _LOCK, _GONE = ".work-", ".lock-", ".gone-"
+_ESCAPE = "%"
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ class Store:
 
     def folder(self, notebook: str, key: str) -> Path:
         """Return where a run is, or would be, published."""
-        return self.root / notebook / key
+        return self.root / place_of(notebook) / key
 
     def find(self, notebook: str, key: str) -> Record | None:
         """Return the record of a run that ended well, or None; one that is not whole is set aside first.
@@ -172,7 +177,7 @@ class Store:
         Raises:
             StoreError: the folder is not writable, or its file system has no locks.
         """
-        parent = self.root / notebook
+        parent = self.root / place_of(notebook)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             return acquire(parent / f"{_LOCK}{key}")
@@ -188,7 +193,7 @@ class Store:
         Raises:
             StoreError: the folder cannot be made or written.
         """
-        parent = self.root / record.notebook
+        parent = self.root / place_of(record.notebook)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             work = parent / f"{_WORK}{record.key}-{secrets.token_hex(4)}"
@@ -225,12 +230,12 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
-        found = [entry for name in self._notebooks() for entry in _entries(self.root, name)]
+        found = [entry for name in self._notebooks() for entry in _entries(self.root, place_of(name))]
         return sorted(found, key=lambda entry: not entry.published)
 
     def earlier(self) -> list[Entry]:
         """Return the runs that were executed again since, in order of notebook, key and age."""
-        found = [(name, _attempts(self.root / name / EARLIER)) for name in self._notebooks()]
+        found = [(name, _attempts(self.root / name / EARLIER)) for name in map(place_of, self._notebooks())]
         return [Entry(f"{name}/{EARLIER}/{f.name}", False, _stamp(f)) for name, folders in found for f in folders]
 
     def remove(self, entry: Entry) -> None:
@@ -254,11 +259,11 @@ class Store:
 
     def keys(self, notebook: str) -> set[str]:
         """Return the keys of a notebook's published runs, from one listing."""
-        return {folder.name for folder in _published(self.root / notebook)}
+        return {folder.name for folder in _published(self.root / place_of(notebook))}
 
     def attempts_of(self, notebook: str) -> dict[str, Path]:
         """Return the folder of the newest failed attempt by key, from one listing."""
-        return {_attempt(folder.name)[0]: Path(folder.path) for folder in _failed(self.root / notebook)}
+        return {_attempt(folder.name)[0]: Path(folder.path) for folder in _failed(self.root / place_of(notebook))}
 
     def set_aside(self, folder: Path) -> Path | None:
         """Move a folder that cannot be read to `corrupt`; return where it is, or None if it is gone already.
@@ -285,20 +290,19 @@ class Store:
         """
         for gone in self.root.glob(f"*/{_GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
-        return [
-            folder for name in self._notebooks() for key in _unfinished(self.root / name) for folder in self._recover(name, key)
-        ]
+        unfinished = [(name, key) for name in self._notebooks() for key in _unfinished(self.root / place_of(name))]
+        return [folder for name, key in unfinished for folder in self._recover(name, key)]
 
     def _recover(self, notebook: str, key: str) -> list[Path]:
         """Move the work of one key aside, unless its lock is held; return where it is."""
-        lock = self.lock(notebook, key)
+        lock, parent = self.lock(notebook, key), self.root / place_of(notebook)
         if lock is None:
             return []
         try:
             with lock:
-                moved = [self._interrupted(work) for work in sorted((self.root / notebook).glob(f"{_WORK}{key}-*"))]
+                moved = [self._interrupted(work) for work in sorted(parent.glob(f"{_WORK}{key}-*"))]
         except OSError as error:
-            msg = f"The work of a run that was interrupted cannot be moved, it is kept in {self.root / notebook}"
+            msg = f"The work of a run that was interrupted cannot be moved, it is kept in {parent}"
             raise store_error(msg, error) from None
         return [folder for folder in moved if folder]
 
@@ -317,8 +321,8 @@ class Store:
         return self._move(work, "failed", record.key)
 
     def _notebooks(self) -> list[str]:
-        """Return the names of the folders that hold runs."""
-        return [folder.name for folder in _folders(self.root) if folder.name not in RESERVED]
+        """Return the names of the notebooks that have runs here."""
+        return [notebook_at(folder.name) for folder in _folders(self.root) if folder.name not in RESERVED]
 
     def _move(self, folder: Path, aside: str, name: str = "") -> Path:
         """Rename `folder` to the first free number under `failed` or `corrupt` of its notebook."""
@@ -334,6 +338,16 @@ class Store:
                 if not target.exists():
                     raise
             number += 1
+
+
+def place_of(notebook: str) -> str:
+    """Return the name of the folder that holds a notebook's runs: its own, unless that would hide them or lead elsewhere."""
+    return f"{_ESCAPE}{notebook}" if notebook in RESERVED or notebook.startswith((".", _ESCAPE)) else notebook
+
+
+def notebook_at(place: str) -> str:
+    """Return the name of the notebook whose runs a folder holds."""
+    return place.removeprefix(_ESCAPE)
 
 
 def _rename_or_drop(work: Path, target: Path) -> None:

@@ -18,11 +18,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from masklib.engine import worker
 from masklib.engine.dependencies import Present
-from masklib.engine.grid import Values, plan_sweep
+from masklib.engine.grid import Values, names_of, plan_sweep
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan, changes_of, declare
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, CorruptError, Record, Store, read_record
+from masklib.engine.store import (
+    DIED,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    TIMEOUT,
+    CorruptError,
+    Record,
+    Store,
+    notebook_at,
+    read_record,
+)
 from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 
@@ -101,10 +112,11 @@ class SweepResult:
         """
         import pandas as pd
 
+        names = names_of(outcome.plan for outcome in self.outcomes)
         rows = [
             {
                 "key": outcome.plan.key,
-                "notebook": outcome.plan.notebook.name,
+                "notebook": names[outcome.plan.key],
                 "status": outcome.status,
                 "cached": outcome.cached,
                 "duration_s": outcome.record.duration_s if outcome.record and not outcome.cached else float("nan"),
@@ -155,6 +167,8 @@ def sweep(
     fixed: Values = (),
     lists: Values = (),
     *,
+    cwd: str | Path | None = None,
+    kernel: str | None = None,
     sample: int | None = None,
     seed: int = 0,
     runs: str | Path = "runs",
@@ -176,6 +190,8 @@ def sweep(
         grid: parameter -> its values, as a list or as text (`"0:20"`); every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook, as in JupyterLab.
+        kernel: the name of a kernel in place of the notebook's own.
         sample: how many points are drawn from all of them; None for all.
         seed: of the drawing.
         runs: the store, a folder or a URL.
@@ -198,7 +214,7 @@ def sweep(
         StoreError: the store cannot be used.
     """
     limits = Limits(timeout, cell_timeout, memory_bytes)
-    planned = plan_sweep(source, grid, fixed, lists, sample=sample, seed=seed)
+    planned = plan_sweep(source, grid, fixed, lists, cwd, kernel, sample=sample, seed=seed)
     plans, store = declare(planned.plans, depends), open_store(runs)
     return run_sweep(
         plans,
@@ -316,7 +332,7 @@ def _stored(
 
 def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError) -> None:
     """Set a run aside that is not whole, and tell where it is; not one that another process has executed again meanwhile."""
-    notebook, key = folder.parent.name, folder.name
+    notebook, key = notebook_at(folder.parent.name), folder.name
     lock = store.lock(notebook, key)
     if lock is None:
         return
@@ -460,7 +476,8 @@ def _on_signal(act: Callable[[], None]) -> Iterator[None]:
 
 def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
     """Return the pool of this machine; a single run is not worth a fork server."""
-    settings = {tuple(plan.settings.items()): plan.settings for plan in plans} if len(plans) > 1 else {}
+    forked = [plan for plan in plans if plan.kernel.forkable] if len(plans) > 1 else []
+    settings = {tuple(plan.settings.items()): plan.settings for plan in forked}
     return LocalPool(min(jobs or available_cores(), len(plans)), settings.values())
 
 

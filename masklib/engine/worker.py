@@ -32,6 +32,7 @@ from masklib.engine.private import make_private, private_path, temporary_file
 from masklib.engine.record import Record
 from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.engine.startup import leave_out_grammars
+from masklib.engine.values import read, write
 from masklib.errors import MasklibError, RunError
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -48,7 +49,9 @@ class Job:
     """A run, with all that it follows from.
 
     Attributes:
-        notebook: the absolute path of its file.
+        notebook: its name, and `path` where it was read.
+        path: absolute.
+        folder: in which its kernel works; see `masklib.engine.run.Plan`.
         source: the notebook as the text of an .ipynb file.
         parameters, settings, inputs, key, depends: of the plan; see `masklib.engine.run.Plan`.
         store: the URL of the store.
@@ -58,6 +61,8 @@ class Job:
     """
 
     notebook: str
+    path: str
+    folder: str
     source: str
     parameters: dict[str, Any]
     settings: dict[str, str]
@@ -71,13 +76,15 @@ class Job:
 
     def to_json(self) -> str:
         """Return the job as a line of JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "parameters": {name: write(value) for name, value in self.parameters.items()}})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Job":
         """Return the job that a line of JSON holds."""
         values = json.loads(text)
-        return cls(**{**values, "limits": Limits(**values["limits"]), "depends": tuple(values["depends"])})
+        parameters = {name: read(value) for name, value in values["parameters"].items()}
+        limits, depends = Limits(**values["limits"]), tuple(values["depends"])
+        return cls(**{**values, "parameters": parameters, "limits": limits, "depends": depends})
 
 
 @dataclass(frozen=True)
@@ -253,8 +260,10 @@ def make_job(
         warm: whether its kernel is forked.
         force: whether it is executed even if the store has it.
     """
-    path, identity = str(plan.notebook.path.absolute()), (plan.parameters, plan.settings, plan.inputs, plan.key)
-    return Job(path, source, *identity, store, limits, warm, force, plan.depends)
+    notebook = plan.notebook
+    where = (notebook.name, str(notebook.path.absolute()), plan.folder)
+    identity = (plan.parameters, plan.settings, plan.inputs, plan.key)
+    return Job(*where, source, *identity, store, limits, warm, force, plan.depends)
 
 
 def perform(job: Job, on_event: OnEvent) -> Answer:
@@ -267,7 +276,8 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     from masklib.engine.run import execute_plan, plan_run
     from masklib.engine.stores import open_store
 
-    plan = replace(plan_run(_read(job.notebook, job.source), job.parameters, job.settings), depends=job.depends)
+    planned = plan_run(_read(job.notebook, job.path, job.source), job.parameters, job.settings, job.folder or None)
+    plan = replace(planned, depends=job.depends)
     if plan.key != job.key:
         msg = (
             "A run must be executed by what it was planned with, this worker differs in "
@@ -304,13 +314,13 @@ def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[st
 
 
 @lru_cache(maxsize=8)
-def _read(path: str, source: str) -> Any:
-    """Return the notebook at a path, of that text."""
+def _read(name: str, path: str, source: str) -> Any:
+    """Return the notebook of that name, path and text."""
     import nbformat
 
     from masklib.engine.notebooks import Notebook
 
-    return Notebook(Path(path).stem, Path(path), nbformat.reads(source, as_version=4))
+    return Notebook(name, Path(path), nbformat.reads(source, as_version=4))
 
 
 def _answer(job: str, on_event: OnEvent) -> Answer:

@@ -15,11 +15,11 @@ from masklib.claims.outputs import FIGURE, shown_by
 from masklib.claims.verdicts import reason
 from masklib.engine.contents import read_inside
 from masklib.engine.notebooks import tags
-from masklib.engine.record import RECORD
+from masklib.engine.record import RECORD, Record
 from masklib.site.executed import HEADING, SVG, shown_kind
 from masklib.site.front import raw
 from masklib.site.pictures import figures_by_name
-from masklib.site.survey import Experiment, Survey, slug, source_of
+from masklib.site.survey import Experiment, Survey, in_suite, slug
 from masklib.site.svg import clean_svg
 from masklib.site.text import OWN, clean, markdown, render
 from masklib.site.whole_tables import long_tables
@@ -66,7 +66,7 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
     """Copy the files of a run beside the pages, its tables as CSV too."""
-    source = _source(experiment.record.notebook)
+    source = _source(experiment.record)
     if source is not None:
         out.write(f"{experiment.evidence}/source.ipynb", source)
     _copy(f"{experiment.evidence}/{RECORD}", out, partial(read_inside, experiment.folder, RECORD))
@@ -92,10 +92,10 @@ def _as_csv(experiment: Experiment, name: str) -> str:
     return str(experiment.table(name).to_csv(index=False))
 
 
-def _source(name: str) -> bytes | None:
+def _source(record: Record) -> bytes | None:
     """Return the notebook as it is in the suite, without outputs; None if it is not there."""
-    path = source_of(name)
-    return path.read_bytes() if path.is_file() else None
+    path = in_suite(record)
+    return path.read_bytes() if path else None
 
 
 def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, recorded: Recorded) -> None:
@@ -111,8 +111,8 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     record, claims = experiment.record, load_claims()
     facts = {
         "key": record.key,
-        "Keras": f"{record.keras} on {record.backend}",
-        "Python": record.inputs["python"],
+        "ran": record.library,
+        "Python": record.inputs["python"] or "none",
         "device": record.inputs["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
         "started": record.started,
@@ -123,7 +123,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
         "facts": facts,
         "parameters": record.parameters,
         "evidence": f"../{experiment.evidence}",
-        "has_source": _source(record.notebook) is not None,
+        "has_source": _source(record) is not None,
         "tables": experiment.tables,
         "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
     }
@@ -142,9 +142,9 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
             shown.append(_code(cell, recorded))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
+    suffix = "" if experiment is family[0] else f"({experiment.record.library})"
     if not (shown and HEADING.match(shown[0].source)):
-        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
+        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.name)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
     shown[0].source = f"{title} {markdown(suffix)}\n{rest}"
     own = nbformat.v4.new_markdown_cell(f"{raw(head)}{_toctree(experiment, family)}", id="head", metadata={OWN: True})

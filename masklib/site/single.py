@@ -83,7 +83,7 @@ def to_html(folder: Path) -> str:
         StoreError: its record cannot be read.
     """
     record = read_record(folder)
-    run = Experiment(record, _records(folder, record), folder, page="")
+    run = Experiment(record, _records(folder, record), folder, record.notebook, page="")
     node = read_executed(folder, record)
     title = _title(node, record.notebook)
     failed = record.error.cell if record.error else None
@@ -98,7 +98,7 @@ def to_html(folder: Path) -> str:
         facts=_facts(record),
         cells=read_cells(node, run, failed) if node else [],
     )
-    return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
+    return look.page(f"{title} ({record.status}, {record.library})", body)
 
 
 def _title(node: Any, name: str) -> str:
@@ -147,12 +147,13 @@ def _error(record: Record) -> dict[str, str] | None:
 def _facts(record: Record) -> dict[str, str]:
     """Return what a run was made with."""
     versions = {name: version for name, version in record.inputs["versions"].items() if version}
-    return {
+    facts = {
         "Python": record.inputs.get("python", ""),
         "platform": record.inputs.get("platform", ""),
         "device": record.inputs.get("device", ""),
         **versions,
-        "kernel": record.launch,
+        "kernel": f"{record.kernel} ({record.launch})".strip(),
         "masklib (hash)": record.inputs.get("masklib", ""),
         **record.inputs["settings"],
     }
+    return {name: value for name, value in facts.items() if value is not None}

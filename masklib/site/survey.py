@@ -14,12 +14,14 @@ import pandas as pd
 from masklib.claims.recording import RECORDS
 from masklib.engine.collect import Tables, claim_rows, collect, set_aside
 from masklib.engine.contents import parse_json
-from masklib.engine.notebooks import notebooks_folder, read_notebook
-from masklib.engine.parameters import declared_parameters
+from masklib.engine.declaring import read_parameters
+from masklib.engine.notebooks import PARAMETERS_TAG, notebooks_folder, read_notebook
+from masklib.engine.parameters import own_parameters
 from masklib.engine.parquet import read_table
 from masklib.engine.record import MISFORMED, OK, CorruptError, Record, read_file, read_lines, read_record
 from masklib.engine.run import EXECUTED
-from masklib.engine.store import Store
+from masklib.engine.store import Store, notebook_at
+from masklib.engine.values import as_json
 from masklib.errors import MasklibError, StoreError
 from masklib.site.executed import read_executed
 from masklib.site.svg import clean_svg
@@ -27,6 +29,8 @@ from masklib.site.svg import clean_svg
 if TYPE_CHECKING:
     from masklib.figures.recipes import Recipe
 
+SHORT = 12  # digits of a key
+SUITE = "notebooks"  # its folder, beside that of the runs
 MAIN = "tensorflow"  # the backend whose run is an experiment's main page, where there is one
 LONGEST = 100  # characters of a name in that of a file
 CIRCUMSTANCES = ("environment", "backend", "profile")  # parameters in which the runs of the suite may differ
@@ -40,12 +44,14 @@ class Experiment:
         record: of the run.
         records: what it recorded.
         folder: of the run, local or of an object store.
+        name: of its notebook, as the tables have it.
         page: the name of its page in the site, such as "experiments/02_rnn_carry_over".
     """
 
     record: Record
     records: list[dict[str, Any]]
     folder: Path
+    name: str
     page: str
 
     def read(self, name: str) -> bytes:
@@ -132,6 +138,11 @@ class Experiment:
         return claim_rows(self.record, self.records)
 
     @property
+    def short_key(self) -> str:
+        """The beginning of its key, which names it among the runs of its notebook."""
+        return self.record.key[:SHORT]
+
+    @property
     def cell(self) -> tuple[str, str]:
         """The Keras and the backend."""
         return self.record.keras, self.record.backend
@@ -139,7 +150,7 @@ class Experiment:
     @property
     def evidence(self) -> str:
         """The folder of the site that holds its files."""
-        return f"evidence/{slug(self.record.notebook)}/{self.record.key[:16]}"
+        return f"evidence/{slug(self.name)}/{self.record.key[:16]}"
 
     def metric(self, name: str) -> float | None:
         """Return a number that it recorded, or None."""
@@ -175,6 +186,14 @@ class Survey:
         total = int((self.tables.runs["notebook"] == notebook).sum())
         return total - len(self.others.get(notebook, ())) - len(self.experiments.get(notebook, ()))
 
+    def points(self) -> Iterator[Experiment]:
+        """Yield every run that ended well, those of sweeps too, by notebook and in the order in which they were started."""
+        runs = self.tables.runs.assign(folder=self.tables.folders).sort_values(["notebook", "started", "key"], kind="stable")
+        ended = runs[runs["status"] == OK]
+        places = zip(ended["notebook"], ended["folder"], strict=True)
+        found = (_first_readable(self.store, str(name), [str(place)], self.tables.unreadable) for name, place in places)
+        return (run for run in found if run)
+
     def shown(self) -> Iterator[Experiment]:
         """Yield every experiment that has a page."""
         return (experiment for found in self.experiments.values() for experiment in found)
@@ -187,7 +206,7 @@ def survey(store: Store) -> Survey:
         StoreError: the store cannot be read.
     """
     tables = collect(store)
-    ended = tables.runs[tables.runs["status"] == OK]
+    ended = tables.runs.assign(folder=tables.folders)[tables.runs["status"] == OK]
     notebooks = {str(name): frame for name, frame in ended.groupby("notebook", sort=True)}
     found = {name: _experiments(store, name, frame, tables.unreadable) for name, frame in notebooks.items()}
     return Survey(store, tables, {name: experiments for name, experiments in found.items() if experiments})
@@ -199,11 +218,6 @@ def slug(text: str) -> str:
     return plain if plain == text else f"{plain}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
-def source_of(name: str) -> Path:
-    """Return where a notebook of the suite would be; a run of any name leads to no file besides the suite's."""
-    return notebooks_folder() / f"{name}.ipynb"
-
-
 def version_key(version: str) -> tuple[int, ...]:
     """Return a version so that it can be compared."""
     return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
@@ -211,12 +225,15 @@ def version_key(version: str) -> tuple[int, ...]:
 
 def _experiments(store: Store, name: str, runs: pd.DataFrame, unreadable: list[str]) -> list[Experiment]:
     """Return the newest run of a notebook on each Keras and backend, the main one first."""
-    chosen = _as_declared(name, runs)
-    newest_first = (runs if chosen.empty else chosen).sort_values("started", kind="stable")[::-1]
-    groups = newest_first.groupby(["keras", "backend"], sort=False)
-    cells = {(str(keras), str(backend)): list(frame["key"]) for (keras, backend), frame in groups}
+    newest_first = runs.sort_values("started", kind="stable")[::-1]
+    newest = _first_readable(store, name, list(newest_first["folder"]), unreadable)
+    if newest is None:
+        return []
+    chosen = _as_declared(newest, newest_first)
+    groups = chosen.groupby(["keras", "backend"], sort=False, dropna=False)
+    cells = {(str(keras), str(backend)): list(frame["folder"]) for (keras, backend), frame in groups}
     if chosen.empty:
-        cells = {("", ""): list(newest_first["key"])}
+        cells = {("", ""): list(newest_first["folder"])}
     order = sorted(cells, key=lambda cell: (version_key(cell[0]), cell[1] == MAIN, cell[1]), reverse=True)
     readable = [found for cell in order if (found := _first_readable(store, name, cells[cell], unreadable))]
     return [replace(one, page=f"experiments/{slug(name)}{_suffix(one) if place else ''}") for place, one in enumerate(readable)]
@@ -227,12 +244,12 @@ def _suffix(experiment: Experiment) -> str:
     return f".{slug(f'keras-{experiment.record.keras}-{experiment.record.backend}')}"
 
 
-def _first_readable(store: Store, name: str, keys: list[str], unreadable: list[str]) -> Experiment | None:
-    """Return the first of a notebook's runs that can be shown, None for none; the others are told in `unreadable`."""
-    for key in keys:
-        folder = store.root / name / key
+def _first_readable(store: Store, name: str, places: list[str], unreadable: list[str]) -> Experiment | None:
+    """Return the first of a notebook's runs that can be shown, None for none; the others are reported in `unreadable`."""
+    for place in places:
+        folder = store.root / place
         try:
-            return _read(name, folder)
+            return _read(name, place, folder)
         except CorruptError as error:
             unreadable += set_aside(store, folder, error)
         except (StoreError, OSError) as error:
@@ -240,37 +257,55 @@ def _first_readable(store: Store, name: str, keys: list[str], unreadable: list[s
     return None
 
 
-def _as_declared(name: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that are given nothing but what a suite may differ in; none if the notebook is not there any more."""
+def _as_declared(newest: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that are given nothing but what a suite may differ in.
+
+    The notebook is that of the suite, if it is there; else what the newest run was made of.
+    """
+    path = in_suite(newest.record)
     try:
-        declared = declared_parameters(read_notebook(source_of(name)))
-    except MasklibError:
+        declared = own_parameters(read_notebook(path)) if path else read_parameters(_parameters_cell(newest.record))
+    except (MasklibError, LookupError, TypeError, ValueError):
         return runs.iloc[:0]
     fits = pd.Series(True, index=runs.index)
     for parameter in declared:
         column = f"param_{parameter.name}"
         if parameter.name not in CIRCUMSTANCES and not parameter.required and column in runs:
-            fits &= _equal(runs[column], parameter.default)
+            fits &= _equal(runs[column], as_json(parameter.default))
     return runs[fits]
+
+
+def in_suite(record: Record) -> Path | None:
+    """Return the notebook of the suite that a run is of; None for the notebooks of others."""
+    if record.origin not in (None, "", SUITE):
+        return None
+    return next((path for path in notebooks_folder().glob("*.ipynb") if path.stem == record.notebook), None)
+
+
+def _parameters_cell(record: Record) -> str:
+    """Return the parameters cell of the notebook that a run executed, "" if it had none."""
+    return next((str(source) for source, tags in record.inputs["cells"] if PARAMETERS_TAG in tags), "")
 
 
 def _equal(column: "pd.Series[Any]", value: Any) -> "pd.Series[bool]":
     """Return where a column of the runs holds a parameter's value."""
+    if value is None:  # the default, or nothing where the notebook computes it
+        return column.isna()
     if column.dtype == "string":
-        value = json.dumps(value) if isinstance(value, list) else str(value)
+        value = json.dumps(value) if isinstance(value, list | dict) else str(value)
     same: pd.Series[bool] = (column == value).fillna(False).astype(bool)
     return same
 
 
-def _read(name: str, folder: Path) -> Experiment | None:
+def _read(name: str, place: str, folder: Path) -> Experiment | None:
     """Return a run with its records, all of which its page needs; None if it has no notebook, as one of an early masklib.
 
     Raises:
         StoreError: a part of it cannot be read; a CorruptError if it never will be.
     """
-    record = replace(read_record(folder), notebook=name)
+    record = replace(read_record(folder), notebook=notebook_at(place.partition("/")[0]))
     lines = read_file(folder, record, RECORDS) if RECORDS in record.files else b""
-    found = Experiment(record, read_lines(lines), folder, page="")
+    found = Experiment(record, read_lines(lines), folder, name, page="")
     if EXECUTED not in record.files:
         return None
     _ = found.notebook, found.claims, [found.table(one) for one in found.tables], [found.drawing(one) for one in found.figures]

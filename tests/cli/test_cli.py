@@ -64,7 +64,13 @@ def test_help_imports_nothing_heavy():
         ),
         (["run", "tiny.ipynb", "-p", "seed", "1", "-p", "seed", "2"], ["seed given more often"]),
         (["run", "text.ipynb"], ["text.ipynb must be a Jupyter notebook"]),
-        (["run", "bare.ipynb"], ["exactly one code cell tagged 'parameters', it has 0"]),
+        (
+            ["run", "bare.ipynb", "-p", "x", "1"],
+            ["x is unknown, the notebook has none; tag the cell that assigns it 'parameters'"],
+        ),
+        (["run", "tiny.ipynb", "-f", "text.ipynb"], ["text.ipynb must give parameters by name"]),
+        (["sweep", "tiny.ipynb", "-f", "none.yaml"], ["none.yaml must be a file that can be read"]),
+        (["run", "tiny.ipynb", "--cwd", "nowhere"], ["there is no ", "nowhere. See --cwd."]),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_2(

@@ -276,7 +276,7 @@ def test_what_has_not_started_can_be_cancelled_and_what_has_cannot(
 
 
 def test_runs_are_interrupted_and_those_of_another_sweep_are_not(write: Write, store: Store, two_workers: Dask, kept: Any):
-    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.05)"
+    wait = "import os, pathlib, time\nwhile not pathlib.Path(os.environ['MASKLIB_RUN_DIR'], 'go').exists():\n    time.sleep(0.05)"
     plan, other = plan_run(write(START, SLEEP)), plan_run(write(START, wait, name="other"))
     executor = DaskCluster(two_workers.address)
     try:

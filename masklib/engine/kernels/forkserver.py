@@ -19,6 +19,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -27,6 +28,7 @@ import shutil
 import signal
 import socket
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -255,12 +257,28 @@ def _take_over(request: dict[str, Any], log: list[int]) -> None:
     """Give this process the environment, the folder and the log of a request."""
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
+    os.chdir(request["cwd"])  # "" is on sys.path already, where IPython puts it
     for descriptor in log:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
+    hidden = [name for name in _loaded() if _is_other(name, request["cwd"])]
+    if hidden:
+        told = (
+            f"{request['cwd']} has modules of its own named as loaded ones: {', '.join(hidden)}. No kernel can be forked there."
+        )
+        raise RuntimeError(told)
+
+
+def _loaded() -> set[str]:
+    """Return the names of the modules that were imported, those of Python itself left out: nothing in a folder hides these."""
+    return {name.partition(".")[0] for name in sys.modules} - getattr(sys, "stdlib_module_names", frozenset())
+
+
+def _is_other(name: str, folder: str) -> bool:
+    """Return whether a kernel that starts in a folder would import another module of that name than the one that is loaded."""
+    found = PathFinder.find_spec(name, [folder])
+    return found is not None and found.has_location and found.origin != getattr(sys.modules.get(name), "__file__", None)
 
 
 def _receive(connection: socket.socket) -> tuple[bytes | None, list[int]]:
@@ -305,10 +323,19 @@ def import_all(modules: list[str]) -> set[str]:
     setattr(kind, "__getitem__", noted)  # noqa: B010 (mypy knows no other way to put a method in another's place)
     try:
         for module in modules:
-            importlib.import_module(module)
+            _import(module)
     finally:
         setattr(kind, "__getitem__", usual)  # noqa: B010
     return read
+
+
+def _import(name: str) -> None:
+    """Import a module, unless it, or what it needs, is not installed: then a kernel cannot import it either."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec((error.name or name).partition(".")[0]) is not None:
+            raise
 
 
 def main() -> None:

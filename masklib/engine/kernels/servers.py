@@ -150,7 +150,8 @@ class OwnServer(Server):
         listener.bind(str(self.path))
         listener.listen(64)
         reading, self._lifeline = os.pipe()
-        run = f"import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"  # as a module it would import masklib
+        # Not as a module, which would import masklib; and nothing is imported from the folder in which this process works.
+        run = f"import sys; del sys.path[0]; import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"
         arguments = [str(listener.fileno()), str(reading), self.folder.name, str(spares), *PRELOAD]
         self.log = (Path(self.folder.name) / "log").open("wb")
         self.path.with_name(HELD).write_text(json.dumps(_hashes(environment)))
