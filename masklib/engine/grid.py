@@ -120,6 +120,9 @@ def plan_sweep(
         problems.append(f"a sample must have one point or more, got {sample}")
     wheres = [f"sweep {number}: " if spec else "" for number in range(1, len(tables) + 1)]
     grids = [found for table, where in zip(tables, wheres, strict=True) if (found := _grid(table, where, problems, kernel))]
+    count = sum(one.size for one in grids)
+    if sample is None and count > MOST_POINTS:
+        problems.append(f"a sweep may have {MOST_POINTS:,} points, got {count:,}; give fewer values, or a sample of them")
     if problems:
         raise ParameterError(_all(problems))
     plans: dict[str, Plan] = {}
@@ -265,9 +268,6 @@ def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str],
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         problems.append(f"lists advance together and must be of equal length: {told}")
-    count = math.prod([*map(len, grid.values()), *list(lengths.values())[:1]])
-    if count > MOST_POINTS:
-        return [*problems, f"a sweep may have {MOST_POINTS:,} points, got {count:,}; give fewer values, or several sweeps"], []
     problems += _check_values(parameters, {**columns, **grid, **fixed})
     rows = [dict(zip(columns, row, strict=False)) for row in zip(*columns.values(), strict=False)]
     axes = [[{name: value} for value in values] for name, values in {**fixed, **grid}.items()]

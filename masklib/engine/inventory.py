@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from masklib.engine.comparing import Comparison
 from masklib.engine.record import OK, Record, parse_record
-from masklib.engine.store import EARLIER, Entry, Store
+from masklib.engine.store import EARLIER, Entry, Store, notebook_at
 from masklib.errors import ArgumentError, StoreError
 
 SHORT = 12  # digits of a key, as they are shown
@@ -39,7 +39,7 @@ class Held:
     @property
     def notebook(self) -> str:
         """The name of its notebook."""
-        return self.entry.name.split("/")[0]
+        return notebook_at(self.entry.name.split("/")[0])
 
     @property
     def key(self) -> str:

@@ -299,7 +299,8 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
-    files, uses = sizes_of(work), found(plan.notebook, execution.imports, work, declared, plan.depends)
+    uses = found(plan.notebook, execution.imports, work, declared, plan.depends)
+    files = sizes_of(work)
     record = replace(
         record,
         status=execution.status,
