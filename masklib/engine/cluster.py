@@ -5,7 +5,7 @@ That process forks its kernels from a server. It is kept from run to run, and en
 however that ends.
 
 Each run is a task: a Dask worker that is lost costs what it was at, which Dask gives to another one. The locks of a folder go
-with the process that held them, so that the run can be begun anew; one that was published already is found in the store.
+with the process that held them, so that the run can be begun again; one that was published already is found in the store.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from masklib.engine.files import make_folder, store_error
 from masklib.engine.worker import Answer, Job, OnEvent, Worker
 from masklib.errors import ArgumentError
 
-TOPIC = "masklib"  # of the events by which workers tell how far they are
+TOPIC = "masklib"  # of the events by which workers report how far they are
 CONNECT_S = 10.0
 LOOK_AGAIN_S = 0.5  # at whether a run that waits for its worker is still wanted
 EVENT_S = 0.5  # between two cells of a run that are told: all pass through the scheduler
@@ -214,7 +214,7 @@ def _interrupt(sweep: str) -> None:
 
 
 async def _end(sweep: str) -> None:
-    """End what was started for a sweep on this Dask worker, while that goes on."""
+    """End what was started for a sweep on this Dask worker, which itself stays."""
     await asyncio.to_thread(_slot.end, sweep)
 
 
@@ -281,7 +281,7 @@ def _is_wanted(here: Any, key: str) -> bool:
 
 
 def _teller(here: Any, key: str) -> OnEvent:
-    """Return what tells the events of a task."""
+    """Return what reports the events of a task."""
     told_at = float("-inf")
 
     def tell(event: dict[str, Any]) -> None:

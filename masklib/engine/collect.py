@@ -1,7 +1,7 @@
 """The tables: `runs`, `claims` and `measurements`, rebuilt from the folders of the runs at any time.
 
 What was read of a folder once is kept in `.rows.jsonl` beside them, so that the next time only new folders are read.
-That file is never needed: it is made anew if it is damaged, or was made by another version of masklib.
+That file is never needed: it is made again if it is damaged, or was made by another version of masklib.
 """
 
 import io
@@ -101,7 +101,7 @@ class Row(NamedTuple):
     """What the tables need of one folder; as JSON, a line of the cache.
 
     Attributes:
-        name: of the folder, below the root of the store, and `stamp` to tell whether it is still the same one.
+        name: of the folder, below the root of the store, and `stamp`, which shows whether it is still the same one.
         run: the values of `RUNS`.
         parameters: by name; a list or dict as JSON.
         claims: for each claim, the values of `CLAIMS` that are not those of the run.
@@ -156,7 +156,7 @@ def _tell_apart(rows: Sequence[Row]) -> list[Row]:
 
 
 def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
-    """Return the row of a folder; one that cannot be read is told in `unreadable`, and set aside if it never will be."""
+    """Return the row of a folder; one that cannot be read is reported in `unreadable`, and set aside if it never will be."""
     folder = store.root / content.entry.name
     if isinstance(content.error, ValueError):
         unreadable += set_aside(store, folder, content.error)
@@ -350,7 +350,7 @@ def _load(cache: Path) -> dict[str, Row]:
         if json.loads(header) != _header(body):
             return {}
         return {row.name: row for row in (Row(*json.loads(line)) for line in body.splitlines())}
-    except Exception:  # whatever it is, the rows can be read anew
+    except Exception:  # whatever it is, the rows can be read again
         return {}
 
 

@@ -185,7 +185,7 @@ def state(environment: Environment) -> str:
 
 
 def create(environment: Environment, on_progress: Callable[[str], None] = lambda line: None) -> Path:
-    """Make an environment unless it is there, and return its folder; on any failure nothing is left behind.
+    """Make an environment unless it is there, and return its folder; on any failure no files are left.
 
     Args:
         environment: to make.
@@ -278,7 +278,7 @@ def lock(environment: Environment) -> str:
 
 
 def write_locks() -> None:
-    """Write the lock of every environment anew, beside `environments.toml`."""
+    """Write the lock of every environment again, next to `environments.toml`."""
     for environment in load_environments().values():
         path = _DEFINITIONS.with_name(LOCKS) / f"{environment.name}.txt"
         path.write_text(lock(environment), encoding="utf-8")
@@ -310,7 +310,7 @@ def find_uv() -> str:
 
 
 def _uv(arguments: list[str], environment: Environment, on_progress: Callable[[str], None]) -> None:
-    """Run uv and pass on what it says; once more with the system's certificates where those that it brings do not do."""
+    """Run uv and pass on what it says; again with the system's certificates where its own are not enough."""
     said = _run_uv(arguments, _environ(), on_progress)
     if said and "certificate" in " ".join(said):
         said = _run_uv(arguments, _environ() | {"UV_SYSTEM_CERTS": "1"}, on_progress)
@@ -336,7 +336,7 @@ def _run_uv(arguments: list[str], environ: dict[str, str], on_progress: Callable
 
 
 def _environ() -> dict[str, str]:
-    """Return the environment in which uv runs: what pip is told of places is told to uv, Pythons of pyenv can be found."""
+    """Return the environment in which uv runs: it uses the links that pip is given, and finds Pythons of pyenv."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     if "PIP_FIND_LINKS" in environ:
         environ.setdefault("UV_FIND_LINKS", ",".join(environ["PIP_FIND_LINKS"].split()))

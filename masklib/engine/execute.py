@@ -227,7 +227,7 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.save()
 
     def cell_start(self, cell: Any, cell_index: int = 0, **kwargs: Any) -> None:
-        """Mark a cell running, and tell the caller."""
+        """Mark a cell running, and notify the caller."""
         super().cell_start(cell, cell_index, **kwargs)
         self.on_cell(cell_index, len(self.nb.cells))
 

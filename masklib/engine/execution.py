@@ -1,4 +1,4 @@
-"""What comes of an execution, noted while it goes on, and how one is interrupted."""
+"""The outcome of an execution, noted while it runs, and how one is interrupted."""
 
 import signal
 import time

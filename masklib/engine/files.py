@@ -1,4 +1,4 @@
-"""Files of a store: written whole or not at all, and what an error of the system is told as."""
+"""Files of a store: written whole or not at all, and how an error of the system is reported."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
     Raises:
-        OSError: the disk is full, or the folder not writable; the old content stays and nothing is left behind.
+        OSError: the disk is full, or the folder not writable; the old content stays and no other file is left.
     """
     if not is_local(path):
         path.write_bytes(content)  # one request, which an object store carries out whole or not at all

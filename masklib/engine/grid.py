@@ -173,7 +173,7 @@ def names_of(plans: Iterable[Plan]) -> dict[str, str]:
 
 
 def describe(plan: Plan, names: Iterable[str]) -> str:
-    """Return the parameters of a plan that tell it from its neighbours: `cell=lstm seed=2`."""
+    """Return the parameters of a plan that distinguish it from its neighbours: `cell=lstm seed=2`."""
     return " ".join(f"{name}={plan.parameters.get(name, CURRENT)}" for name in names)
 
 

@@ -99,7 +99,7 @@ class ObjectStore(Store):
         """Return a new local work folder that holds `record` as running.
 
         Raises:
-            StoreError: no local folder can be made, or the store cannot be written: told before the work, not after it.
+            StoreError: no local folder can be made, or the store cannot be written: raised before the work, not after it.
         """
         if not self._writable:
             with _told(f"A run needs a writable store, {self.root} is not"):
@@ -147,7 +147,7 @@ class ObjectStore(Store):
                 self._fs.rm(rest)
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
-        """Yield what the folders of `entries` hold, in their order, many read at once; an error is told there, not raised."""
+        """Yield what the folders of `entries` hold, in their order, many read at once; an error is kept there, not raised."""
         return self._contents(entries, [RECORD, RECORDS])
 
     def _contents(self, entries: Sequence[Entry], files: Sequence[str]) -> Iterator[Content]:
@@ -274,7 +274,7 @@ def _attempt_name(record: Record) -> str:
 
 
 def _version(info: dict[str, Any]) -> str:
-    """Return what changes when an object is written again, as its service tells it; "" if it is not there."""
+    """Return what changes when an object is written again, as its service reports it; "" if it is not there."""
     return next((str(info[field]) for field in ("ETag", "etag", "md5Hash", "updated", "created", "mtime") if field in info), "")
 
 

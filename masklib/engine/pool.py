@@ -18,7 +18,7 @@ class Executor(Protocol):
         """Return the future of a job's answer; `cancel` works until it starts. Events may come in any thread."""
 
     def interrupt(self) -> None:
-        """End the runs that are executed; their futures then tell that they were interrupted."""
+        """End the runs that are executed; their futures then say that they were interrupted."""
 
     def close(self) -> None:
         """End everything that was started."""

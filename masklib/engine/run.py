@@ -251,7 +251,7 @@ def execute_plan(
 
     A run that is there and of whose inputs something has changed is executed again; it then goes to the earlier runs.
 
-    Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed once more.
+    Where the fork server of the kernel was killed during the run, the attempt is kept and the run executed again.
 
     Args:
         plan: from `plan_run`.
@@ -337,7 +337,7 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
     with PrivateFolder() as private:
         environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
-        with suppress(PapermillExecutionError), every_value():  # told by execution.failure, with more
+        with suppress(PapermillExecutionError), every_value():  # reported by execution.failure, with more
             executed = papermill.execute_notebook(
                 plan.notebook.node,
                 None,

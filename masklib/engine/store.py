@@ -254,7 +254,7 @@ class Store:
             raise store_error(msg, error) from None
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
-        """Yield what the folders of `entries` hold, in their order; an error is told there, not raised."""
+        """Yield what the folders of `entries` hold, in their order; an error is kept there, not raised."""
         return (_content(self.root, entry) for entry in entries)
 
     def keys(self, notebook: str) -> set[str]:

@@ -1,7 +1,7 @@
 """A sweep: many runs, those that are missing executed side by side.
 
 What the store has is not executed again: runs that ended well, and, unless asked for, attempts that failed. So the same sweep
-once more goes on where it was left. Any number of sweeps may share a store; each run is executed by one of them.
+again continues where it stopped. Any number of sweeps may share a store; each run is executed by one of them.
 """
 
 import queue
@@ -66,7 +66,7 @@ class Outcome:
 
     @property
     def state(self) -> str:
-        """The status, with what was there before told apart."""
+        """The status, or that the run was there before."""
         if not self.cached:
             return self.status
         return "already there" if self.status == OK else f"{self.status} before"
@@ -130,7 +130,7 @@ class SweepResult:
 
 
 class Listener(Protocol):
-    """What is told of a sweep, all in the thread that runs it."""
+    """What gets the events of a sweep, all in the thread that runs it."""
 
     def on_set_aside(self, folder: Path, error: StoreError) -> None:
         """Take note of where a run is that was not whole any more; it is executed again."""
@@ -203,7 +203,7 @@ def sweep(
         timeout: seconds that a run may take, and `cell_timeout` one of its cells.
         cell_timeout: see `timeout`.
         memory_bytes: that a kernel and what it started may hold; None for no limit.
-        listener: told of the progress.
+        listener: gets the events of the sweep.
         executor: executes in place of `jobs` workers on this machine, such as `masklib.engine.cluster.DaskCluster`.
 
     Returns:
@@ -243,7 +243,7 @@ def run_sweep(
 ) -> SweepResult:
     """Execute the plans whose runs the store does not have.
 
-    In the main thread Ctrl-C and SIGTERM stop it: once, runs that have begun go on to their end; twice, they are interrupted;
+    In the main thread Ctrl-C and SIGTERM stop it: once, runs that have begun are finished; twice, they are interrupted;
     a third time everything is ended at once.
 
     Args:
@@ -254,7 +254,7 @@ def run_sweep(
         force: whether points are executed that the store has.
         fail_fast: whether no run starts any more once one failed.
         limits: of each run.
-        listener: told of the progress.
+        listener: gets the events of the sweep.
         executor: executes in place of a pool of `jobs` workers on this machine; it is closed at the end.
 
     Returns:
@@ -331,7 +331,7 @@ def _stored(
 
 
 def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError) -> None:
-    """Set a run aside that is not whole, and tell where it is; not one that another process has executed again meanwhile."""
+    """Set a run aside that is not whole, and report where it is; not one that another process has executed again meanwhile."""
     notebook, key = notebook_at(folder.parent.name), folder.name
     lock = store.lock(notebook, key)
     if lock is None:
@@ -343,7 +343,7 @@ def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError
 
 
 class _Driver:
-    """Gives jobs to an executor and settles their answers; all of it in one thread, which is told through one inbox."""
+    """Gives jobs to an executor and settles their answers; all of it in one thread, which has one inbox."""
 
     def __init__(
         self,
@@ -497,7 +497,7 @@ def _of_attempt(plan: Plan, folder: Path) -> Outcome | None:
 
 
 def _with_evidence(outcome: Outcome, store: Store) -> Outcome:
-    """Return an outcome with the folder of its attempt, where the worker died before it could tell."""
+    """Return an outcome with the folder of its attempt, where the worker died before it could report it."""
     if outcome.folder is not None or outcome.status not in (DIED, INTERRUPTED):
         return outcome
     return replace(outcome, folder=store.attempts_of(outcome.plan.notebook.name).get(outcome.plan.key))

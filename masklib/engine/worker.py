@@ -1,8 +1,8 @@
-"""A worker: a process that executes one run after another, each told by a line of JSON and answered by one.
+"""A worker: a process that executes one run after another, each given as a line of JSON and answered by one.
 
 `python -m masklib.engine.worker` reads jobs from its stdin; `Worker` is the other end. A job holds all that a run follows from,
 so that a worker can be on another machine, and is refused where the worker would make another run of it. While it runs, lines
-`{"event": "start"}` and `{"event": "cell", "done": 3, "total": 9}` tell how far it is. The answer has an `outcome`: "run" with
+`{"event": "start"}` and `{"event": "cell", "done": 3, "total": 9}` say how far it is. The answer has an `outcome`: "run" with
 the `record`, the `folder` and whether it was `cached`; "busy", another process is at that run; "interrupted"; "died" or "error"
 with a `reason`.
 
@@ -132,7 +132,7 @@ class Worker:
         self._ending = False
 
     def start(self) -> None:
-        """Start the process, unless it is there; it gets ready while the caller goes on."""
+        """Start the process, unless it is there; it gets ready while the caller continues."""
         if self._process is not None:
             return
         self._log = temporary_file()  # closed in _bury
@@ -148,7 +148,7 @@ class Worker:
         )
 
     def execute(self, job: Job, on_event: OnEvent = lambda event: None) -> Answer:
-        """Execute a job and return the answer; where the process dies, another one tries once more.
+        """Execute a job and return the answer; where the process dies, another one tries again.
 
         Args:
             job: from `make_job`.

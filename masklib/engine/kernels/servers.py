@@ -96,7 +96,7 @@ class Server:
     def request(
         self, environment: Mapping[str, str], cwd: str, log: IO[bytes] | int | None, connection_file: str = ""
     ) -> socket.socket:
-        """Ask for a kernel and return the connection on which the server tells of it.
+        """Ask for a kernel and return the connection on which the server reports on it.
 
         Args:
             environment: of the kernel, the whole of it.
@@ -203,7 +203,7 @@ _lock = threading.Lock()
 
 
 def start(settings: Mapping[str, str], spares: int) -> None:
-    """Start the server for runs with these settings, where it can run; it imports while the caller goes on.
+    """Start the server for runs with these settings, where it can run; it imports while the caller continues.
 
     Args:
         settings: from `masklib.engine.settings.numeric_settings`.
