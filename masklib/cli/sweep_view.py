@@ -43,7 +43,7 @@ def execute(
     limits: Limits,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
-    if dask and jobs:
+    if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
     if seed is not None and sample is None:
@@ -60,7 +60,7 @@ def execute(
         _show_plan(plan, {} if force else known, changed, as_json)
         return True
     names = varying(plan.plans)
-    executor = _connect(dask) if dask else None
+    executor = _connect(dask) if dask is not None else None
     with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
         result = run_sweep(
             plan.plans,
@@ -100,7 +100,8 @@ def _connect(address: str) -> Executor:
 
     cluster = DaskCluster(address)
     n_workers = cluster.n_workers
-    click.echo(f"Dask workers at {address}: {n_workers}{'' if n_workers else ', the sweep waits for the first'}.", err=True)
+    where, waits = address or "the scheduler of the configuration", "" if n_workers else ", the sweep waits for the first"
+    click.echo(f"Dask workers at {where}: {n_workers}{waits}.", err=True)
     return cluster
 
 
