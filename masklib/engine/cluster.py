@@ -372,9 +372,8 @@ async def _find_scheduler(address: str) -> None:
 def _no_scheduler(address: object, reason: object) -> ArgumentError:
     """Return the error that no scheduler answers at an address."""
     told = " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
-    return ArgumentError(
-        f"A cluster must be a Dask scheduler that answers, such as tcp://host:8786, {address} does not: {printable(told)}."
-    )
+    where = f"such as tcp://host:8786, {printable(address)} does not"
+    return ArgumentError(f"A cluster must be a Dask scheduler that answers, {where}: {printable(told)}.")
 
 
 def _answer_of(task: Any) -> Answer:

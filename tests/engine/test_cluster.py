@@ -414,6 +414,19 @@ def test_the_command_waits_for_workers_and_goes_on_after_its_driver_was_killed(h
     assert notes(house, "begin") == published(house) == [0, 1, 2]
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_told_in_a_sentence_for_each_run(house: Path, small: Dask):
+    nbformat.write(notebook(START, "import time\ntime.sleep(60)"), house / "notebooks" / "long.ipynb")
+    small.start_worker()
+    driver = start("long", "-g", "seed=0:2", "--dask", small.address)
+    assert until(lambda: list((house / "runs").glob("long/.work-*")))
+    small.scheduler.kill()
+    result = finish(driver)
+    assert result.code == 1
+    assert result.out.count("the connection to the Dask scheduler was lost") == 2
+    assert [line for line in result.err.splitlines() if "Error" in line or "Traceback" in line] == []
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -454,6 +467,7 @@ def test_a_failed_connection_leaves_nothing_that_ends_badly(house: Path):
     assert (result.code, result.err.count("\n"), result.out) == (2, 1, "")
 
 
+@pytest.mark.slow
 def test_the_scheduler_may_be_that_of_dasks_own_configuration(house: Path, two_workers: Dask, monkeypatch: pytest.MonkeyPatch):
     none = call("sweep", "fine", "-g", "seed=0:2", "-p", "width", 0, "--dask")
     assert (none.exit_code, none.stderr.count("\n")) == (2, 1)
