@@ -200,7 +200,13 @@ def run(
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
 @click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")
-@click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
+@click.option(
+    "--dask",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value="",
+    help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786, or of the one that Dask's configuration names.",
+)
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
 @depends_option
 @force_option

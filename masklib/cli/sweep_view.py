@@ -1,5 +1,6 @@
 """What `masklib sweep` does besides the sweep itself: its plan, its progress and its end, as text."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +50,7 @@ def execute(
     limits: Limits,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
-    if dask and jobs:
+    if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
     if seed is not None and sample is None:
@@ -69,7 +70,7 @@ def execute(
         _show_plan(plan, {} if force else known, changed, as_json)
         return True
     labels = _labels(plan.plans)
-    executor = _connect(dask) if dask else None
+    executor = _connect(dask) if dask is not None else None
     with SweepTracker(labels).shown() as tracker:
         result = run_sweep(
             plan.plans,
@@ -107,8 +108,10 @@ def _connect(address: str) -> Executor:
     from masklib.engine.cluster import DaskCluster
 
     cluster = DaskCluster(address)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is lost is told by each run, in a sentence
     n_workers = cluster.n_workers
-    click.echo(f"Dask workers at {address}: {n_workers}{'' if n_workers else ', the sweep waits for the first'}.", err=True)
+    where, waits = address or "the scheduler of the configuration", "" if n_workers else ", the sweep waits for the first"
+    click.echo(f"Dask workers at {where}: {n_workers}{waits}.", err=True)
     return cluster
 
 

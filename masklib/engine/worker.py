@@ -44,6 +44,10 @@ GRACE_S = 60.0  # from the time limit of a run to its answer; a worker that take
 _OPAQUE = ("cells", "masklib", "parameters")  # parts of an identity too long to show
 
 
+class DifferingError(RunError):
+    """A worker would make another run of a job than the one that was planned."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A run, with all that it follows from.
@@ -97,6 +101,8 @@ class Answer:
         folder: of the run, or of the failed attempt; "" where there is none.
         cached: whether the run was there already.
         reason: why there is no run; "" where that needs none.
+        differs: whether another worker could execute it: this one would make another run of it.
+        worker: the address of the Dask worker that gave the answer; "" on this machine.
     """
 
     outcome: str
@@ -104,6 +110,8 @@ class Answer:
     folder: str = ""
     cached: bool = False
     reason: str = ""
+    differs: bool = False
+    worker: str = ""
 
     def to_json(self) -> str:
         """Return the answer as a line of JSON."""
@@ -270,7 +278,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     """Execute a job in this process.
 
     Raises:
-        RunError: this process would make another run of it.
+        DifferingError: this process would make another run of it.
         MasklibError: as `masklib.engine.run.execute_plan`.
     """
     from masklib.engine.run import execute_plan, plan_run
@@ -283,7 +291,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
             "A run must be executed by what it was planned with, this worker differs in "
             f"{'; '.join(differences(job.inputs, plan.inputs))}. Give it the same, or start the sweep again."
         )
-        raise RunError(msg)
+        raise DifferingError(msg)
     on_event({"event": "start"})
     result = execute_plan(
         plan,
@@ -331,7 +339,7 @@ def _answer(job: str, on_event: OnEvent) -> Answer:
     except KeyboardInterrupt:
         return Answer(STOPPED)
     except MasklibError as error:
-        return Answer(ERROR, reason=str(error))
+        return Answer(ERROR, reason=str(error), differs=isinstance(error, DifferingError))
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return Answer(ERROR, reason=f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
