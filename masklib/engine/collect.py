@@ -6,9 +6,10 @@ That file is never needed: it is made again if it is damaged, or was made by ano
 
 import io
 import json
+import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -19,8 +20,9 @@ import pandas as pd
 
 from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
-from masklib.engine.files import make_folder, reason, store_error, write_atomically
+from masklib.engine.files import is_local, make_folder, reason, remove_unfinished, store_error, write_atomically
 from masklib.engine.identity import source_hash
+from masklib.engine.locks import acquire
 from masklib.engine.naming import tell_apart
 from masklib.engine.record import (
     MISFORMED,
@@ -44,6 +46,7 @@ CLAIMS = (
 MEASUREMENTS = ("key", "notebook", "name", "value", "unit")
 CIRCUMSTANCES = ("keras", "backend", "device", "started")  # of a measurement, after its parameters
 CACHE = ".rows.jsonl"
+LOCK, LOOK_AGAIN_S = ".lock", 0.05  # of who writes tables into a folder, and between two looks at it
 _NOTHING = {"observed": None, "expected": None, "atol": float("nan"), "reason": ""}  # of what is untested
 _OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
 _DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "untested_parts": "Int64", "duration_s": "Float64"}
@@ -86,15 +89,29 @@ class Tables:
         """
         try:
             make_folder(folder)
-            for name in ("runs", "claims", "measurements"):
-                frame: pd.DataFrame = getattr(self, name)
-                buffer = io.BytesIO()
-                frame.to_parquet(buffer, index=False)
-                write_atomically(folder / f"{name}.parquet", buffer.getvalue())
-                write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+            with _only_writer(folder):
+                for name in ("runs", "claims", "measurements"):
+                    frame: pd.DataFrame = getattr(self, name)
+                    buffer = io.BytesIO()
+                    frame.to_parquet(buffer, index=False)
+                    write_atomically(folder / f"{name}.parquet", buffer.getvalue())
+                    write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
         except OSError as error:
             msg = f"The tables cannot be written to {folder}"
             raise store_error(msg, error) from None
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes into a folder, and remove what one that was killed left there."""
+    if not is_local(folder):  # an object is written whole or not at all
+        yield
+        return
+    while not (lock := acquire(folder / LOCK)):
+        time.sleep(LOOK_AGAIN_S)
+    with lock:
+        remove_unfinished(folder)
+        yield
 
 
 class Row(NamedTuple):
@@ -357,7 +374,7 @@ def _load(cache: Path) -> dict[str, Row]:
 def _save(cache: Path, rows: Iterable[Row]) -> None:
     """Write the cache; where the store is not writable, there is none."""
     body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    with suppress(Exception):  # read-only, full, or out of reach: the tables are right without it
+    with suppress(Exception), _only_writer(cache.parent):  # read-only, full, or out of reach: the tables are right without it
         write_atomically(cache, json.dumps(_header(body)).encode() + b"\n" + body)
 
 

@@ -17,7 +17,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     if not is_local(path):
         path.write_bytes(content)  # one request, which an object store carries out whole or not at all
         return
-    unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
         with unfinished.open("xb") as file:  # its mode follows the umask; that of a file of `tempfile` does not
             file.write(content)
@@ -27,6 +27,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder the files that a process was writing when it was killed; no other process may write there now."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def is_local(path: Path) -> bool:

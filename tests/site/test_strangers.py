@@ -76,7 +76,7 @@ def outputs_that_do_more() -> list[Any]:
         {"image/png": "!!! no base64", "text/plain": "no picture"},
         {"image/png": base64.b64encode(b"<html>").decode(), "text/plain": "no PNG"},
         {"image/png": PNG},
-        {"text/html": "<b>" * 5000 + "deep"},
+        {"text/html": "<b>" * 2000 + "deep"},
         {"text/html": "<script>alert(12)</script><svg onload=alert(13)><iframe src=//e.example></iframe>"},
         {"text/markdown": "```{include} /etc/passwd\n```", "text/plain": "markdown"},
         {"application/javascript": "alert(14)"},

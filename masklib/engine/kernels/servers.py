@@ -160,6 +160,7 @@ class OwnServer(Server):
             [environment.get(PYTHON_VARIABLE, sys.executable), "-c", run, *arguments],
             env={**environment, **private, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
             pass_fds=(listener.fileno(), reading),
+            cwd=self.folder.name,  # it would import what lies in the current folder under the name of a library
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
