@@ -30,6 +30,7 @@ class WarmProvisioner(KernelProvisionerBase):
         self.exit_code: int | None = None
         self.max_rss_bytes: int | None = None
         self.server_gone = False  # the server ended before the kernel did
+        self.too_late = ""  # the variable for which the kernel ended; see `masklib.engine.kernels.forkserver`
         self._connection: socket.socket | None = None
         self._rest = b""
 
@@ -142,6 +143,7 @@ class WarmProvisioner(KernelProvisionerBase):
     def _heed(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Take note of a message; None if it says that the kernel has ended."""
         self.pid = message.get("pid", self.pid)
+        self.too_late = message.get("too_late", self.too_late)
         if "exit" not in message:
             return message
         self.exit_code = message["exit"]
