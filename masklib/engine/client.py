@@ -22,7 +22,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from traitlets import Any as Any_
 from traitlets import Bool, Dict, Float, Int, Unicode
 
-from masklib.engine.execution import SERVER_GONE
+from masklib.engine.execution import SERVER_GONE, SET_TOO_LATE
 from masklib.engine.kernels import ServerError, probe
 from masklib.engine.kernels.choosing import THIS, Kernel
 from masklib.engine.kernels.spec import python_spec
@@ -164,6 +164,9 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         if held and limit:
             told = f"the kernel held {held / 1e6:.0f} MB, its limit is {limit / 1e6:.0f} MB"
             return Failure(DIED, "MemoryLimit", told, cell=index, signal="SIGKILL")
+        variable = getattr(self.km.provisioner, "too_late", "")
+        if variable:
+            return Failure(DIED, SET_TOO_LATE, f"a forked kernel has read {variable} before the notebook sets it", cell=index)
         if getattr(self.km.provisioner, "server_gone", False):
             return Failure(DIED, SERVER_GONE, "the fork server of the kernel was killed", cell=index)
         name, code = self._cause_of_death()

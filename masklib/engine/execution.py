@@ -11,6 +11,7 @@ from masklib.engine.record import OK, Failure
 
 OnCell = Callable[[int, int], None]
 SERVER_GONE = "ServerGone"  # the name of the failure of a run whose fork server was killed
+SET_TOO_LATE = "SetTooLate"  # and of one that sets a variable which a library of its forked kernel has read already
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """One run: from a notebook and its parameters to a published folder."""
 
 import logging
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,14 +16,14 @@ from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.contents import sums_of
 from masklib.engine.dependencies import Present, changes, check_patterns, declared_files, found
 from masklib.engine.environments import find_environment
-from masklib.engine.execution import SERVER_GONE, Execution, OnCell
+from masklib.engine.execution import SERVER_GONE, SET_TOO_LATE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of, masklib_of
 from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel, kernel_name
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.notebooks import OWN_NOTEBOOKS, Notebook, read_notebook
 from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, keras_backend, own_parameters, resolve
 from masklib.engine.private import PrivateFolder
-from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of
+from masklib.engine.record import FAILED, OK, RECORD, Failure, Record, sizes_of
 from masklib.engine.scraps import read_scraps
 from masklib.engine.settings import KERNEL_VARIABLE, kernel_environment, numeric_settings, settings_for, settings_in
 from masklib.engine.store import Store, is_local, store_error
@@ -296,6 +297,9 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
     clock = time.monotonic()
     try:
         execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
+        if execution.failure and execution.failure.ename == SET_TOO_LATE:
+            _empty(work)
+            execution = _execute(plan, work, limits=limits, warm=False, on_cell=on_cell)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
@@ -315,6 +319,15 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
         sums=sums_of(work, files),
     )
     return Result(record, store.finish(work, record, again=again), cached=False)
+
+
+def _empty(work: Path) -> None:
+    """Remove what an execution has left in its work folder."""
+    for path in work.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink()
 
 
 def _origin(notebook: Notebook, store: Store) -> str:

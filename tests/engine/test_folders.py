@@ -146,3 +146,30 @@ def test_folders_are_searched_in_the_order_of_an_ordinary_kernel(write: Write, s
     place, follows = printed(result)[0].split()
     assert int(place) > 0
     assert follows == "True"
+
+
+SET = "import os\nos.environ['KERAS_BACKEND'] = 'numpy'\nimport keras\nprint(keras.BACKEND)"
+
+
+@pytest.fixture
+def small_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that reads a variable when it is imported, as Keras does; the fork server imports it."""
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "keras.py").write_text("import os\nBACKEND = os.environ['KERAS_BACKEND']")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "libraries"))
+    monkeypatch.setattr(servers, "PRELOAD", ("keras", "ipykernel.kernelapp"))
+
+
+def test_a_variable_that_a_notebook_sets_before_it_imports_its_library_holds_in_a_sweep_as_in_a_run(
+    small_keras: None, write: Write, store: Store
+):
+    plan = plan_run(write("x = 1", SET))
+    result = execute_plan(plan, store, warm=True)
+    assert (printed(result), result.record.launch) == (["numpy"], "spawn")
+    assert [folder.name for folder in (store.root / "tiny").iterdir()] == [plan.key], "no failed attempt is told"
+
+
+@pytest.mark.parametrize("cell", ["os.environ['KERAS_BACKEND'] = 'tensorflow'", "os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'"])
+def test_a_variable_that_changes_nothing_leaves_the_kernel_forked(small_keras: None, write: Write, store: Store, cell: str):
+    result = execute_plan(plan_run(write(f"import os\n{cell}\nimport keras\nprint(keras.BACKEND)")), store, warm=True)
+    assert (printed(result), result.record.launch) == (["tensorflow"], "fork")

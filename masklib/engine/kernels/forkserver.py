@@ -28,12 +28,20 @@ import shutil
 import signal
 import socket
 import sys
+import warnings
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LARGEST_REQUEST = 1 << 20
+RUN_VARIABLE = "MASKLIB_RUN_DIR"  # is set for a kernel of a run
+_FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
+READERS = {  # by the beginning of a variable's name: the libraries that read it
+    "TF_CPP_": (),  # of logs
+    **dict.fromkeys(("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_"), _FRAMEWORKS),
+    **dict.fromkeys(("OMP_", "MKL_", "OPENBLAS_"), ("numpy",)),
+}
 
 
 class ForkServer:
@@ -249,6 +257,7 @@ def run_kernel(control: socket.socket, base: Path, connection_file: str) -> None
     control.close()
     _take_over(json.loads(request), descriptors[1:])
     with socket.socket(fileno=descriptors[0]) as connection:
+        _watch_environment(connection)
         _send(connection, {"connection": json.loads(Path(file).read_text(encoding="utf-8"))})
         app.start()
 
@@ -268,6 +277,30 @@ def _take_over(request: dict[str, Any], log: list[int]) -> None:
             f"{request['cwd']} has modules of its own named as loaded ones: {', '.join(hidden)}. No kernel can be forked there."
         )
         raise RuntimeError(told)
+
+
+def _watch_environment(connection: socket.socket) -> None:
+    """See that no variable is set after the library that reads it was imported: an ordinary kernel would heed it.
+
+    A kernel of a run then ends, and says why; any other warns.
+    """
+    set_variable = os.putenv
+
+    def putenv(name: Any, value: Any) -> None:
+        text = os.fsdecode(name)
+        if any(module in sys.modules for module in _readers(text)) and os.environ.get(text) != os.fsdecode(value):
+            if RUN_VARIABLE in os.environ:
+                _send(connection, {"too_late": text})
+                os._exit(1)
+            warnings.warn(f"This kernel has imported what reads {text} before it was set; use an ordinary kernel.", stacklevel=3)
+        set_variable(name, value)
+
+    os.putenv = putenv
+
+
+def _readers(variable: str) -> tuple[str, ...]:
+    """Return the libraries that read a variable when they are imported, or first used."""
+    return next((modules for prefix, modules in READERS.items() if variable.startswith(prefix)), ())
 
 
 def _loaded() -> set[str]:

@@ -32,6 +32,7 @@ class WarmProvisioner(KernelProvisionerBase):
         self.exit_code: int | None = None
         self.max_rss_bytes: int | None = None
         self.server_gone = False  # the server ended before the kernel did
+        self.too_late = ""  # the variable for which the kernel ended; see `masklib.engine.kernels.forkserver`
         self._connection: socket.socket | None = None
         self._rest = b""
         self._kernel = self._owner = _Process()  # the kernel, and the server of which it is a child
@@ -159,6 +160,7 @@ class WarmProvisioner(KernelProvisionerBase):
         if "pid" in message:
             self.pid = message["pid"]
             self._kernel, self._owner = _Process(message["pid"]), _Process(message.get("server"))
+        self.too_late = message.get("too_late", self.too_late)
         if "exit" not in message:
             return message
         self.exit_code = message["exit"]
