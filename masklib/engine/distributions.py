@@ -28,6 +28,11 @@ def installed(folders: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def stamp(folders: Iterable[str]) -> tuple[int, ...]:
+    """Return what is another one once something was installed into, or removed from, one of the folders."""
+    return tuple(map(_changed_ns, folders))
+
+
 def used(folders: Sequence[str], packages: Mapping[str, bool], sources: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that a notebook has used, by name.
 

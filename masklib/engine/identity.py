@@ -11,11 +11,12 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from masklib.engine import distributions
 from masklib.engine.environments import Environment, find_environment
 from masklib.engine.kernels.choosing import THIS_KERNEL, Kernel
 from masklib.engine.notebooks import Notebook, tags
@@ -150,7 +151,8 @@ def versions(backend: str, pins: Mapping[str, str] | None = None) -> dict[str, s
     names = dict.fromkeys(["keras", BACKEND_PACKAGES.get(backend, backend), "numpy", "pandas", "matplotlib"])
     if pins is not None:
         return {name: next((pins[n] for n in _distributions(name) if n in pins), None) for name in names}
-    return {name: _version(name) for name in names}
+    installed_at = distributions.stamp(distributions.site_folders_of())  # in a session that lasts, a library may be replaced
+    return {name: _version(name, installed_at) for name in names}
 
 
 def _distributions(name: str) -> tuple[str, str]:
@@ -158,9 +160,9 @@ def _distributions(name: str) -> tuple[str, str]:
     return name, f"{name}-cpu"
 
 
-@cache
-def _version(name: str) -> str | None:
-    """Return the version of an installed distribution."""
+@lru_cache(maxsize=64)
+def _version(name: str, installed_at: tuple[int, ...]) -> str | None:
+    """Return the version of a distribution, as what was installed then has it."""
     for candidate in _distributions(name):
         try:
             return version(candidate)

@@ -183,7 +183,7 @@ def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytes
     with pytest.raises(ParameterError, match="one of tensorflow, jax, torch, numpy, got 'theano'"):
         plan_run(write())
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(module, "_version", lambda name: None)
+    monkeypatch.setattr(module, "_version", lambda name, installed_at: None)
     with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
         plan_run(write())
 
@@ -237,3 +237,13 @@ def test_what_a_file_holds_counts_and_not_when_it_was_written(tmp_path: Path):
 
     assert before == again
     assert len({without, before, key(path, model=str(file))}) == 3
+
+
+def test_a_library_that_is_replaced_in_a_session_makes_another_run(write: Write, monkeypatch: pytest.MonkeyPatch):
+    before = plan_run(write())
+    monkeypatch.setattr(module, "version", lambda name: "99.0")
+    assert plan_run(write()).key == before.key, "asked once, for ten thousand points"
+    monkeypatch.setattr(module.distributions, "stamp", lambda folders: (1,))
+    after = plan_run(write())
+    assert set(after.inputs["versions"].values()) == {"99.0"}
+    assert after.key != before.key

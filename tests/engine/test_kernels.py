@@ -297,6 +297,16 @@ def test_a_variable_that_was_read_at_import_makes_another_server(installed: str,
     assert len(set(parents)) == 3
 
 
+def test_a_library_that_was_replaced_makes_another_server(installed: str, monkeypatch: pytest.MonkeyPatch):
+    cell = "import os\nprint(os.getppid())"
+    first = execute_in(monkeypatch, installed, cell)
+    with monkeypatch.context() as patch:
+        patch.setattr(servers.distributions, "installed", lambda folders: {"numpy": "99"})
+        second = execute_in(patch, installed, cell)
+    assert first != second
+    assert execute_in(monkeypatch, installed, cell) == first
+
+
 def test_at_most_a_few_servers_run_and_the_idle_ones_end(installed: str, monkeypatch: pytest.MonkeyPatch):
     cell = "import os\nprint(os.getppid())"
     parents = [int(execute_in(monkeypatch, installed, cell, OMP_NUM_THREADS=str(number))) for number in range(1, 7)]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from masklib.claims.recording import FOLDER_VARIABLE
+from masklib.engine import distributions
 from masklib.engine.environments import STARTUP_VARIABLE
 from masklib.engine.kernels import ServerError
 from masklib.engine.private import PrivateFolder
@@ -30,6 +31,7 @@ PRELOAD = ("keras", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "matplotli
 FORKSERVER = str(Path(__file__).with_name("forkserver.py"))
 STOP_S = 10.0  # then the server is killed; its kernels die with it
 MOST = 3  # servers of a process
+INSTALLED = "PYTHON packages"  # beside the variables: a server that has imported a library which was replaced since is stale
 READ, HELD = "read", "environment"  # files of a server: the names that it read, and a hash of each variable that it had
 # What the system, the interpreter and libraries in C read when a process starts or a library is loaded.
 READ_IN_C = (
@@ -246,8 +248,10 @@ def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
 
 
 def _hashes(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a hash of each variable of an environment, and of the interpreter of its kernels."""
-    variables = {PYTHON_VARIABLE: sys.executable, **environment}
+    """Return a hash of each variable of an environment, of the interpreter of its kernels, and of what is installed for it."""
+    python = environment.get(PYTHON_VARIABLE)
+    folders = distributions.site_folders_of(Path(python) if python else None)
+    variables = {PYTHON_VARIABLE: sys.executable, INSTALLED: json.dumps(distributions.installed(folders)), **environment}
     return {name: hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest() for name, value in variables.items()}
 
 
