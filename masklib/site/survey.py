@@ -139,7 +139,7 @@ class Experiment:
     @property
     def evidence(self) -> str:
         """The folder of the site that holds its files."""
-        return f"evidence/{slug(self.record.notebook)}/{self.record.key[:16]}"
+        return f"evidence/{slug(self.record.notebook)}/{slug(self.record.key[:16])}"
 
     def metric(self, name: str) -> float | None:
         """Return a number that it recorded, or None."""
