@@ -396,12 +396,14 @@ def _say(result: Any, position: str) -> None:
 
 def _print_run(result: Any) -> None:
     """Print a run as JSON, with the claims it measured."""
-    from masklib.claims import recording
+    from masklib.claims.recording import RECORDS
     from masklib.cli.console import print_json
     from masklib.engine.collect import claim_rows
+    from masklib.engine.record import read_file, read_lines
 
     record = result.record
-    claims = claim_rows(record, recording.read(result.folder)) if record.status == "ok" else []
+    is_recorded = record.status == "ok" and RECORDS in record.files
+    claims = claim_rows(record, read_lines(read_file(result.folder, record, RECORDS))) if is_recorded else []
     fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend")
     print_json(
         {

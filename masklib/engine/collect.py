@@ -22,7 +22,7 @@ from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, deci
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
 from masklib.engine.files import is_local, make_folder, reason, remove_unfinished, store_error, write_atomically
 from masklib.engine.identity import source_hash
-from masklib.engine.locks import acquire
+from masklib.engine.locks import Lock, acquire
 from masklib.engine.naming import tell_apart
 from masklib.engine.record import (
     MISFORMED,
@@ -46,7 +46,8 @@ CLAIMS = (
 MEASUREMENTS = ("key", "notebook", "name", "value", "unit")
 CIRCUMSTANCES = ("keras", "backend", "device", "started")  # of a measurement, after its parameters
 CACHE = ".rows.jsonl"
-LOCK, LOOK_AGAIN_S = ".lock", 0.05  # of who writes tables into a folder, and between two looks at it
+LOCK = ".lock"  # held by who writes tables into a folder
+LOOK_AGAIN_S, WAIT_S = 0.05, 20.0  # between two looks at it, and in all
 _NOTHING = {"observed": None, "expected": None, "atol": float("nan"), "reason": ""}  # of what is untested
 _OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
 _DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "untested_parts": "Int64", "duration_s": "Float64"}
@@ -103,14 +104,17 @@ class Tables:
 
 @contextmanager
 def _only_writer(folder: Path) -> Iterator[None]:
-    """Wait until no other process writes into a folder, and remove what one that was killed left there."""
-    if not is_local(folder):  # an object is written whole or not at all
-        yield
-        return
-    while not (lock := acquire(folder / LOCK)):
-        time.sleep(LOOK_AGAIN_S)
-    with lock:
-        remove_unfinished(folder)
+    """Wait until no other process writes into a folder, and remove what one that was killed left there.
+
+    One that is stopped is not waited for longer than `WAIT_S`: files are written whole or not at all, whoever else writes.
+    """
+    lock, until = None, time.monotonic() + WAIT_S
+    if is_local(folder):  # an object is written whole or not at all
+        while not (lock := acquire(folder / LOCK)) and time.monotonic() < until:
+            time.sleep(LOOK_AGAIN_S)
+    with lock or Lock():
+        if lock:
+            remove_unfinished(folder)
         yield
 
 

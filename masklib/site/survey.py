@@ -150,7 +150,7 @@ class Experiment:
     @property
     def evidence(self) -> str:
         """The folder of the site that holds its files."""
-        return f"evidence/{slug(self.name)}/{self.record.key[:16]}"
+        return f"evidence/{slug(self.name)}/{slug(self.record.key[:16])}"
 
     def metric(self, name: str) -> float | None:
         """Return a number that it recorded, or None."""
@@ -229,6 +229,7 @@ def _experiments(store: Store, name: str, runs: pd.DataFrame, unreadable: list[s
     newest = _first_readable(store, name, list(newest_first["folder"]), unreadable)
     if newest is None:
         return []
+    newest_first = newest_first[[store.root / place for place in newest_first["folder"]].index(newest.folder) :]
     chosen = _as_declared(newest, newest_first)
     groups = chosen.groupby(["keras", "backend"], sort=False, dropna=False)
     cells = {(str(keras), str(backend)): list(frame["folder"]) for (keras, backend), frame in groups}

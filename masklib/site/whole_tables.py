@@ -20,5 +20,5 @@ def _html(experiment: Experiment, name: str, out: Writer) -> str:
     frame = experiment.table(name)
     rows = [list(map(as_text, row)) for row in frame.astype(object).to_numpy().tolist()]
     words = [str(column) for column in frame if not pd.api.types.is_float_dtype(frame[column])]
-    key = f"{slug(experiment.name)}.{experiment.record.key[:16]}.{slug(name)}"
+    key = f"{slug(experiment.name)}.{slug(experiment.record.key[:16])}.{slug(name)}"
     return rows_html(key, name, list(map(str, frame.columns)), rows, out, chosen=words)
