@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo wild wild-lock env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench zoo peers wild wild-lock env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ format: setup ## let ruff format and mend
 
 zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning (SEEDS=15: the healthy, often)
 	$(BIN)/python -W ignore -m tests.zoo $(if $(SEEDS),--seeds $(SEEDS))
+
+peers: setup ## the tests of papermill with our engine, and of nbclient with our warm kernels: each that fails beside the reason
+	$(UV) run --locked --with "nbclient[test]==$$($(BIN)/python -c 'import nbclient; print(nbclient.__version__)')" python -m tests.peers
 
 wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
 	.wild/bin/python -W ignore -m tests.wild
