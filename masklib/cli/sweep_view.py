@@ -45,9 +45,7 @@ def execute(
     if dask and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    of_files = read_files(files)
-    given = {name for name, _ in (*grid, *fixed)}
-    plan = plan_sweep(source, grid, [*((n, v) for n, v in of_files.items() if n not in given), *fixed], cwd=cwd, kernel=kernel)
+    plan = plan_sweep(source, grid, _fixed(grid, fixed, files), cwd=cwd, kernel=kernel)
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
@@ -55,24 +53,22 @@ def execute(
         _show_plan(plan, look_up(plan.plans, store), as_json)
         return True
     labels = _labels(plan.plans)
+    how: dict[str, Any] = {"jobs": jobs, "retry": retry, "fail_fast": fail_fast, "limits": limits}
     executor = _connect(dask) if dask else None
     with SweepTracker(labels).shown() as tracker:
-        result = run_sweep(
-            plan.plans,
-            store,
-            jobs=jobs,
-            retry=retry,
-            fail_fast=fail_fast,
-            limits=limits,
-            listener=tracker,
-            executor=executor,
-        )
+        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **how)
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
     for note in tables.unreadable:
         click.echo(f"set aside: {note}", err=True)
     return result.ok and not tables.unreadable
+
+
+def _fixed(grid: Pairs, fixed: Pairs, files: tuple[Path, ...]) -> list[tuple[str, Any]]:
+    """Return the parameters with one value: those of files, but for what an option gives, and those of -p."""
+    given = {name for name, _ in (*grid, *fixed)}
+    return [*((name, value) for name, value in read_files(files).items() if name not in given), *fixed]
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:
