@@ -286,6 +286,8 @@ def add_metrics(folder: Path, values: Mapping[str, float]) -> None:
         folder: of the run.
         values: by name.
     """
+    if not values:
+        return
     known = {record["name"] for record in read(folder) if record["kind"] == "metric"}
     lines = [{"kind": "metric", "name": name, "value": value, "unit": ""} for name, value in values.items() if name not in known]
     for line in lines:

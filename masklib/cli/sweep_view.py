@@ -56,10 +56,7 @@ def execute(
     if seed is not None and sample is None:
         msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
         raise ArgumentError(msg)
-    of_files = read_files(files)
-    given = {name for name, _ in (*grid, *fixed)}
-    fixed = [*((name, value) for name, value in of_files.items() if name not in given), *fixed]
-    plan = plan_sweep(source, grid, fixed, cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
+    plan = plan_sweep(source, grid, _fixed(grid, fixed, files), cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
     plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
@@ -70,23 +67,20 @@ def execute(
         _show_plan(plan, {} if force else known, changed, as_json)
         return True
     labels = _labels(plan.plans)
+    how: dict[str, Any] = {"jobs": jobs, "retry": retry, "force": force, "fail_fast": fail_fast, "limits": limits}
     executor = _connect(dask) if dask is not None else None
     with SweepTracker(labels).shown() as tracker:
-        result = run_sweep(
-            plan.plans,
-            store,
-            jobs=jobs,
-            retry=retry,
-            force=force,
-            fail_fast=fail_fast,
-            limits=limits,
-            listener=tracker,
-            executor=executor,
-        )
+        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **how)
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
     return say_unreadable(tables.unreadable) and result.ok
+
+
+def _fixed(grid: Pairs, fixed: Pairs, files: tuple[Path, ...]) -> list[tuple[str, Any]]:
+    """Return the parameters with one value: those of files, but for what an option gives, and those of -p."""
+    given = {name for name, _ in (*grid, *fixed)}
+    return [*((name, value) for name, value in read_files(files).items() if name not in given), *fixed]
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:

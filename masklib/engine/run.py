@@ -356,9 +356,6 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 None,
                 parameters=_injected(plan),
                 engine_name="masklib",
-                kernel_name=plan.kernel.name,
-                language=plan.kernel.language,
-                kernel=plan.kernel,
                 progress_bar=False,
                 save_to=work / EXECUTED,
                 environment=environment,
@@ -366,13 +363,18 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
                 working_folder=plan.folder or (OWN_NOTEBOOKS if OWN_NOTEBOOKS.is_dir() else work),
                 execution=execution,
                 on_cell=on_cell,
-                warm=warm and plan.kernel.forkable,
                 find_imports=plan.kernel.is_python,
+                **_kernel_options(plan.kernel, warm=warm),
                 **asdict(limits),
             )
             recording.add_metrics(work, read_scraps(executed))
     execution.failure = execution.failure or _source_change(plan)
     return execution
+
+
+def _kernel_options(kernel: Kernel, *, warm: bool) -> dict[str, Any]:
+    """Return the options of the engine for a kernel."""
+    return {"kernel_name": kernel.name, "language": kernel.language, "kernel": kernel, "warm": warm and kernel.forkable}
 
 
 def _injected(plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from masklib.cli.main import main
 from masklib.engine.collect import collect
-from masklib.engine.kernels import choosing, servers
+from masklib.engine.kernels import servers
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 from masklib.engine.sweep import sweep
@@ -35,8 +35,6 @@ def install_spec(data: Path, name: str, **spec: Any) -> None:
     folder = data / "kernels" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernel.json").write_text(json.dumps({"display_name": name, "language": "python", **spec}))
-    choosing.find_kernel.cache_clear()
-    choosing._probe.cache_clear()
 
 
 def install_cowlib(prefix: Path, version: str) -> None:
@@ -48,8 +46,6 @@ def install_cowlib(prefix: Path, version: str) -> None:
     about = prefix / SITE / f"cowlib-{version}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cowlib\nVersion: {version}\n")
-    choosing.find_kernel.cache_clear()
-    choosing._probe.cache_clear()
 
 
 @pytest.fixture
@@ -60,7 +56,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(servers, "PRELOAD", ("numpy", "no_such_module.at_all", "ipykernel.kernelapp"))
     yield folder
     servers.stop_servers()
-    choosing.find_kernel.cache_clear()
 
 
 @pytest.fixture
@@ -190,7 +185,6 @@ def bash(data: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     data.mkdir(exist_ok=True)
     (data.parent / "share" / "jupyter" / "kernels").rename(data / "kernels")
-    choosing.find_kernel.cache_clear()
 
 
 @UNKNOWN_FIELD

@@ -10,9 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,10 +21,11 @@ from masklib.errors import NotebookError
 
 THIS = "python3"
 PROBE_S = 60.0
+_WHERE = ("JUPYTER_PATH", "JUPYTER_DATA_DIR", "HOME")  # say where kernelspecs are
 _PLAIN = (["-m", "ipykernel_launcher", "-f", "{connection_file}"], ["-m", "ipykernel", "-f", "{connection_file}"])
 _WITHOUT_EFFECT = ("-Xfrozen_modules=off", "--IPKernelApp.capture_fd_output=False")
 _PROBE = """
-import importlib.util, json, platform, sys
+import importlib.util, json, platform, sys, sysconfig
 from importlib.metadata import distributions
 found = importlib.util.find_spec("masklib")
 places = list(found.submodule_search_locations or [""]) if found else [""]
@@ -34,6 +34,7 @@ print(json.dumps({
     "prefix": sys.prefix,
     "versions": {d.metadata["Name"].lower().replace("_", "-"): d.version for d in distributions() if d.metadata["Name"]},
     "masklib": places[0],
+    "places": sorted({sysconfig.get_paths()[name] for name in ("purelib", "platlib")}),
 }))
 """
 
@@ -48,6 +49,7 @@ class Python:
         prefix: of its environment.
         versions: of every distribution that is installed there, by name.
         masklib: the folder of the masklib that it finds; "" if it finds none.
+        places: the folders in which its distributions are.
     """
 
     executable: str
@@ -55,6 +57,7 @@ class Python:
     prefix: str
     versions: Mapping[str, str]
     masklib: str
+    places: list[str]
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,44 @@ def kernel_name(node: Any) -> str:
     return str(node.metadata.get("kernelspec", {}).get("name") or THIS)
 
 
-@lru_cache(maxsize=32)
 def find_kernel(name: str) -> Kernel:
-    """Return the kernel of this name.
+    """Return the kernel of this name; what was found once counts while its kernelspec and what is installed there stay.
 
     Raises:
         NotebookError: it is not installed, or its program is not there; the message names those that are.
     """
     if name == THIS:
         return THIS_KERNEL
+    key = (name, *(os.environ.get(variable, "") for variable in _WHERE))
+    known = _known.get(key)
+    if known is None or known.stamp != _stamp(known.paths):
+        known = _known[key] = _look_up(name)
+    return known.kernel
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A kernel that was found, and the files and folders that change with it."""
+
+    kernel: Kernel
+    paths: tuple[str, ...]
+    stamp: list[int]
+
+
+_known: dict[tuple[str, ...], _Known] = {}
+
+
+def _stamp(paths: Iterable[str]) -> list[int]:
+    """Return when files and folders were changed, 0 for one that is not there."""
+    return [path.stat().st_mtime_ns if (path := Path(name)).exists() else 0 for name in paths]
+
+
+def _look_up(name: str) -> _Known:
+    """Return the kernel of this name, asked anew.
+
+    Raises:
+        NotebookError: as `find_kernel`.
+    """
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     specs = KernelSpecManager()
@@ -121,7 +153,9 @@ def find_kernel(name: str) -> Kernel:
             f"The kernel {name!r} must be installed, it is not (installed: {known}). Install it, or choose another with --kernel."
         )
         raise NotebookError(msg) from None
-    return _kernel(name, spec)
+    kernel = _kernel(name, spec)
+    paths = (f"{spec.resource_dir}/kernel.json", *(kernel.python.places if kernel.python else ()))
+    return _Known(kernel, paths, _stamp(paths))
 
 
 def _kernel(name: str, spec: Any) -> Kernel:
@@ -143,7 +177,6 @@ def _kernel(name: str, spec: Any) -> Kernel:
     return Kernel(name, spec.language or "python", tuple(argv), variables, python, forkable)
 
 
-@lru_cache(maxsize=32)
 def _probe(program: str) -> Python | None:
     """Return what a Python says of itself; None if it says nothing, such as one before 3.8."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

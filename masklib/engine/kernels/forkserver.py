@@ -305,7 +305,7 @@ def _readers(variable: str) -> tuple[str, ...]:
 
 def _loaded() -> set[str]:
     """Return the names of the modules that were imported, those of Python itself left out: nothing in a folder hides these."""
-    return {name.partition(".")[0] for name in sys.modules} - getattr(sys, "stdlib_module_names", frozenset())
+    return {name.partition(".")[0] for name in sys.modules} - getattr(sys, "stdlib_module_names", frozenset()) - {"__main__"}
 
 
 def _is_other(name: str, folder: str) -> bool:
