@@ -12,10 +12,9 @@ import click
 from masklib.cli.console import SweepTracker, print_json, print_table
 from masklib.engine.collect import collect
 from masklib.engine.grid import Sweep, describe, plan_sweep, varying
-from masklib.engine.limits import Limits
 from masklib.engine.pool import Executor
 from masklib.engine.run import declare
-from masklib.engine.store import OK
+from masklib.engine.store import OK, Store
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
 from masklib.errors import ArgumentError
@@ -33,17 +32,18 @@ def execute(
     *,
     sample: int | None,
     seed: int | None,
+    depends: Sequence[str],
     dry_run: bool,
     as_json: bool,
     dask: str | None,
     jobs: int | None,
-    retry: bool,
     force: bool,
-    depends: Sequence[str],
-    fail_fast: bool,
-    limits: Limits,
+    **options: Any,
 ) -> bool:
-    """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
+    """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well.
+
+    `options` are those of `masklib.engine.sweep.run_sweep`.
+    """
     if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
@@ -56,24 +56,12 @@ def execute(
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
     if dry_run:
-        changed: dict[str, Sequence[str]] = {}
-        known = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
-        _show_plan(plan, {} if force else known, changed, as_json)
+        _show_plan(plan, store, force, as_json)
         return True
     names = varying(plan.plans)
     executor = _connect(dask) if dask is not None else None
     with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
-        result = run_sweep(
-            plan.plans,
-            store,
-            jobs=jobs,
-            retry=retry,
-            force=force,
-            fail_fast=fail_fast,
-            limits=limits,
-            listener=tracker,
-            executor=executor,
-        )
+        result = run_sweep(plan.plans, store, jobs=jobs, force=force, listener=tracker, executor=executor, **options)
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
@@ -107,8 +95,11 @@ def _connect(address: str) -> Executor:
     return cluster
 
 
-def _show_plan(plan: Sweep, known: Mapping[str, Outcome], changed: Mapping[str, Sequence[str]], as_json: bool) -> None:
-    """Print the points of a sweep with what the store has of them."""
+def _show_plan(plan: Sweep, store: Store, force: bool, as_json: bool) -> None:
+    """Print the points of a sweep with what the store has of them, and why that does not count where it does not."""
+    changed: dict[str, Sequence[str]] = {}
+    found = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
+    known = {} if force else found
     names = varying(plan.plans)
     rows = [
         {
