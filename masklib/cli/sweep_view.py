@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from masklib.engine.limits import Limits
 from masklib.engine.parameter_files import read_files
 from masklib.engine.pool import Executor
 from masklib.engine.run import Plan, declare
-from masklib.engine.store import OK
+from masklib.engine.store import OK, Store
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
 from masklib.errors import ArgumentError
@@ -62,9 +62,7 @@ def execute(
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
     if dry_run:
-        changed: dict[str, Sequence[str]] = {}
-        known = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
-        _show_plan(plan, {} if force else known, changed, as_json)
+        _show_plan(plan, store, force, as_json)
         return True
     labels = _labels(plan.plans)
     how: dict[str, Any] = {"jobs": jobs, "retry": retry, "force": force, "fail_fast": fail_fast, "limits": limits}
@@ -109,8 +107,11 @@ def _connect(address: str) -> Executor:
     return cluster
 
 
-def _show_plan(plan: Sweep, known: Mapping[str, Outcome], changed: Mapping[str, Sequence[str]], as_json: bool) -> None:
-    """Print the points of a sweep with what the store has of them."""
+def _show_plan(plan: Sweep, store: Store, force: bool, as_json: bool) -> None:
+    """Print the points of a sweep with what the store has of them, and why that does not count where it does not."""
+    changed: dict[str, Sequence[str]] = {}
+    found = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
+    known = {} if force else found
     names, notebooks = varying(plan.plans), names_of(plan.plans)
     rows = [
         {

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from masklib.engine.kernels.imports import site_folders
@@ -16,8 +16,14 @@ _WORD = re.compile(r"\w+")
 def site_folders_of(python: Path | None = None) -> tuple[str, ...]:
     """Return the folders of a Python in which packages are installed; by default of the one that runs this."""
     if python is None:
-        return tuple(site_folders())
+        return _own_folders()
     return tuple(map(str, python.parent.parent.glob("lib/python*/site-packages")))
+
+
+@cache
+def _own_folders() -> tuple[str, ...]:
+    """Return the folders of the Python that runs this."""
+    return tuple(site_folders())
 
 
 def installed(folders: Iterable[str]) -> dict[str, str]:
