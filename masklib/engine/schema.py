@@ -57,6 +57,8 @@ def check_record(values: Any) -> None:
         _check({check_name(name): size}, {name: _COUNT}, "files")
     error = values.get("error") or {}
     _check(error, {name: types for name, types in _ERROR.items() if name in error}, "error")
+    for line in error.get("traceback") or ():
+        _check({"a line": line}, {"a line": _TEXT}, "traceback")
 
 
 def check_lines(lines: Any) -> None:
