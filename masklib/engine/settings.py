@@ -92,7 +92,7 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
     unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k not in settings}
     return {
         **inherited,
         **({**other.variables(), PYTHON_VARIABLE: str(other.python)} if other else {}),
