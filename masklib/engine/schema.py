@@ -68,6 +68,8 @@ def check_record(values: Any) -> None:
         raise TypeError(msg)
     error = values.get("error") or {}
     _check(error, {name: types for name, types in _ERROR.items() if name in error}, "error")
+    for line in error.get("traceback") or ():
+        _check({"a line": line}, {"a line": _TEXT}, "traceback")
 
 
 def _texts(value: Any) -> Any:

@@ -105,7 +105,10 @@ def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, 
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
     kernel = find_kernel(settings.get(KERNEL_VARIABLE, THIS))
     unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE)
-    planned = {name for names in NUMERIC.values() for name in names}  # `settings` has those of the run
+    planned = {
+        *settings,
+        *(name for names in NUMERIC.values() for name in names),
+    }  # `settings` has those of the run, in their order
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k not in planned}
     return {
         **inherited,

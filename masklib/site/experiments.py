@@ -27,7 +27,6 @@ from masklib.site.writing import Writer
 
 SECTIONS = {"experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}  # by the tag of a cell
 ROLES = {"parameters", "setup", "check", *SECTIONS}  # tags of cells that their fold names
-EVIDENCE = re.compile(r"notebook\.ipynb|records\.jsonl|tables/[^/]+\.parquet|figures/[^/]+\.(svg|png|json)")  # of a run's files
 _LEAD = re.compile(r"\A\*\*([^*\n]+)\.\*\*\s+")
 
 
@@ -70,7 +69,7 @@ def _copy_evidence(experiment: Experiment, out: Writer) -> None:
     if source is not None:
         out.write(f"{experiment.evidence}/source.ipynb", source)
     _copy(f"{experiment.evidence}/{RECORD}", out, partial(read_inside, experiment.folder, RECORD))
-    for name in filter(EVIDENCE.fullmatch, experiment.record.files):
+    for name in experiment.files:
         _copy(f"{experiment.evidence}/{name}", out, partial(_content, experiment, name))
     for name in experiment.tables:
         _copy(f"{experiment.evidence}/tables/{name}.csv", out, partial(_as_csv, experiment, name))

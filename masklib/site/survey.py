@@ -15,6 +15,7 @@ from masklib.claims.recording import RECORDS
 from masklib.engine.collect import Tables, claim_rows, collect, set_aside
 from masklib.engine.contents import parse_json
 from masklib.engine.declaring import read_parameters
+from masklib.engine.files import is_local
 from masklib.engine.notebooks import PARAMETERS_TAG, notebooks_folder, read_notebook
 from masklib.engine.parameters import own_parameters
 from masklib.engine.parquet import read_table
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SHORT = 12  # digits of a key
 SUITE = "notebooks"  # its folder, beside that of the runs
 MAIN = "tensorflow"  # the backend whose run is an experiment's main page, where there is one
+EVIDENCE = re.compile(r"notebook\.ipynb|records\.jsonl|tables/[^/]+\.parquet|figures/[^/]+\.(svg|png|json)")
 LONGEST = 100  # characters of a name in that of a file
 CIRCUMSTANCES = ("environment", "backend", "profile")  # parameters in which the runs of the suite may differ
 
@@ -53,6 +55,11 @@ class Experiment:
     folder: Path
     name: str
     page: str
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that are its evidence; a notebook may have left others in its folder."""
+        return list(filter(EVIDENCE.fullmatch, self.record.files))
 
     def read(self, name: str) -> bytes:
         """Return the content of a file of the run, checked.
@@ -309,5 +316,7 @@ def _read(name: str, place: str, folder: Path) -> Experiment | None:
     found = Experiment(record, read_lines(lines), folder, name, page="")
     if EXECUTED not in record.files:
         return None
+    for one in found.files if is_local(folder) else ():  # to look at those of an object store, all would be fetched each time
+        found.read(one)
     _ = found.notebook, found.claims, [found.table(one) for one in found.tables], [found.drawing(one) for one in found.figures]
     return found

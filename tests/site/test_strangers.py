@@ -295,6 +295,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a metric with a list": (lambda run: republish(run, lines({**METRIC, "name": []})), "name"),
     "a metric beyond all numbers": (lambda run: republish(run, lines({**METRIC, "value": 10**400})), "float"),
     "a line that is a number": (lambda run: republish(run, "5\n"), "object"),
+    "a traceback of numbers": (lambda run: rewrite(run, error={"ename": "E", "evalue": "", "traceback": [5]}), "traceback"),
     "a line with a surrogate": (lambda run: republish(run, lines({**METRIC, "name": "\ud800"})), "surrogates"),
 }
 # What a run may hold that its page cannot show.
@@ -310,6 +311,9 @@ UNSHOWN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a changed table": (lambda run: change(run / "tables" / "t.parquet"), "changed"),
     "a link for a table": (lambda run: relink(run / "tables" / "t.parquet", "/etc/passwd"), "link"),
     "a link for the tables": (lambda run: relink(run / "tables", "/etc"), "link"),
+    "a changed picture": (lambda run: change(with_file(run, "figures/f.png", PNG.encode() * 9)), "changed"),
+    "a changed recipe": (lambda run: change(with_file(run, "figures/f.json", b"{}" * 9)), "changed"),
+    "a link for a picture": (lambda run: relink(with_file(run, "figures/f.png", b"1"), "/etc/passwd"), "link"),
     "a table that is gone": (lambda run: (run / "tables" / "t.parquet").unlink(), "t.parquet"),
 }
 
@@ -323,6 +327,12 @@ def republish(folder: Path, text: str | None = None, **files: bytes) -> None:
         (folder / "records.jsonl").write_text(text)
     sizes = sizes_of(folder)
     rewrite(folder, files=sizes, sums=sums_of(folder, sizes))
+
+
+def with_file(folder: Path, name: str, content: bytes) -> Path:
+    """Give a run one more file, and return its path."""
+    republish(folder, **{name: content})
+    return folder / name
 
 
 def change(path: Path) -> None:
