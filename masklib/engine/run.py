@@ -332,10 +332,10 @@ def _empty(work: Path) -> None:
 
 def _origin(notebook: Notebook, store: Store) -> str:
     """Return the folder of a notebook as its record has it: a project that is moved with its store stays the same."""
-    project = store.root.parent if is_local(store.root) else None
     folder = Path(notebook.folder)
-    inside = project is not None and notebook.folder and folder.is_relative_to(project)
-    return folder.relative_to(project).as_posix() if project and inside else notebook.folder
+    if not notebook.folder or not is_local(store.root) or not folder.is_relative_to(store.root.parent):
+        return notebook.folder
+    return folder.relative_to(store.root.parent).as_posix()
 
 
 def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:
