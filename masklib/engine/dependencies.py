@@ -129,6 +129,11 @@ def changes(uses: Uses, folder: str, declared: Sequence[str], settings: Mapping[
     return [one for one in told if one]
 
 
+def declared_patterns(uses: Uses | None, folder: str) -> tuple[str, ...]:
+    """Return the patterns that were declared for a run, as absolute ones for where its notebook is now."""
+    return tuple(_whole(pattern, glob.escape(folder)) for pattern in (uses.patterns if uses else ()))
+
+
 def declared_files(patterns: Iterable[str], present: Present) -> dict[str, str]:
     """Return the sha256 of each file that is declared by a pattern, by its path."""
     paths = {path for pattern in patterns for path in present.matches(pattern)}

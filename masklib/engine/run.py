@@ -14,7 +14,7 @@ from typing import Any
 from masklib.claims import recording
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine.contents import sums_of
-from masklib.engine.dependencies import Present, changes, check_patterns, declared_files, found
+from masklib.engine.dependencies import Present, changes, check_patterns, declared_files, declared_patterns, found
 from masklib.engine.environments import find_environment
 from masklib.engine.execution import SERVER_GONE, SET_TOO_LATE, Execution, OnCell
 from masklib.engine.identity import BACKEND_PACKAGES, identity, key_of, masklib_of
@@ -86,10 +86,12 @@ class Stored:
     Attributes:
         result: the run that counts; None if there is none.
         changes: why a run that is there does not count, a few words each.
+        depends: the patterns of files that were declared for the run that is there: they stay declared.
     """
 
     result: Result | None = None
     changes: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
 
 
 def plan_run(
@@ -154,7 +156,8 @@ def look_up(plan: Plan, store: Store) -> Stored:
         return Stored()
     changed = changes_of(plan, record, Present())
     folder = store.folder(plan.notebook.name, plan.key)
-    return Stored(changes=changed) if changed else Stored(Result(record, folder, cached=True))
+    result = None if changed else Result(record, folder, cached=True)
+    return Stored(result, changed, declared_patterns(record.uses, plan.folder))
 
 
 def changes_of(plan: Plan, record: Record, present: Present) -> tuple[str, ...]:
@@ -280,10 +283,11 @@ def execute_plan(
             return None
         time.sleep(LOOK_AGAIN_S)
     with lock:
-        stored = Stored() if force else look_up(plan, store)
+        stored = look_up(plan, store)
+        plan = replace(plan, depends=tuple(dict.fromkeys([*plan.depends, *stored.depends])))
         again = force or bool(stored.changes)
         attempt = partial(_attempt, plan, store, again=again, limits=limits, warm=warm, on_cell=on_cell)
-        result = stored.result or attempt()
+        result = attempt() if force or not stored.result else stored.result
         error = result.record.error
         return attempt() if error and error.ename == SERVER_GONE else result
 

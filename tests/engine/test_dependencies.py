@@ -265,6 +265,18 @@ def test_declared_patterns_tell_what_changed_what_is_new_and_what_was_not_declar
     )
 
 
+def test_what_was_declared_stays_declared_when_the_run_is_executed_again(
+    path: Path, store: Store, helper: Callable[[int], Path], tmp_path: Path
+):
+    (tmp_path / "data.csv").write_text("1")
+    run(path, store, (str(tmp_path / "*.csv"),))
+    helper(20)
+    assert uses_of(run(path, store)).patterns == ["*.csv"]
+    assert uses_of(run(path, store, force=True)).patterns == ["*.csv"]
+    (tmp_path / "data.csv").write_text("2")
+    assert changes_of(path, store) == ("data.csv changed since",)
+
+
 @pytest.mark.parametrize("pattern", ["no.csv", "*.csv", "empty"])
 def test_a_pattern_that_names_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str):
     (tmp_path / "empty").mkdir()
