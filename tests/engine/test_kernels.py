@@ -104,6 +104,11 @@ def test_the_server_imports_nothing_of_masklib(write: Write, store: Store):
     assert [r["value"] for r in recording.read(result.folder)] == [0.0]
 
 
+def test_a_kernel_keeps_its_history_in_memory_as_nbclients_own_do(write: Write, store: Store):
+    result = warm(write("assert get_ipython().history_manager.hist_file == ':memory:'"), store)
+    assert (result.record.status, result.record.launch) == ("ok", "fork"), result.record.error
+
+
 def test_a_kernel_that_is_killed_is_died_with_its_signal(write: Write, store: Store):
     result = warm(write(START, CLAIM, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "x = 1"), store)
 

@@ -250,7 +250,7 @@ def run_kernel(control: socket.socket, base: Path, connection_file: str) -> None
     IPKernelApp.clear_instance()
     where = {} if connection_file else {"transport": "ipc", "ip": str(base)}
     app = IPKernelApp.instance(parent_handle=os.getppid(), capture_fd_output=False, **where)
-    app.initialize(["-f", file, "--HistoryManager.enabled=False"])
+    app.initialize(["-f", file, "--HistoryManager.enabled=False", "--HistoryManager.hist_file=:memory:"])
     request, descriptors = _receive(control)
     if request is None:
         return
