@@ -59,6 +59,11 @@ class Plan:
     depends: tuple[str, ...] = ()
 
     @property
+    def beside(self) -> str:
+        """The folder of the notebook, absolute: what a run used is named from there."""
+        return str(self.notebook.path.absolute().parent)
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel in which it runs."""
         return find_kernel(self.settings.get(KERNEL_VARIABLE, THIS))
@@ -157,7 +162,7 @@ def look_up(plan: Plan, store: Store) -> Stored:
     changed = changes_of(plan, record, Present())
     folder = store.folder(plan.notebook.name, plan.key)
     result = None if changed else Result(record, folder, cached=True)
-    return Stored(result, changed, declared_patterns(record.uses, plan.folder))
+    return Stored(result, changed, declared_patterns(record.uses, plan.beside))
 
 
 def changes_of(plan: Plan, record: Record, present: Present) -> tuple[str, ...]:
@@ -167,8 +172,7 @@ def changes_of(plan: Plan, record: Record, present: Present) -> tuple[str, ...]:
     """
     if record.uses is None:
         return ()
-    beside = str(plan.notebook.path.absolute().parent)
-    return tuple(changes(record.uses, beside, plan.depends, plan.settings, present))
+    return tuple(changes(record.uses, plan.beside, plan.depends, plan.settings, present))
 
 
 def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str | None:
