@@ -35,7 +35,7 @@ from masklib.engine.record import (
     parse_record,
     read_lines,
 )
-from masklib.engine.store import Content, Store
+from masklib.engine.store import Content, Store, notebook_at
 from masklib.errors import MasklibError, StoreError
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
@@ -238,7 +238,7 @@ def _read_entry(content: Content, folder: Path) -> Record:
     if content.entry.published != (record.status == OK):
         msg = f"{folder} must hold a run of another status, its record says {record.status}."
         raise CorruptError(msg)
-    notebook = content.entry.name.partition("/")[0]
+    notebook = notebook_at(content.entry.name.partition("/")[0])
     notebook.encode()  # the name of a folder may be no Unicode, which no table could hold
     return replace(record, notebook=notebook)
 

@@ -52,7 +52,6 @@ NOTEBOOKS = {
     "outputs that are null": with_cell(outputs=None),
     "a surrogate in a cell": with_cell(source=f"{SOURCE}\nz: str = '\ud800'"),
     "a surrogate in prose": notebook(cells=[CELL, {**PROSE, "source": "\udfff"}]),
-    "a surrogate that a default makes": with_cell(source=f"{SOURCE}\nz: str = '\\ud800'"),
     "a null character": with_cell(source=f"{SOURCE}\0"),
     "a default that is nested deep": with_cell(source="x: int = " + "-" * 100_000 + "1"),
     "metadata of papermill that are a list": notebook(metadata={"papermill": []}),
@@ -117,6 +116,11 @@ def test_a_notebook(folder: Path, kind: str):
     for command in (["run", "bad.ipynb"], ["sweep", "bad.ipynb", "-g", "seed=0,1"]):
         refused(command)
     assert not (folder / "runs").exists()
+
+
+def test_a_default_that_is_no_unicode_is_left_to_the_notebook(write: Write, store: Store):
+    assert execute_plan(plan_run(write(START, parameters="z: str = '\\ud800'")), store)
+    assert collect(store).runs["status"].to_list() == ["ok"]
 
 
 @pytest.mark.parametrize("kind", SPECS)
