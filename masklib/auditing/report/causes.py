@@ -140,9 +140,8 @@ class Causes:
     def _found(self, candidates: Sequence[Candidate], off: float, leak: Leak) -> Cause:
         """Return the cause that candidates are together, and remember it: it may explain other leaks."""
         first, *others = candidates
-        cause = Cause(
-            first.code, first.where, (_sentence(candidates, off, leak),), tuple((one.code, one.where) for one in others)
-        )
+        changes = " and ".join(str(one.intervention) for one in candidates)
+        cause = Cause(first.code, first.where, (_sentence(changes, off, leak),), tuple((one.code, one.where) for one in others))
         self._proven.append((cause, [one.intervention for one in candidates]))
         return cause
 
@@ -152,9 +151,8 @@ class Causes:
         first = next(lost, None)
         otherwise = IGNORED_MASK if has_masks(calls_before(entry, self.calls)) else NO_MASK
         code, where = blame(first, self.calls) if first else (otherwise, entry.path)
-        names = ", ".join(repr(one.path) for one in handed)
-        tried = f"tried for {str(leak.change)!r}: with the mask handed to {names} the output is off by {off:.1g} of its scale"
-        cause = Cause(code, where, (tried, f"the mask is missing at {len(handed)} calls: it must come to each of them"))
+        tried = _sentence(Kind.HAND.value.format(", ".join(repr(one.path) for one in handed)), off, leak)
+        cause = Cause(code, where, (tried, f"the mask is missing at {len(handed)} calls: hand it to all of them"))
         self._proven.append((cause, list(handed)))
         return cause
 
@@ -259,28 +257,29 @@ class Causes:
 class _Trial:
     """Calls a model with interventions, on samples as given and in the situation in which an output leaks.
 
-    Two samples are called, that which leaks most among them, if it leaks with one other beside it; else the whole batch.
+    Two samples are called, that which leaks most among them; where these do not leak, the whole batch, so that no cause is
+    proved by two samples alone.
     """
 
     def __init__(self, runner: Runner, place: Place, tolerance: float) -> None:
         self._runner = runner
         self.place = place
-        whole = Some((), place.batch, place.situation)
-        self._some = place.situation.of_two(place.at, place.batch) or whole
+        self._tolerance = tolerance
+        self._two = place.situation.of_two(place.at, place.batch)
+        self._whole = Some((), place.batch, place.situation)
         self._known: dict[tuple[Intervention, ...], float] = {}
-        if self.off([]) <= tolerance:
-            self._some, self._known = whole, {}
 
     def off(self, interventions: Sequence[Intervention]) -> float:
         """Return how far the output is off with these interventions, relative to its scale; inf if they change nothing."""
         key = tuple(interventions)
         if key not in self._known:
-            self._known[key] = self._measure(key)
+            of_two = self._measure(key, self._two) if self._two else 0.0
+            self._known[key] = of_two if of_two > self._tolerance else self._measure(key, self._whole)
         return self._known[key]
 
-    def _measure(self, interventions: tuple[Intervention, ...]) -> float:
-        """Return how far the output is off."""
-        _, batch, situation = self._some
+    def _measure(self, interventions: tuple[Intervention, ...], some: Some) -> float:
+        """Return how far the output of some samples is off."""
+        _, batch, situation = some
         try:
             first = self._output(batch, interventions)
             with situation.changed():
@@ -332,9 +331,8 @@ def has_masks(calls: Sequence[Call]) -> bool:
     return any(mask is not None for call in calls for mask in (*call.masks_in, *call.masks_got, *call.masks_out))
 
 
-def _sentence(candidates: Sequence[Candidate], off: float, leak: Leak) -> str:
+def _sentence(changes: str, off: float, leak: Leak) -> str:
     """Return what was tried, in which situation, and what came of it."""
-    changes = " and ".join(str(one.intervention) for one in candidates)
     return f"tried for {str(leak.change)!r}: {changes} the output is off by {off:.1g} of its scale"
 
 
