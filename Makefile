@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo wild wild-lock env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock env-smoke env-locks reference lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ zoo: setup ## audit every model of the zoo: found, missed, false alarms, next to
 
 mutants: setup ## put faults into a copy of masklib, one after another: each must be noticed by a test (WORDS="..." chooses some)
 	$(BIN)/python -W ignore -m tests.mutants $(if $(WORDS),"$(WORDS)")
+
+peers: setup ## the tests of papermill with our engine, and of nbclient with our warm kernels: each that fails beside the reason
+	$(UV) run --locked --with "nbclient[test]==$$($(BIN)/python -c 'import nbclient; print(nbclient.__version__)')" python -m tests.peers
 
 wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
 	.wild/bin/python -W ignore -m tests.wild

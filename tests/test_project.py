@@ -61,7 +61,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert {"numpy", "keras", "ipython", "packaging", "platformdirs", "distributed"} <= found
     assert found - needed - extra == set()
     assert (needed | extra) - found - BY_NAME == set()
-    assert found & extra == {"distributed", "jax"}
+    assert found & extra == {"dask", "distributed", "jax"}
 
 
 def test_table_and_picture_of_the_readme_are_generated_from_the_reference():

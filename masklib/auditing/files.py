@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 LIMIT_BYTES = 2 * 10**9  # 500 million weights in float32; the audit holds a model, its gradients and a copy: four times that
+CONFIG_BYTES = 10**8  # of all JSON in a `.keras`, which takes thirty times that in memory; a thousand layers have a megabyte
 METADATA_BYTES = 2**20  # it is some hundred bytes long
 SAVE = "Save the model by model.save('model.keras'); a SavedModel holds no layers."
 ZIP = b"PK"  # how an archive begins
@@ -54,7 +55,7 @@ def check_model_file(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Path:
     if path.suffix == ".keras":
         _check_archive(path, limit_bytes)
     else:
-        _check_size(path, _unpacked_of_hdf5(path), limit_bytes)
+        _check_size(path, _unpacked_of_hdf5(path, path), limit_bytes)
     return path
 
 
@@ -131,10 +132,11 @@ def _check_archive(path: Path, limit_bytes: int) -> None:
             msg = f"{path} must not be encrypted, it is. Unpack it with its password and pack it without one."
             raise ArgumentError(msg)
         _check_size(path, sum(one.file_size for one in members), limit_bytes)
+        _check_size(path, sum(one.file_size for one in members if one.filename.endswith(".json")), CONFIG_BYTES)
         for one in members:
             if one.filename.endswith(SUFFIXES[1:]):
                 with archive.open(one) as file:
-                    _check_size(path, _unpacked_of_hdf5(file), limit_bytes)
+                    _check_size(path, _unpacked_of_hdf5(path, file), limit_bytes)
 
 
 def _check_size(path: Path, size: int, limit_bytes: int) -> None:
@@ -148,21 +150,36 @@ def _check_size(path: Path, size: int, limit_bytes: int) -> None:
         raise ArgumentError(msg)
 
 
-def _unpacked_of_hdf5(file: Any) -> int:
-    """Return the bytes of all arrays of a HDF5 file as it declares them; 0 if it is none, which Keras will say."""
+def _unpacked_of_hdf5(path: Path, file: Any) -> int:
+    """Return the bytes of all arrays of a HDF5 file as it declares them; 0 if it is none, which Keras will say.
+
+    Raises:
+        ArgumentError: an array of it stands in another file, which could be any of this machine.
+    """
     import h5py  # type: ignore[import-untyped] # it publishes no types
 
     sizes: list[int] = []
+    elsewhere: list[str] = []
 
     def note(name: str, thing: Any) -> None:
         if isinstance(thing, h5py.Dataset):
             sizes.append(math.prod(thing.shape or (0,)) * thing.dtype.itemsize)
+            elsewhere.extend([name] if thing.external or thing.is_virtual else [])
+
+    def note_link(name: str, link: Any) -> None:
+        elsewhere.extend([name] if isinstance(link, h5py.ExternalLink) else [])
 
     try:
         with h5py.File(file, "r") as opened:
             opened.visititems(note)
+            opened.visititems_links(note_link)
     except Exception:  # a damaged file fails in many ways
         return 0
+    if elsewhere:
+        msg = (
+            f"{path} must hold its arrays itself, {elsewhere[0]} stands in another file. Save the model again: model.save(path)."
+        )
+        raise ArgumentError(msg)
     return sum(sizes)
 
 

@@ -4,12 +4,13 @@ Under the engine, each call appends one line to `records.jsonl` in the run's fol
 outlives a kernel that dies. Opened by hand in JupyterLab, the same calls only display.
 """
 
+import hashlib
 import json
 import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "MASKLIB_RUN_DIR"
 RECORDS = "records.jsonl"
+USES = "uses.jsonl"  # files and variables that the notebook names; the engine moves them into the record of the run
 PROFILES = ("smoke", "full")
 CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
 
@@ -32,24 +34,29 @@ CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
 def start(namespace: Mapping[str, Any]) -> "Run":
     """Start the run of a notebook: `run = recording.start(globals())`, after its parameters.
 
-    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`; Keras is seeded by the notebook.
+    Seeds the generators of `random` and `numpy.random` from the notebook's `seed`, if it has one; it seeds Keras itself.
 
     Args:
-        namespace: the notebook's globals; must hold `seed` (int) and `profile` ("smoke" or "full").
+        namespace: the notebook's globals; `seed` there is an int, `profile` "smoke" or "full". Notebooks of the suite have both.
 
     Raises:
-        ArgumentError: `seed` or `profile` is missing or not allowed.
+        ArgumentError: `seed` or `profile` is there and is something else.
     """
-    missing = [name for name in ("seed", "profile") if name not in namespace]
-    if missing:
-        msg = f"A notebook must set seed and profile before it starts a run, {' and '.join(missing)} missing."
-        raise ArgumentError(msg)
-    check_one_of("profile", namespace["profile"], PROFILES)
-    seed = int(namespace["seed"])
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    if "profile" in namespace:
+        check_one_of("profile", namespace["profile"], PROFILES)
+    if "seed" in namespace:
+        _seed(namespace["seed"])
     folder = os.environ.get(FOLDER_VARIABLE)
     return Run(Path(folder) if folder else None)
+
+
+def _seed(seed: Any) -> None:
+    """Seed the generators of `random` and `numpy.random`."""
+    if not isinstance(seed, int | np.integer):
+        msg = f"The seed of a notebook must be an int, it is {seed!r}."
+        raise ArgumentError(msg)
+    random.seed(int(seed))
+    np.random.seed(int(seed) % 2**32)
 
 
 class Run:
@@ -74,8 +81,9 @@ class Run:
             unit: such as "s"; "" for a number without one.
 
         Raises:
-            ArgumentError: `value` is not one number.
+            ArgumentError: `value` is not one number, or `name` or `unit` no text.
         """
+        _check_text(name=name, unit=unit)
         if np.ndim(value) != 0 or np.asarray(value).dtype.kind not in "biuf":
             msg = f"A metric is one number, {name!r} is {value!r}. Record a table for more."
             raise ArgumentError(msg)
@@ -93,8 +101,9 @@ class Run:
                 stand together; "" for none.
 
         Raises:
-            ArgumentError: the name is taken, or holds a "/".
+            ArgumentError: the name is taken, or holds a "/"; or it or `page` is no text.
         """
+        _check_text(name=name, page=page)
         if self.folder is not None:
             from masklib.claims.tables import recorded
 
@@ -141,6 +150,45 @@ class Run:
             self._write_figure(name, files)
         self._show_png(name, files["png"])
 
+    def depends(self, path: str | Path) -> Path:
+        """Say that the results follow from a file, and return its path: `pd.read_csv(run.depends("data.csv"))`.
+
+        The run then counts only while the file holds what it holds now.
+
+        Args:
+            path: of a file; absolute, or from the folder in which the notebook runs.
+
+        Raises:
+            ArgumentError: there is no such file.
+        """
+        file = Path(path).resolve()
+        if not file.is_file():
+            msg = f"A run depends on files, there is no file {path} in {Path.cwd()}. Give its path from there, or the whole path."
+            raise ArgumentError(msg)
+        if self.folder is not None:
+            with file.open("rb") as content:
+                _append_line(self.folder / USES, json.dumps({"file": str(file), "sha256": sha256_of(content)}))
+        return file
+
+    def variable(self, name: str, default: str | None = None) -> str:
+        """Return an environment variable, and say that the results follow from it; its value is recorded as a hash only.
+
+        Args:
+            name: of the variable.
+            default: its value where it is not set.
+
+        Raises:
+            ArgumentError: it is not set, and there is no default.
+        """
+        value = os.environ.get(name)
+        if self.folder is not None:
+            _append_line(self.folder / USES, json.dumps({"variable": name, "sha256": variable_hash(name, value)}))
+        found = default if value is None else value
+        if found is None:
+            msg = f"The environment variable {name} must be set, it is not. Set it, or give a default."
+            raise ArgumentError(msg)
+        return found
+
     def _write_figure(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a figure and record it."""
         folder = cast("Path", self.folder)
@@ -173,8 +221,10 @@ class Run:
 
         Raises:
             ClaimError: the ledger has no such claim, the part is recorded already, or the two cannot be compared.
+            ArgumentError: `part` is no text.
         """
         find_claim(claim)
+        _check_text(part=part)
         judgement = judge(observed, expected, atol)
         row = {
             "claim": claim,
@@ -198,6 +248,7 @@ class Run:
             ClaimError: the ledger has no such claim, the part is recorded already, or no reason is given.
         """
         find_claim(claim)
+        _check_text(part=part, reason=reason)
         if not reason.strip():
             msg = f"What is not tested needs a reason, {claim} {part!r} has none. Say what is missing."
             raise ClaimError(msg)
@@ -216,10 +267,8 @@ class Run:
 
     def _append(self, record: dict[str, Any]) -> None:
         """Append one line to the records; it is on its way to the disk when this returns."""
-        if self.folder is None:
-            return
-        with (self.folder / RECORDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        if self.folder is not None:
+            _append_line(self.folder / RECORDS, json.dumps(record, ensure_ascii=False))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -228,6 +277,48 @@ def read(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def add_metrics(folder: Path, values: Mapping[str, float]) -> None:
+    """Append numbers that a notebook recorded by another tool to the records of its run; names that are there stay as they are.
+
+    Args:
+        folder: of the run.
+        values: by name.
+    """
+    if not values:
+        return
+    known = {record["name"] for record in read(folder) if record["kind"] == "metric"}
+    lines = [{"kind": "metric", "name": name, "value": value, "unit": ""} for name, value in values.items() if name not in known]
+    for line in lines:
+        _append_line(folder / RECORDS, json.dumps(line, ensure_ascii=False))
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Return the sha256, in hex, of what an open file holds."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def variable_hash(name: str, value: str | None) -> str:
+    """Return a hash of the value of an environment variable, which does not show it; "" where it is not set."""
+    return "" if value is None else hashlib.sha256(f"{name}={value}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line to a file; it is on its way to the disk when this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def _check_text(**values: Any) -> None:
+    """Raise an ArgumentError unless each value is a text that a file can hold."""
+    for name, value in values.items():
+        if not isinstance(value, str) or value != value.encode(errors="ignore").decode():
+            msg = f"What is recorded needs a {name} that is text, got {value!r}. Give a str."
+            raise ArgumentError(msg)
 
 
 def _new_file(folder: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -98,6 +99,7 @@ class SweepTracker:
         self._labels = labels
         self._total = self._known = 0
         self._ended: list[Outcome] = []
+        self._changes: Counter[str] = Counter()
         self._running: dict[str, tuple[str, float]] = {}  # by key: what it is at, and since when it runs
         self._news = threading.Event()
         self._over = False
@@ -106,8 +108,14 @@ class SweepTracker:
         """Say which run is executed again because it was not whole."""
         _say(f"set aside: {folder}: {error}")
 
+    def on_change(self, plan: "Plan", changes: "Sequence[str]") -> None:
+        """Take note of why a point that is there is executed again."""
+        self._changes["; ".join(changes)] += 1
+
     def on_begin(self, known: "Sequence[Outcome]", todo: "Sequence[Plan]") -> None:
-        """Say how many runs there are, and how many are still to be executed."""
+        """Say how many runs there are, how many are still to be executed, and which no longer count."""
+        for change, count in self._changes.most_common():
+            _say(f"{count} executed again: {change}")
         self._total, self._known = len(todo), len(known)
         failed = sum(outcome.status != "ok" for outcome in known)
         before = f"{len(known) - failed} already there, " + (f"{failed} failed before, " if failed else "")

@@ -1,7 +1,6 @@
 """The rows of `masklib list`: notebooks with their parameters, and claims with their verdicts."""
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED, load_claims
@@ -13,17 +12,17 @@ if TYPE_CHECKING:
 def notebook_rows() -> list[dict[str, Any]]:
     """Return a row for each parameter of each notebook of the suite."""
     from masklib.engine.notebooks import read_notebook, suite
-    from masklib.engine.parameters import read_parameters
+    from masklib.engine.parameters import own_parameters
 
     rows = []
     for path in suite():
         notebook = read_notebook(path)
-        for p in read_parameters(notebook.parameters_source, f"the parameters cell of {path}"):
-            default = "(required)" if p.required else repr(p.default)
+        for p in own_parameters(notebook):
+            default = "(required)" if p.required else "(computed)" if p.computed else repr(p.default)
             row = {
                 "notebook": notebook.name,
                 "parameter": p.name,
-                "type": p.type.__name__,
+                "type": p.kind,
                 "default": default,
                 "help": p.help,
             }
@@ -31,21 +30,30 @@ def notebook_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def claim_rows(root: str | Path) -> list[dict[str, Any]]:
+def claim_rows(store: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """Return a row for each claim of the ledger and each Keras and backend that measured it; `open` where none did.
 
     The verdict is that of the last run; `runs` counts the verdicts of all its runs.
+
+    Args:
+        store: of the runs.
+
+    Returns:
+        The rows, and what of the store could not be read.
+
+    Raises:
+        StoreError: the store cannot be listed.
     """
     from masklib.engine.collect import collect
-    from masklib.engine.store import Store
 
-    measured = collect(Store(root)).claims.sort_values("started", kind="stable")
+    tables = collect(store)
+    measured = tables.claims.sort_values("started", kind="stable")
     rows = []
     for claim in load_claims().values():
         found = measured[measured["claim"] == claim.id]
         cells = [frame for _, frame in found.groupby(["keras", "backend"], sort=True)]
         rows += [_claim_row(claim, frame) for frame in cells] or [_claim_row(claim, found)]
-    return rows
+    return rows, tables.unreadable
 
 
 def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:

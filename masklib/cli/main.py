@@ -9,14 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from masklib.cli.audit import audit
 from masklib.cli.env import env
-from masklib.cli.options import exit_unless, json_option, runs_option, show
+from masklib.cli.options import (
+    check_there,
+    cwd_option,
+    depends_option,
+    exit_unless,
+    files_option,
+    force_option,
+    json_option,
+    kernel_option,
+    runs_option,
+    say_unreadable,
+    show,
+)
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import make_site, report
+from masklib.cli.runs import runs
 from masklib.engine.startup import leave_out_grammars
-from masklib.errors import ArgumentError, ClaimError, MasklibError, NotebookError, ParameterError, UntestableError
+from masklib.errors import (
+    ArgumentError,
+    ClaimError,
+    MasklibError,
+    NotebookError,
+    ParameterError,
+    UntestableError,
+    printable,
+)
 
 USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError, UntestableError)
 
@@ -37,6 +59,13 @@ class _Group(click.Group):
                 raise
             click.echo(f"masklib: {error}", err=True)
             ctx.exit(2 if isinstance(error, USAGE_ERRORS) else 1)
+        except OSError as error:
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):  # the second is click's, of `masklib ... | head`
+                raise
+            click.echo(
+                f"masklib: {printable(str(error.filename)[:200])} cannot be used: {error.strerror}. Check the path.", err=True
+            )
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -83,41 +112,73 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
     """
     from masklib.claims.verdicts import count_verdicts
     from masklib.cli import listing
+    from masklib.engine.stores import open_store
 
-    rows = listing.claim_rows(root) if claims else listing.notebook_rows()
-    show(rows, as_json, "Claims" if claims else "Notebooks and their parameters")
-    if claims and not as_json:
+    if not claims:
+        show(listing.notebook_rows(), as_json, "Notebooks and their parameters")
+        return
+    store = open_store(root)
+    if click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT:
+        check_there(store)  # without runs every claim is open, which is no answer about a path that was mistyped
+    rows, unreadable = listing.claim_rows(store)
+    show(rows, as_json, "Claims")
+    if not as_json:
         click.echo(count_verdicts(rows))
+    exit_unless(say_unreadable(unreadable))
 
 
 @main.command(short_help="Execute one notebook.")
 @click.argument("notebook")
 @click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@depends_option
+@force_option
+@files_option
+@kernel_option
+@cwd_option
 @limit_options
 @runs_option
 @json_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
-def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: str, as_json: bool, profiled: bool) -> None:
+def run(
+    notebook: str,
+    pairs: Any,
+    depends: tuple[str, ...],
+    force: bool,
+    files: tuple[Path, ...],
+    kernel: str | None,
+    cwd: str | None,
+    timeout: float,
+    cell_timeout: float,
+    root: str,
+    as_json: bool,
+    profiled: bool,
+) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
-    A run that the store already has is not executed again.
+    A run that the store already has is not executed again, unless something that it used has changed since: a module, a library,
+    or a file that is declared. What changed is reported; the earlier run is kept, see masklib runs. As in JupyterLab, modules and
+    data beside the notebook are found, and what it writes to a relative path stays there; what it writes to the folder
+    $MASKLIB_RUN_DIR is kept with the run.
 
     Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
+    from masklib.engine.parameter_files import read_files
     from masklib.engine.parameters import declared_parameters, from_text
-    from masklib.engine.run import plan_run
+    from masklib.engine.run import declare, plan_run
     from masklib.engine.stores import open_store
 
-    source = read_notebook(notebook)
+    source = read_notebook(notebook, kernel)
     declared = declared_parameters(source)
     repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if repeated:
         msg = f"A parameter is given once, {', '.join(repeated)} given more often."
         raise ParameterError(msg)
-    plan = plan_run(source, from_text(declared, dict(pairs)))
-    result = _execute(plan, open_store(root), "1/1", Limits(timeout, cell_timeout))
+    (plan,) = declare([plan_run(source, read_files(files) | from_text(declared, dict(pairs)), cwd=cwd)], depends)
+    store = open_store(root)
+    _recover(store)
+    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout), force=force)
     if as_json:
         _print_run(result)
     else:
@@ -133,9 +194,22 @@ def run(notebook: str, pairs: Any, timeout: float, cell_timeout: float, root: st
     "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
 )
 @click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@files_option
+@kernel_option
+@cwd_option
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
+@click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")
-@click.option("--dask", metavar="ADDRESS", help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786.")
+@click.option(
+    "--dask",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value="",
+    help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786, or of the one that Dask's configuration names.",
+)
 @click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@depends_option
+@force_option
 @click.option("--fail-fast", is_flag=True, help="Start no further run once one has failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, and which of its runs are there; execute nothing.")
@@ -155,13 +229,16 @@ def sweep(
 ) -> None:
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
-    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed.
-    Ctrl-C lets the running ones finish; twice interrupts them. Exit status 1 if a point has no run that ended well.
+    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed;
+    both are if something that they used has changed since, which is reported. Ctrl-C lets the running ones finish; twice
+    interrupts them. Exit status 1 if a point has no run that ended well.
 
     On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
     --dask also takes a scheduler file.
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru
+
+    Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 -g cell=lstm,gru --sample 200 --seed 1
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:1000 --dask tcp://host:8786 --runs s3://bucket/runs
     """
@@ -206,9 +283,7 @@ def reproduce(
 
     store = open_store(root)
     plans = suite.plan_suite(profile, **{name: value for name, value in chosen.items() if value})
-    recovered = store.recover()
-    if recovered:
-        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+    _recover(store)
     limits, warm = Limits(timeout, cell_timeout), _several_are_missing(plans, store)
     results = []
     for index, plan in enumerate(plans, start=1):
@@ -221,7 +296,7 @@ def reproduce(
     found = suite.summarize(results, plans, store, reference)
     _report(found, store.root, as_json)
     if with_site and is_local(store.root):
-        click.echo(f"The site: {make_site(store)}", err=as_json)
+        click.echo(f"The site: {make_site(store)[0]}", err=as_json)
     exit_unless(found.ok)
 
 
@@ -237,6 +312,7 @@ def collect(root: str, as_json: bool) -> None:
     from masklib.engine.stores import open_store
 
     store = open_store(root)
+    check_there(store)
     tables = collect_tables(store)
     tables.write(store.root / "tables")
     counts = {name: len(getattr(tables, name)) for name in ("runs", "claims", "measurements")}
@@ -245,11 +321,10 @@ def collect(root: str, as_json: bool) -> None:
         as_json,
         "Tables",
     )
-    for note in tables.unreadable:
-        click.echo(f"set aside: {note}", err=True)
-    exit_unless(not tables.unreadable)
+    exit_unless(say_unreadable(tables.unreadable))
 
 
+main.add_command(runs)
 main.add_command(audit)
 main.add_command(report)
 main.add_command(figures)
@@ -277,24 +352,35 @@ def install(user: bool) -> None:
     click.echo(spec.install(user=user))
 
 
+def _recover(store: Any) -> None:
+    """Move what was left of runs whose process is gone to the failed attempts, and say so."""
+    recovered = store.recover()
+    if recovered:
+        click.echo(f"{len(recovered)} interrupted runs were moved to the failed attempts.", err=True)
+
+
 def _several_are_missing(plans: list[Any], store: Any) -> bool:
     """Return whether more than one run is to be executed: only then is a fork server worth its start."""
-    return sum(store.find(plan.notebook.name, plan.key) is None for plan in plans) > 1
+    from masklib.engine.sweep import look_up
+
+    return sum(outcome.status == "ok" for outcome in look_up(plans, store).values()) < len(plans) - 1
 
 
-def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False) -> Any:
+def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False, force: bool = False) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.cli.console import Tracker
-    from masklib.engine.run import execute_plan
+    from masklib.engine.run import Stored, execute_plan, look_up
 
     tracker = Tracker(plan.notebook.name, position)
-    if store.find(plan.notebook.name, plan.key):
-        result = execute_plan(plan, store)
-    else:
+    stored = Stored() if force else look_up(plan, store)
+    if stored.changes:
+        click.echo(f"[{position}] {plan.notebook.name} is executed again: {'; '.join(stored.changes)}", err=True)
+    result: Any = stored.result
+    if result is None:
         from masklib.engine.execution import terminate_as_interrupt
 
         with terminate_as_interrupt(), tracker.shown():
-            result = execute_plan(plan, store, limits=limits, warm=warm, on_cell=tracker.on_cell)
+            result = execute_plan(plan, store, limits=limits, warm=warm, force=force, on_cell=tracker.on_cell)
     _say(result, position)
     return result
 
@@ -310,12 +396,14 @@ def _say(result: Any, position: str) -> None:
 
 def _print_run(result: Any) -> None:
     """Print a run as JSON, with the claims it measured."""
-    from masklib.claims import recording
+    from masklib.claims.recording import RECORDS
     from masklib.cli.console import print_json
     from masklib.engine.collect import claim_rows
+    from masklib.engine.record import read_file, read_lines
 
     record = result.record
-    claims = claim_rows(record, recording.read(result.folder)) if record.status == "ok" else []
+    is_recorded = record.status == "ok" and RECORDS in record.files
+    claims = claim_rows(record, read_lines(read_file(result.folder, record, RECORDS))) if is_recorded else []
     fields = ("notebook", "key", "status", "launch", "duration_s", "parameters", "keras", "backend")
     print_json(
         {
@@ -346,7 +434,8 @@ def _report(found: Any, root: Path, as_json: bool) -> None:
         click.echo(f"Tables in {root / 'tables'}, figures in {root / 'figures'}.")
         if all(result.cached for result in found.results):
             click.echo("Every run was already there; nothing was executed.")
-    for note in [*found.differences, *(f"set aside: {note}" for note in found.unreadable)]:
+    say_unreadable(found.unreadable)
+    for note in found.differences:
         click.echo(note, err=True)
     if found.unreferenced:
         click.echo(f"No committed verdict for this Keras and backend: {', '.join(found.unreferenced)}.", err=True)

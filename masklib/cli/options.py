@@ -1,9 +1,12 @@
 """What several commands share: options, and how they print and end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+
+from masklib.errors import StoreError, printable
 
 runs_option = click.option(
     "--runs",
@@ -14,7 +17,30 @@ runs_option = click.option(
     help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
     type=click.Path(),
 )
+cwd_option = click.option(
+    "--cwd",
+    type=click.Path(),
+    help="Folder in which the kernel works; by default that of the notebook.",
+)
+kernel_option = click.option("--kernel", help="Name of a kernel in place of the notebook's own, such as python3.")
+files_option = click.option(
+    "-f",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Parameters by name, as YAML or JSON; -p goes before it.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+depends_option = click.option(
+    "-d",
+    "--depends",
+    multiple=True,
+    metavar="FILES",
+    help="A file, or a pattern in quotes such as 'data/*.csv', that the results follow from; may be repeated.",
+)
+force_option = click.option("--force", is_flag=True, help="Execute what is there already, too.")
 
 
 def several(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
@@ -40,6 +66,24 @@ def show(rows: list[dict[str, Any]], as_json: bool, title: str) -> None:
     else:
         columns = list(rows[0]) if rows else ["nothing"]
         print_table(title, columns, [list(row.values()) for row in rows])
+
+
+def check_there(store: Any) -> None:
+    """Refuse a store that is not there: its path was mistyped, or nothing was run yet.
+
+    Raises:
+        StoreError: it is not.
+    """
+    if not store.exists():
+        msg = f"There must be runs in the store, {store.root} is not there; check --runs. Run the suite first: masklib reproduce."
+        raise StoreError(msg)
+
+
+def say_unreadable(notes: Sequence[str]) -> bool:
+    """Say on stderr what of the store could not be read; return whether all of it could."""
+    for note in notes:
+        click.echo(f"set aside: {printable(note)}", err=True)
+    return not notes
 
 
 def exit_unless(ok: bool) -> None:

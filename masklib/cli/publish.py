@@ -5,13 +5,16 @@ from typing import Any
 
 import click
 
-from masklib.cli.options import runs_option, several
+from masklib.cli.options import check_there, exit_unless, runs_option, say_unreadable, several
 
 FORMATS, THEMES, WIDTHS = ("svg", "png", "pdf"), ("light", "dark"), ("page", "column")
 TABLE_FORMATS = ("markdown", "latex", "csv", "html")
 
 
-@click.command(short_help="Draw the suite's figures for documents.")
+all_option = click.option("--all", "every", is_flag=True, help="Those of every run, such as all points of a sweep.")
+
+
+@click.command(short_help="Draw the figures of notebooks for documents.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--format", "formats", default="svg", show_default=True, callback=several(FORMATS), help="Any of svg, png, pdf.")
 @click.option("--theme", "themes", default="light", show_default=True, callback=several(THEMES), help="Any of light, dark.")
@@ -19,6 +22,7 @@ TABLE_FORMATS = ("markdown", "latex", "csv", "html")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; by default `figures` next to the runs.")
 @click.option("--check", "checked", type=click.Path(path_type=Path), help="Draw nothing: list the old figures below this folder.")
 @click.option("--list", "listed", is_flag=True, help="Draw nothing: print names and captions.")
+@all_option
 @runs_option
 def figures(
     names: tuple[str, ...],
@@ -28,23 +32,33 @@ def figures(
     out: Path | None,
     checked: Path | None,
     listed: bool,
+    every: bool,
     root: str,
 ) -> None:
-    """Draw figures of the suite by NAME, by default all, from stored results alone; print the paths of the files.
+    """Draw figures of notebooks by NAME, by default all, from stored results alone; print the paths of the files.
 
-    The same results give the same bytes. Beside the pictures stands NAME.json with caption, alternative text and run.
+    They are those of the newest run of each notebook, as declared; --all takes every run, NAME@KEY the one of that key. The same
+    results give the same bytes. Beside the pictures stands NAME.json with caption, alternative text and run.
 
     With --check, pictures below a folder that have the name of a figure are compared with what would be drawn now; exit status 1
     if one differs. Other files are left alone.
 
     Example: masklib figures loss_denominators --format svg,pdf --theme light,dark
 
+    Example: masklib figures carry_over --all --format png
+
     Example: masklib figures --check docs
     """
     from masklib.engine.stores import open_store
     from masklib.site import figure_files as drawn
+    from masklib.site.survey import survey
 
-    chosen = drawn.choose(drawn.stored_figures(open_store(root)), names)
+    store = open_store(root)
+    check_there(store)
+    found = survey(store)
+    whole = say_unreadable(found.tables.unreadable)
+    every = every or any("@" in name for name in names)
+    chosen = drawn.choose(drawn.stored_figures(found, every=every), names)
     if checked:
         _check(drawn.check(chosen, checked))
     elif listed:
@@ -59,6 +73,7 @@ def figures(
                 click.echo(f"{name} needs the width of a page.", err=True)
             for path in drawn.write({name: figure}, target, formats, possible) if possible else ():
                 click.echo(path)
+    exit_unless(whole)
 
 
 def _check(found: list[Any]) -> None:
@@ -77,12 +92,17 @@ def _check(found: list[Any]) -> None:
 @click.option("--columns", help="Columns to show, separated by commas; by default all.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a file for each into this folder instead of printing.")
 @click.option("--list", "listed", is_flag=True, help="Print the names of the tables.")
+@all_option
 @runs_option
-def tables(names: tuple[str, ...], formats: list[str], columns: str | None, out: Path | None, listed: bool, root: str) -> None:
+def tables(
+    names: tuple[str, ...], formats: list[str], columns: str | None, out: Path | None, listed: bool, every: bool, root: str
+) -> None:
     """Print tables by NAME, by default the verdicts, as Markdown, LaTeX (with booktabs), CSV or HTML.
 
-    NAME is verdicts, runs, claims, measurements, or a table of a notebook such as 02_rnn_carry_over/carry_over. What a cell
-    holds is text: it is escaped for each format. --format takes several of markdown, latex, csv and html, with commas.
+    NAME is verdicts, runs, claims, measurements, or a table of a notebook such as 02_rnn_carry_over/carry_over: that of its
+    newest run as declared, with @KEY that of another run, with --all those of every run, one below the other.
+
+    What a cell holds is text: it is escaped for each format. --format takes several, with commas.
 
     Example: masklib tables verdicts --format latex --columns claim,verdict
 
@@ -92,12 +112,14 @@ def tables(names: tuple[str, ...], formats: list[str], columns: str | None, out:
     from masklib.site import table_files as results
 
     found = results.load(open_store(root))
-    if listed:
-        click.echo("\n".join(found.names))
-        return
+    whole = say_unreadable(found.found.tables.unreadable)
     wanted = [column.strip() for column in columns.split(",")] if columns else []
-    for name in names or (results.VERDICTS,):
-        frame = results.select(found.frame(name), wanted)
+    for name in found.names if listed else names or (results.VERDICTS,):
+        if listed:
+            click.echo(name)
+            continue
+        frame = results.select(found.of_all_points(name) if every else found.frame(name), wanted)
         for kind in formats:
             text = results.to_text(frame, kind)
             click.echo(text if out is None else results.write(text, out, name, kind), nl=out is not None)
+    exit_unless(whole)

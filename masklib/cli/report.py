@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from masklib.cli.options import runs_option
+from masklib.cli.options import exit_unless, runs_option, say_unreadable
 
 
 @click.command(short_help="Make the site of all runs, or the page of one run.")
@@ -25,8 +25,9 @@ def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
     """
     from masklib.engine.stores import open_store
 
+    whole = True
     if run is None:
-        path = make_site(open_store(root), out)
+        path, whole = make_site(open_store(root), out)
     else:
         from masklib.site import single
 
@@ -34,13 +35,18 @@ def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
     click.echo(path)
     if opened:
         click.launch(str(path))
+    exit_unless(whole)
 
 
-def make_site(store: Any, out: str | None = None) -> Path:
-    """Make the site of a store, say on stderr what there is to say, and return the path of its front page."""
+def make_site(store: Any, out: str | None = None) -> tuple[Path, bool]:
+    """Make the site of a store, and say on stderr what there is to say.
+
+    Returns:
+        The path of its front page, and whether all of the store could be read.
+    """
     from masklib.site.build import build
 
     site = build(store, out, on_start=lambda: click.echo("Making the site ...", err=True))
-    for note in [*site.warnings, *(f"set aside: {note}" for note in site.unreadable)]:
+    for note in site.warnings:
         click.echo(note, err=True)
-    return site.index
+    return site.index, say_unreadable(site.unreadable)

@@ -1,24 +1,30 @@
 """What `masklib sweep` does besides the sweep itself: its plan, its progress and its end, as text."""
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from masklib.cli.console import SweepTracker, print_json, print_table
+from masklib.cli.options import say_unreadable
 from masklib.engine.collect import collect
-from masklib.engine.grid import Sweep, describe, plan_sweep, varying
+from masklib.engine.grid import Sweep, describe, names_of, plan_sweep, varying
 from masklib.engine.limits import Limits
+from masklib.engine.parameter_files import read_files
 from masklib.engine.pool import Executor
-from masklib.engine.store import OK
+from masklib.engine.run import Plan, declare
+from masklib.engine.store import OK, Store
 from masklib.engine.stores import open_store
 from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
 from masklib.errors import ArgumentError
 
 Pairs = Sequence[tuple[str, str]]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_BYTES = 2**62
 _SHOWN = 12  # digits of a key
 
 
@@ -28,44 +34,51 @@ def execute(
     fixed: Pairs,
     root: str,
     *,
+    sample: int | None,
+    seed: int | None,
+    files: tuple[Path, ...],
+    kernel: str | None,
+    cwd: str | None,
     dry_run: bool,
     as_json: bool,
     dask: str | None,
     jobs: int | None,
     retry: bool,
+    force: bool,
+    depends: Sequence[str],
     fail_fast: bool,
     limits: Limits,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
-    if dask and jobs:
+    if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, fixed)
+    if seed is not None and sample is None:
+        msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
+        raise ArgumentError(msg)
+    plan = plan_sweep(source, grid, _fixed(grid, fixed, files), cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
+    plan = replace(plan, plans=declare(plan.plans, depends))
     if plan.duplicates:
         click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
     store = open_store(root)
     if dry_run:
-        _show_plan(plan, look_up(plan.plans, store), as_json)
+        _show_plan(plan, store, force, as_json)
         return True
-    names = varying(plan.plans)
-    executor = _connect(dask) if dask else None
-    with SweepTracker({p.key: _label(p, names) for p in plan.plans}).shown() as tracker:
-        result = run_sweep(
-            plan.plans,
-            store,
-            jobs=jobs,
-            retry=retry,
-            fail_fast=fail_fast,
-            limits=limits,
-            listener=tracker,
-            executor=executor,
-        )
+    labels = _labels(plan.plans)
+    how: dict[str, Any] = {"jobs": jobs, "retry": retry, "force": force, "fail_fast": fail_fast, "limits": limits}
+    executor = _connect(dask) if dask is not None else None
+    with SweepTracker(labels).shown() as tracker:
+        result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **how)
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)
     tables.write(store.root / "tables")
-    for note in tables.unreadable:
-        click.echo(f"set aside: {note}", err=True)
-    return result.ok and not tables.unreadable
+    return say_unreadable(tables.unreadable) and result.ok
+
+
+def _fixed(grid: Pairs, fixed: Pairs, files: tuple[Path, ...]) -> list[tuple[str, Any]]:
+    """Return the parameters with one value: those of files, but for what an option gives, and those of -p."""
+    given = {name for name, _ in (*grid, *fixed)}
+    return [*((name, value) for name, value in read_files(files).items() if name not in given), *fixed]
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:
@@ -75,10 +88,11 @@ def parse_bytes(text: str, option: str = "--memory") -> int:
         ArgumentError: it names none.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
-    if not found or not float(found[1]):
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= LARGEST_BYTES:
         msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
         raise ArgumentError(msg)
-    return round(float(found[1]) * _UNITS[found[2]])
+    return round(size)
 
 
 def _connect(address: str) -> Executor:
@@ -86,20 +100,25 @@ def _connect(address: str) -> Executor:
     from masklib.engine.cluster import DaskCluster
 
     cluster = DaskCluster(address)
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is lost is told by each run, in a sentence
     n_workers = cluster.n_workers
-    click.echo(f"Dask workers at {address}: {n_workers}{'' if n_workers else ', the sweep waits for the first'}.", err=True)
+    where, waits = address or "the scheduler of the configuration", "" if n_workers else ", the sweep waits for the first"
+    click.echo(f"Dask workers at {where}: {n_workers}{waits}.", err=True)
     return cluster
 
 
-def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None:
-    """Print the points of a sweep with what the store has of them."""
-    names = varying(plan.plans)
+def _show_plan(plan: Sweep, store: Store, force: bool, as_json: bool) -> None:
+    """Print the points of a sweep with what the store has of them, and why that does not count where it does not."""
+    changed: dict[str, Sequence[str]] = {}
+    found = look_up(plan.plans, store, on_change=lambda one, changes: changed.update({one.key: changes}))
+    known = {} if force else found
+    names, notebooks = varying(plan.plans), names_of(plan.plans)
     rows = [
         {
-            "notebook": p.notebook.name,
+            "notebook": notebooks[p.key],
             "parameters": p.parameters if as_json else describe(p, names[p.notebook.name]),
             "key": p.key if as_json else p.key[:_SHOWN],
-            "state": _state(known.get(p.key)),
+            "state": _state(known.get(p.key), changed.get(p.key, ())),
         }
         for p in plan.plans
     ]
@@ -110,10 +129,10 @@ def _show_plan(plan: Sweep, known: Mapping[str, Outcome], as_json: bool) -> None
     click.echo(f"{len(rows)} points, {len(rows) - len(known)} to run.")
 
 
-def _state(outcome: Outcome | None) -> str:
+def _state(outcome: Outcome | None, changes: Sequence[str]) -> str:
     """Return what the store has of a point, in words."""
     if outcome is None:
-        return "to run"
+        return f"to run: {'; '.join(changes)}" if changes else "to run"
     return outcome.state if outcome.status == OK else f"{outcome.state}: {outcome.reason}"
 
 
@@ -123,9 +142,9 @@ def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) 
         print_json({"title": plan.title, "states": result.counts, "points": _points(result), "tables": tables})
         return
     print_table(plan.title, ["state", "points"], [[state, count] for state, count in result.counts.items()])
-    names = varying(plan.plans)
+    labels = _labels(plan.plans)
     for outcome in result.failures:
-        click.echo(f"{_label(outcome.plan, names)} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
+        click.echo(f"{labels[outcome.plan.key]} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
     if any(outcome.cached for outcome in result.failures):
         click.echo("What failed before is executed again with --retry failed.")
     click.echo(f"Tables in {tables}.")
@@ -133,9 +152,10 @@ def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) 
 
 def _points(result: SweepResult) -> list[dict[str, Any]]:
     """Return the points of a sweep as plain values."""
+    notebooks = names_of(outcome.plan for outcome in result.outcomes)
     return [
         {
-            "notebook": outcome.plan.notebook.name,
+            "notebook": notebooks[outcome.plan.key],
             "parameters": outcome.plan.parameters,
             "key": outcome.plan.key,
             "status": outcome.status,
@@ -147,6 +167,7 @@ def _points(result: SweepResult) -> list[dict[str, Any]]:
     ]
 
 
-def _label(plan: Any, names: Mapping[str, list[str]]) -> str:
-    """Return the notebook of a plan and the parameters that distinguish it from its neighbours."""
-    return f"{plan.notebook.name} {describe(plan, names[plan.notebook.name])}".strip()
+def _labels(plans: Sequence[Plan]) -> dict[str, str]:
+    """Return, by key, the notebook of each plan and the parameters that tell it from its neighbours."""
+    names, notebooks = varying(plans), names_of(plans)
+    return {plan.key: f"{notebooks[plan.key]} {describe(plan, names[plan.notebook.name])}".strip() for plan in plans}

@@ -6,16 +6,20 @@ however that ends.
 
 Each run is a task: a Dask worker that is lost costs what it was at, which Dask gives to another one. The locks of a folder go
 with the process that held them, so that the run can be begun again; one that was published already is found in the store.
+
+A Dask worker that would make another run of it gives the task back: it has another masklib, other libraries, or does not see the
+store. The task then goes to the workers of which that is not known, for as long as there are any.
 """
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import replace
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,21 +28,54 @@ from uuid import uuid4
 from masklib.engine import worker
 from masklib.engine.files import make_folder, store_error
 from masklib.engine.worker import Answer, Job, OnEvent, Worker
-from masklib.errors import ArgumentError
+from masklib.errors import ArgumentError, printable
 
 TOPIC = "masklib"  # of the events by which workers report how far they are
 CONNECT_S = 10.0
 LOOK_AGAIN_S = 0.5  # at whether a run that waits for its worker is still wanted
 EVENT_S = 0.5  # between two cells of a run that are told: all pass through the scheduler
 # What a task does, as text for `eval`: a Dask worker that is sent a function which it cannot import ends, whoever else uses it.
-TASK = "__import__('importlib').import_module('masklib.engine.cluster').perform_on_worker(sweep, packed)"
+TASK = "(lambda space: exec(code, space) or space['answer'])({'sweep': sweep, 'packed': packed})"
+CODE = """
+try:
+    from masklib.engine.cluster import perform_on_worker
+    answer = perform_on_worker(sweep, packed)
+except Exception as error:
+    import json
+    from distributed import get_worker
+    address = get_worker().address
+    told = f"{type(error).__name__}: {error}. Each Dask worker must have this masklib (Dask worker {address})"
+    answer = json.dumps({"outcome": "error", "reason": told, "differs": True, "worker": address, "record": None})
+"""
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run on its way through the cluster.
+
+    Attributes:
+        job: what is executed.
+        on_event: told how far it is.
+        future: of the answer.
+        workers: the addresses of the Dask workers that may execute it; () for all.
+        key: of the Dask task, another one each time that it is given to workers.
+        task: the Dask task.
+    """
+
+    job: Job
+    on_event: OnEvent
+    future: "Future[Answer]" = field(default_factory=Future)
+    workers: tuple[str, ...] = ()
+    key: str = ""
+    task: Any = None
 
 
 class DaskCluster:
     """An `Executor` of `masklib.engine.pool` on a Dask cluster; the cluster itself stays when it is closed.
 
     Args:
-        cluster: the address of a scheduler, a scheduler file, or a cluster object such as `dask_jobqueue.SLURMCluster`.
+        cluster: the address of a scheduler, a scheduler file, a cluster object such as `dask_jobqueue.SLURMCluster`, or "" for
+            the scheduler that Dask's own configuration names.
 
     Raises:
         ArgumentError: `distributed` is not installed, or no scheduler answers.
@@ -47,9 +84,13 @@ class DaskCluster:
     def __init__(self, cluster: Any):
         self._client = _connect(cluster)
         self._sweep = uuid4().hex
-        self._runs: dict[str, tuple[Future[Answer], OnEvent]] = {}  # by key of the Dask task
+        self._runs: dict[str, _Run] = {}  # by key of the Dask task
+        self._differing: set[str] = set()  # addresses of workers that gave a task back
+        self._placing = ThreadPoolExecutor(1, thread_name_prefix="masklib-placing")
+        self._lock = threading.RLock()
         self._marks: set[Path] = set()
         self._client.subscribe_topic(TOPIC, self._pass_on)
+        self._client.subscribe_topic("all", self._on_change)
 
     @property
     def n_workers(self) -> int:
@@ -63,14 +104,10 @@ class DaskCluster:
             StoreError: the store is a folder that cannot be written.
         """
         self._mark(job.store)
-        # Dask takes equal keys for equal tasks; those of another sweep may have another store or other limits.
-        key = f"masklib-{job.key}-{uuid4().hex[:8]}"
-        future: Future[Answer] = Future()
-        self._runs[key] = future, on_event
-        task = self._client.submit(eval, TASK, {"sweep": self._sweep, "packed": _pack(job)}, key=key)
-        future.add_done_callback(lambda _: self._forget(key, task))
-        task.add_done_callback(partial(_settle, future))
-        return future
+        run = _Run(job, on_event)
+        self._give(run, self._fitting() if self._differing else ())
+        run.future.add_done_callback(lambda _: self._forget(run))
+        return run.future
 
     def interrupt(self) -> None:
         """End the runs that are executed; the workers take no more of this sweep."""
@@ -78,13 +115,63 @@ class DaskCluster:
 
     def close(self) -> None:
         """End what was started for this sweep on the Dask workers, and the connection; a second call does nothing."""
-        for future, _ in list(self._runs.values()):
-            future.cancel()
+        for run in list(self._runs.values()):
+            run.future.cancel()
+        self._placing.shutdown(cancel_futures=True)
         self._ask_workers(_end)
         self._client.close()
         with contextlib.suppress(OSError):  # a disk that became read-only; a mark is an empty hidden file
             for mark in self._marks:
                 mark.unlink(missing_ok=True)
+
+    def _give(self, run: _Run, workers: tuple[str, ...]) -> None:
+        """Give a run to some workers, or to all."""
+        with self._lock:
+            # Dask takes equal keys for equal tasks; those of another sweep may have another store or other limits.
+            run.key, run.workers = f"masklib-{run.job.key}-{uuid4().hex[:8]}", workers
+            self._runs[run.key] = run
+            values = {"sweep": self._sweep, "packed": _pack(run.job), "code": CODE}
+            run.task = self._client.submit(eval, TASK, values, key=run.key, workers=workers or None)
+            run.task.add_done_callback(partial(self._take, run, run.key))
+
+    def _take(self, run: _Run, key: str, task: Any) -> None:
+        """Give a run its answer, or to other workers if this one gave it back; called when a task has ended."""
+        with self._lock:
+            if run.future.done() or run.key != key:
+                return
+            answer = _answer_of(task)
+            if answer.differs:
+                self._differing.add(answer.worker)
+                others = self._fitting()
+                if others:
+                    self._runs.pop(key, None)
+                    self._give(run, others)
+                    return
+        with contextlib.suppress(InvalidStateError):  # it was cancelled meanwhile
+            run.future.set_result(answer)
+
+    def _fitting(self) -> tuple[str, ...]:
+        """Return the addresses of the workers that have given nothing back."""
+        if self._client.status != "running":
+            return ()
+        return tuple(sorted(set(self._client.nthreads()) - self._differing))
+
+    def _on_change(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take note that a worker came or went: what waits for certain workers may have to go to others."""
+        if self._differing and event[1].get("action") in ("add-worker", "remove-worker"):
+            with contextlib.suppress(RuntimeError):  # it is being closed
+                self._placing.submit(self._place_again)
+
+    def _place_again(self) -> None:
+        """Give the runs that wait for certain workers to those that there are now."""
+        with self._lock, contextlib.suppress(OSError):
+            fitting = self._fitting()
+            for run in list(self._runs.values()):
+                waits = bool(run.workers) and not (run.future.running() or run.future.done())
+                if waits and fitting and (set(fitting) - set(run.workers) or not set(fitting) & set(run.workers)):
+                    self._runs.pop(run.key, None)
+                    run.task.release()
+                    self._give(run, fitting)
 
     def _ask_workers(self, act: Callable[[str], Any]) -> None:
         """Call a function with the sweep on every Dask worker, those that are there."""
@@ -107,17 +194,17 @@ class DaskCluster:
     def _pass_on(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take note of an event of any sweep on the cluster; a run that has started cannot be cancelled any more."""
         told = event[1]
-        future, on_event = self._runs.get(told["key"], (None, None))
-        if future is None or on_event is None:
+        run = self._runs.get(told["key"])
+        if run is None:
             return
-        if told["event"]["event"] == "start" and not future.running():  # it starts again where its worker was lost
-            future.set_running_or_notify_cancel()
-        on_event(told["event"])
+        if told["event"]["event"] == "start" and not run.future.running():  # it starts again where its worker was lost
+            run.future.set_running_or_notify_cancel()
+        run.on_event(told["event"])
 
-    def _forget(self, key: str, task: Any) -> None:
-        """Let go of a task: one that has not ended is then cancelled, the answer of one that has is dropped."""
-        del self._runs[key]
-        task.release()
+    def _forget(self, run: _Run) -> None:
+        """Let go of a run: a task that has not ended is then cancelled, the answer of one that has is dropped."""
+        self._runs.pop(run.key, None)
+        run.task.release()
 
 
 def perform_on_worker(sweep: str, packed: bytes) -> str:
@@ -134,11 +221,11 @@ def perform_on_worker(sweep: str, packed: bytes) -> str:
     mark = _mark_of(job.store, sweep)
     if mark is not None and not mark.exists():
         told = f"The store must be a folder that every worker sees, {job.store} is not. Use a shared one, or a URL."
-        answer = Answer(worker.ERROR, reason=told)
+        answer = Answer(worker.ERROR, reason=told, differs=True)
     else:
         answer = _slot.execute(job, sweep, lambda: _is_wanted(here, key), _teller(here, key))
     if answer.reason:
-        answer = replace(answer, reason=f"{answer.reason} (Dask worker {here.address})")
+        answer = replace(answer, reason=f"{answer.reason} (Dask worker {here.address})", worker=here.address)
     return answer.to_json()
 
 
@@ -225,21 +312,68 @@ def _connect(cluster: Any) -> Any:
     except ImportError:
         msg = 'A Dask cluster needs a library that is not installed: pip install "masklib[dask]".'
         raise ArgumentError(msg) from None
-    is_file = isinstance(cluster, str | Path) and Path(cluster).is_file()
-    where = {"scheduler_file": str(cluster)} if is_file else {"address": cluster}
+    if isinstance(cluster, str | Path):
+        cluster = _address(str(cluster))
+        with ThreadPoolExecutor(1) as apart:  # the caller may be in a loop of asyncio, as a notebook is
+            apart.submit(asyncio.run, _find_scheduler(cluster)).result()
     try:
-        return Client(**where, timeout=CONNECT_S, set_as_default=False, name="masklib")
+        return Client(cluster, timeout=CONNECT_S, set_as_default=False, name="masklib")
     except (OSError, ValueError) as error:
-        msg = f"A cluster must be a Dask scheduler that answers, such as tcp://host:8786, {cluster} does not: {error}."
+        raise _no_scheduler(cluster, error) from None
+
+
+def _address(given: str) -> str:
+    """Return the address of a scheduler that is given by itself, by a scheduler file, or by Dask's configuration.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    import dask
+
+    if not given:
+        configured = dask.config.get("scheduler-address", None)
+        if not configured:
+            msg = "Dask's configuration must name a scheduler, it names none. Set DASK_SCHEDULER_ADDRESS, or give an address."
+            raise ArgumentError(msg)
+        return str(configured)
+    if not Path(given).is_file():
+        return given
+    try:
+        return str(json.loads(Path(given).read_bytes())["address"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"A scheduler file must be JSON with an address, {given} is not: {type(error).__name__}."
         raise ArgumentError(msg) from None
 
 
-def _settle(future: "Future[Answer]", task: Any) -> None:
-    """Give a future the answer of its task, unless it was cancelled."""
-    if not future.done():
-        answer = _answer_of(task)
-        with contextlib.suppress(InvalidStateError):
-            future.set_result(answer)
+async def _find_scheduler(address: str) -> None:
+    """Ask what is at an address who it is: a client that finds no scheduler there would not end well.
+
+    Raises:
+        ArgumentError: no scheduler answers.
+    """
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    try:
+        async with asyncio.timeout(CONNECT_S + 1):
+            arguments = Security().get_connection_args("client")
+            connection = await connect(address, timeout=CONNECT_S, **arguments)
+            try:
+                await connection.write({"op": "identity", "reply": True})
+                answer = await connection.read()
+            finally:
+                connection.abort()
+    except Exception as error:  # each protocol has its own, for what is no address too
+        raise _no_scheduler(address, error) from None
+    if not isinstance(answer, dict) or answer.get("type") != "Scheduler":
+        raise _no_scheduler(address, "something else is there")
+
+
+def _no_scheduler(address: object, reason: object) -> ArgumentError:
+    """Return the error that no scheduler answers at an address."""
+    told = " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
+    where = f"such as tcp://host:8786, {printable(address)} does not"
+    return ArgumentError(f"A cluster must be a Dask scheduler that answers, {where}: {printable(told)}.")
 
 
 def _answer_of(task: Any) -> Answer:
@@ -252,11 +386,8 @@ def _answer_of(task: Any) -> Answer:
         lost = f"all {error.allowed_failures + 1} Dask workers that had it were lost, the last {error.last_worker.address}"
         return Answer(worker.LOST, reason=lost)
     except (Exception, asyncio.CancelledError) as error:
-        if task.status == "error":
-            told = f"{type(error).__name__}: {error}. Each Dask worker must have this masklib"
-        else:
-            told = "the connection to the Dask scheduler was lost"
-        return Answer(worker.ERROR, reason=told)
+        lost = "the connection to the Dask scheduler was lost"
+        return Answer(worker.ERROR, reason=f"{type(error).__name__}: {error}" if task.status == "error" else lost)
 
 
 def _pack(job: Job) -> bytes:

@@ -6,10 +6,11 @@ That file is never needed: it is made again if it is damaged, or was made by ano
 
 import io
 import json
+import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,22 @@ import pandas as pd
 
 from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
-from masklib.engine.files import make_folder, reason, store_error, write_atomically
+from masklib.engine.files import is_local, make_folder, reason, remove_unfinished, store_error, write_atomically
 from masklib.engine.identity import source_hash
-from masklib.engine.record import OK, CorruptError, NewerError, Record, parse_record
-from masklib.engine.store import Content, Store
+from masklib.engine.locks import Lock, acquire
+from masklib.engine.naming import tell_apart
+from masklib.engine.record import (
+    MISFORMED,
+    OK,
+    CorruptError,
+    NewerError,
+    Record,
+    check_content,
+    check_key,
+    parse_record,
+    read_lines,
+)
+from masklib.engine.store import Content, Store, notebook_at
 from masklib.errors import MasklibError, StoreError
 
 RUNS = ("key", "notebook", "status", "launch", "started", "duration_s", "keras", "backend", "python", "device", "error")
@@ -33,11 +46,13 @@ CLAIMS = (
 MEASUREMENTS = ("key", "notebook", "name", "value", "unit")
 CIRCUMSTANCES = ("keras", "backend", "device", "started")  # of a measurement, after its parameters
 CACHE = ".rows.jsonl"
+LOCK = ".lock"  # held by who writes tables into a folder
+LOOK_AGAIN_S, WAIT_S = 0.05, 20.0  # between two looks at it, and in all
 _NOTHING = {"observed": None, "expected": None, "atol": float("nan"), "reason": ""}  # of what is untested
 _OF_CLAIM = tuple(name for name in CLAIMS if name not in RUNS)
 _DTYPES = {"parts": "Int64", "refuted_parts": "Int64", "untested_parts": "Int64", "duration_s": "Float64"}
 _DTYPES |= dict.fromkeys(("tolerance", "deviation", "value"), "float64")
-_CORRUPT = (MasklibError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_CORRUPT = (MasklibError, *MISFORMED)
 _LARGEST = {int: 2**63 - 1, float: 2**53}  # integers that a column of the type holds exactly
 
 
@@ -46,16 +61,18 @@ class Tables:
     """The collected tables, and what could not be read.
 
     Attributes:
-        runs: a row a run or failed attempt; parameters as `param_<name>`.
+        runs: a row a run or failed attempt; parameters as `param_<name>`. Two notebooks of one name have their folder before it.
         claims: a row a claim and run that ended well; `observed` and `expected` as JSON, of the part that decides.
         measurements: a row a metric of a run that ended well; parameters as `param_<name>`, then Keras, backend and device.
         unreadable: folders that could not be read and were set aside, with the reason.
+        folders: of each row of `runs`, below the root of the store.
     """
 
     runs: pd.DataFrame
     claims: pd.DataFrame
     measurements: pd.DataFrame
     unreadable: list[str]
+    folders: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the tables: how long they are, and what could not be read."""
@@ -73,15 +90,32 @@ class Tables:
         """
         try:
             make_folder(folder)
-            for name in ("runs", "claims", "measurements"):
-                frame: pd.DataFrame = getattr(self, name)
-                buffer = io.BytesIO()
-                frame.to_parquet(buffer, index=False)
-                write_atomically(folder / f"{name}.parquet", buffer.getvalue())
-                write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+            with _only_writer(folder):
+                for name in ("runs", "claims", "measurements"):
+                    frame: pd.DataFrame = getattr(self, name)
+                    buffer = io.BytesIO()
+                    frame.to_parquet(buffer, index=False)
+                    write_atomically(folder / f"{name}.parquet", buffer.getvalue())
+                    write_atomically(folder / f"{name}.csv", frame.to_csv(index=False).encode())
         except OSError as error:
             msg = f"The tables cannot be written to {folder}"
             raise store_error(msg, error) from None
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes into a folder, and remove what one that was killed left there.
+
+    One that is stopped is not waited for longer than `WAIT_S`: files are written whole or not at all, whoever else writes.
+    """
+    lock, until = None, time.monotonic() + WAIT_S
+    if is_local(folder):  # an object is written whole or not at all
+        while not (lock := acquire(folder / LOCK)) and time.monotonic() < until:
+            time.sleep(LOOK_AGAIN_S)
+    with lock or Lock():
+        if lock:
+            remove_unfinished(folder)
+        yield
 
 
 class Row(NamedTuple):
@@ -90,9 +124,10 @@ class Row(NamedTuple):
     Attributes:
         name: of the folder, below the root of the store, and `stamp`, which shows whether it is still the same one.
         run: the values of `RUNS`.
-        parameters: by name; a list as JSON.
+        parameters: by name; a list or dict as JSON.
         claims: for each claim, the values of `CLAIMS` that are not those of the run.
         metrics: name, value and unit of each.
+        origin: the folder of the notebook; see `masklib.engine.record.Record`.
     """
 
     name: str
@@ -101,6 +136,7 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     claims: list[list[Any]]
     metrics: list[list[Any]]
+    origin: str | None
 
 
 def collect(store: Store) -> Tables:
@@ -128,12 +164,24 @@ def collect(store: Store) -> Tables:
     found = [rows[entry.name] for entry in entries if entry.name in rows]
     if new or len(known) != len(found):
         _save(cache, found)
-    return Tables(_runs(found), _claims(found), _measurements(found), unreadable)
+    named = _tell_apart(found)
+    return Tables(_runs(named), _claims(named), _measurements(named), unreadable, [row.name for row in named])
+
+
+def _tell_apart(rows: Sequence[Row]) -> list[Row]:
+    """Return rows in which two notebooks of one name have different ones."""
+    place = RUNS.index("notebook")
+    names = tell_apart((row.run[place], row.origin) for row in rows)
+    labels = [names[row.run[place], row.origin] for row in rows]
+    return [row._replace(run=[*row.run[:place], label, *row.run[place + 1 :]]) for row, label in zip(rows, labels, strict=True)]
 
 
 def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
     """Return the row of a folder; one that cannot be read is reported in `unreadable`, and set aside if it never will be."""
     folder = store.root / content.entry.name
+    if isinstance(content.error, ValueError):
+        unreadable += set_aside(store, folder, content.error)
+        return None
     if content.error:
         unreadable.append(f"{folder}: left where it is, it cannot be read now: {reason(content.error)}.")
         return None
@@ -143,11 +191,11 @@ def _read(store: Store, content: Content, unreadable: list[str]) -> Row | None:
         unreadable.append(f"{folder}: left where it is: {error}")
         return None
     except _CORRUPT as error:
-        unreadable += _set_aside(store, folder, error)
+        unreadable += set_aside(store, folder, error)
         return None
 
 
-def _set_aside(store: Store, folder: Path, error: Exception) -> list[str]:
+def set_aside(store: Store, folder: Path, error: Exception) -> list[str]:
     """Set a folder aside; return the note that says so, none if the folder is gone."""
     try:
         aside = store.set_aside(folder)
@@ -161,20 +209,38 @@ def _extract(folder: Path, content: Content) -> Row:
     if content.record is None:
         msg = f"{folder} must hold record.json."
         raise CorruptError(msg)
-    record = parse_record(content.record, folder)
-    if content.entry.published and len(content.lines) != record.files.get(RECORDS, len(content.lines)):
-        msg = f"{folder / RECORDS} must have {record.files[RECORDS]} bytes, it has {len(content.lines)}."
-        raise CorruptError(msg)
-    lines = content.lines.decode().split("\n") if record.status == OK else []
-    records = [json.loads(line) for line in lines if line]
+    record = _read_entry(content, folder)
+    if content.entry.published:
+        check_content(folder, record, RECORDS, content.lines)
+    records = read_lines(content.lines) if record.status == OK else []
     return Row(
         content.entry.name,
         content.entry.stamp,
         run=_run_values(record),
-        parameters={name: json.dumps(value) if isinstance(value, list) else value for name, value in record.parameters.items()},
+        parameters={
+            name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in record.parameters.items()
+        },
         claims=[[row[name] for name in _OF_CLAIM] for row in claim_rows(record, records)],
         metrics=[[r["name"], float(r["value"]), r["unit"]] for r in records if r["kind"] == "metric"],
+        origin=record.origin,
     )
+
+
+def _read_entry(content: Content, folder: Path) -> Record:
+    """Return the record of a folder; its notebook is the one that the store has it under, whatever it was called once.
+
+    Raises:
+        CorruptError: it is none, or that of another run.
+        NewerError: a later masklib wrote it.
+    """
+    record = parse_record(content.record or b"", folder)
+    check_key(record, folder.name)
+    if content.entry.published != (record.status == OK):
+        msg = f"{folder} must hold a run of another status, its record says {record.status}."
+        raise CorruptError(msg)
+    notebook = notebook_at(content.entry.name.partition("/")[0])
+    notebook.encode()  # the name of a folder may be no Unicode, which no table could hold
+    return replace(record, notebook=notebook)
 
 
 def claim_rows(record: Record, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -312,7 +378,7 @@ def _load(cache: Path) -> dict[str, Row]:
 def _save(cache: Path, rows: Iterable[Row]) -> None:
     """Write the cache; where the store is not writable, there is none."""
     body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    with suppress(Exception):  # read-only, full, or out of reach: the tables are right without it
+    with suppress(Exception), _only_writer(cache.parent):  # read-only, full, or out of reach: the tables are right without it
         write_atomically(cache, json.dumps(_header(body)).encode() + b"\n" + body)
 
 

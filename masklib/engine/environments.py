@@ -250,8 +250,10 @@ def check(environment: Environment) -> Check:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "KERAS_"))}
     variables = {**inherited, **environment.variables(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(environment.python), "-c", _CHECK, expected]
+    where = environment.python.parent  # the current folder may hold what is named like a library
     try:
-        told = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=CHECK_S, check=True).stdout
+        ended = subprocess.run(command, cwd=where, env=variables, capture_output=True, text=True, timeout=CHECK_S, check=True)
+        told = ended.stdout
     except subprocess.TimeoutExpired:
         return Check(environment.name, FAILED, {}, f"{environment.name} must import within {CHECK_S:g} s, it did not.")
     except subprocess.CalledProcessError as error:

@@ -9,6 +9,7 @@ papermill loads this module when it is imported, so `import papermill` must come
 
 import contextlib
 import inspect
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,16 +19,18 @@ from typing import IO, Any
 
 import nbformat
 from papermill.engines import Engine, NotebookExecutionManager
+from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 
 from masklib.engine.client import Client
+from masklib.engine.declaring import Parameter, read_parameters
 from masklib.engine.execution import Execution, OnCell
-from masklib.engine.kernels.servers import private_folder
-from masklib.engine.limits import DEFAULT_LIMITS
-from masklib.engine.notebooks import PARAMETERS_TAG, check_parameters_cell, tags
-from masklib.engine.parameters import read_parameters, resolve
+from masklib.engine.notebooks import check_parameters_cell, language_of, parameters_source
+from masklib.engine.parameters import keras_backend, resolve
+from masklib.engine.private import PrivateFolder
 from masklib.engine.record import Failure
 from masklib.engine.settings import PYTHON_VARIABLE, kernel_environment, numeric_settings, settings_for
 from masklib.engine.store import write_atomically
+from masklib.engine.values import as_json
 
 SAVE_EVERY_S = 30.0
 START_TIMEOUT_S = 120.0
@@ -57,7 +60,8 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         Args:
             nb: the notebook; a failure is marked in it.
             kernel_name: of the kernelspec; "python3" is the Python that runs this.
-            output_path: where the notebook is written, atomically, at the start, now and then, and at the end; or None.
+            output_path: where the notebook is written at the start, now and then, and at the end; or None. A file is written
+                whole or not at all, through links; any other address as papermill writes it.
             progress_bar: papermill's own.
             log_output: whether papermill logs the outputs of cells.
             autosave_cell_every: seconds between two writes.
@@ -71,11 +75,15 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         """
         _check_options(cls.execute_managed_notebook, kwargs)
         parameters = check_parameters(nb)
-        manager = _Manager(nb, save_to or output_path, log_output, progress_bar, autosave_cell_every)
+        _describe_parameters(nb)
+        target = save_to or (output_path and find_target(output_path))
+        manager = _Manager(nb, target, log_output, progress_bar, autosave_cell_every)
         manager.execution, manager.on_cell = execution or manager.execution, on_cell or manager.on_cell
+        manager.of_run = save_to is not None
         manager.notebook_start()
         try:
-            settings = settings_for(numeric_settings(), parameters)
+            backend = keras_backend(_read_parameters(nb), parameters)
+            settings = settings_for(numeric_settings(), backend)
             cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, settings=settings, **kwargs)
         finally:
             manager.cleanup_pbar()
@@ -88,8 +96,8 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
         nb_man: "_Manager",
         kernel_name: str,
         *,
-        cell_timeout: float = DEFAULT_LIMITS.cell_timeout,
-        timeout: float = DEFAULT_LIMITS.timeout,
+        cell_timeout: float | None = None,
+        timeout: float | None = None,
         start_timeout: float = START_TIMEOUT_S,
         execution_timeout: float | None = None,
         settings: Mapping[str, str] | None = None,
@@ -101,19 +109,22 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
     ) -> None:
         """Start a kernel, execute the cells, stop the kernel; papermill's `execution_timeout` is our `cell_timeout`.
 
+        As papermill itself, it sets no limit of time that is not given.
+
         What is not named here goes to nbclient: `warm` and `memory_bytes` among others.
         """
         del input_path
-        deadline = time.monotonic() + timeout
-        limit = execution_timeout or cell_timeout
-        with private_folder() as private, contextlib.ExitStack() as stack:
+        deadline = time.monotonic() + (timeout or math.inf)
+        limit = execution_timeout or cell_timeout or math.inf
+        with PrivateFolder() as private, contextlib.ExitStack() as stack:
             environment = environment or kernel_environment(settings or numeric_settings(), Path(private))
             log = stack.enter_context(Path(kernel_log).open("ab")) if kernel_log else None
             client = Client(
                 nb_man,
                 kernel_name=kernel_name,
-                timeout_func=lambda _: max(1.0, min(limit, deadline - time.monotonic())),
-                startup_timeout=start_timeout,
+                timeout_func=lambda _: _seconds(min(limit, deadline - time.monotonic())),
+                startup_timeout=min(start_timeout, timeout or math.inf),
+                deadline=deadline,
                 iopub_timeout=OUTPUT_TIMEOUT_S,
                 shutdown_kernel="immediate",
                 record_timing=False,
@@ -125,16 +136,45 @@ class MaskEngine(Engine):  # type: ignore[misc] # papermill publishes no types
             client.execute(env=dict(environment), cwd=str(working_folder or Path.cwd()), **_log_to(log))
 
 
+def _seconds(left: float) -> float | None:
+    """Return a limit of time as nbclient takes it: None for no limit, and never 0, which means the same."""
+    return None if left == math.inf else max(1.0, left)
+
+
+def find_target(output_path: str) -> Path | str:
+    """Return the file that papermill's output path means, links followed; the path itself where that is no file.
+
+    A kernel may work in another folder than papermill: its paths are seen from where it was started.
+    """
+    handler = papermill_io.get_handler(output_path)
+    if not isinstance(handler, LocalHandler):
+        return output_path
+    here = handler.cwd(None)
+    handler.cwd(here)
+    path = Path(here or "", output_path).resolve()
+    return path if path.is_file() or not path.exists() else output_path
+
+
 def check_parameters(nb: Any) -> dict[str, Any]:
     """Return the parameters of a notebook, defaults filled in; refuse those that are not of its parameters cell.
 
     Raises:
-        NotebookError: not exactly one parameters cell, or one that cannot be read.
+        NotebookError: several parameters cells, or one that cannot be read.
         ParameterError: unknown, missing or of the wrong type: all of them.
     """
     check_parameters_cell(nb, "The notebook")
-    source = next(cell.source for cell in nb.cells if PARAMETERS_TAG in tags(cell))
-    return resolve(read_parameters(source), nb.metadata.get("papermill", {}).get("parameters", {}))
+    return resolve(_read_parameters(nb), nb.metadata.get("papermill", {}).get("parameters", {}))
+
+
+def _read_parameters(nb: Any) -> tuple[Parameter, ...]:
+    """Return the parameters that a notebook declares."""
+    return read_parameters(parameters_source(nb), language=language_of(nb))
+
+
+def _describe_parameters(nb: Any) -> None:
+    """Write the parameters that papermill was given as JSON has them: dates as texts."""
+    told = nb.metadata.get("papermill", {}).get("parameters", {})
+    told.update({name: as_json(value) for name, value in told.items()})
 
 
 def _check_options(call: Callable[..., Any], given: Mapping[str, Any]) -> None:
@@ -159,20 +199,28 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         super().__init__(*args)
         self.execution = Execution()
         self.on_cell: OnCell = lambda done, total: None
+        self.of_run = False
         self._saved_at = float("-inf")
 
     def notebook_start(self, **kwargs: Any) -> None:
-        """Start, without the volatile paths that papermill writes into the notebook."""
-        self.nb.metadata.papermill["input_path"] = None
-        self.nb.metadata.papermill["output_path"] = None
+        """Start, in a run without the volatile paths that papermill writes into the notebook."""
+        if self.of_run:
+            self.nb.metadata.papermill |= {"input_path": None, "output_path": None}
         super().notebook_start(**kwargs)
 
     def save(self, *, force: bool = False, **kwargs: Any) -> None:
         """Write the notebook if it is time, whole or not at all."""
         now = time.monotonic()
         if self.output_path and (force or now - self._saved_at >= (self.autosave_cell_every or float("inf"))):
-            write_atomically(Path(self.output_path), nbformat.writes(self.nb).encode())
+            self._write()
             self._saved_at = now
+
+    def _write(self) -> None:
+        """Write the notebook: a file at once, and any other address, such as s3://, as papermill does."""
+        if isinstance(self.output_path, Path):
+            write_atomically(self.output_path, nbformat.writes(self.nb).encode())
+        else:
+            write_ipynb(self.nb, self.output_path)
 
     def autosave_cell(self, **kwargs: Any) -> None:
         """Write the notebook if it is time: a cell printed something."""

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from masklib.engine.record import OK, Failure
 
 OnCell = Callable[[int, int], None]
 SERVER_GONE = "ServerGone"  # the name of the failure of a run whose fork server was killed
+SET_TOO_LATE = "SetTooLate"  # and of one that sets a variable which a library of its forked kernel has read already
 
 
 @dataclass
@@ -19,14 +21,18 @@ class Execution:
     Attributes:
         failure: why it did not run to its end; None if it did.
         launch: how its kernel came to be, "fork" or "spawn".
+        kernel: what it said that it is: its language and version.
         steps: wall time by step, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        imports: what the kernel imported, see `masklib.engine.kernels.imports`; None where it could not tell.
     """
 
     failure: Failure | None = None
     launch: str = "spawn"
+    kernel: str = ""
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    imports: dict[str, Any] | None = None
 
     @property
     def status(self) -> str:

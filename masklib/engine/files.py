@@ -1,7 +1,8 @@
 """Files of a store: written whole or not at all, and how an error of the system is reported."""
 
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from masklib.errors import StoreError
@@ -16,17 +17,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     if not is_local(path):
         path.write_bytes(content)  # one request, which an object store carries out whole or not at all
         return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:  # its mode follows the umask; that of a file of `tempfile` does not
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # noqa: PTH101 (mkstemp's file is private)
-        os.replace(name, path)  # noqa: PTH105
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder the files that a process was writing when it was killed; no other process may write there now."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def is_local(path: Path) -> bool:
@@ -41,9 +47,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder under `folder` to the disk."""
+    """Flush every file and folder under `folder` to the disk; links and pipes hold nothing that could be lost."""
     for path in folder.rglob("*"):
-        sync(path)
+        if stat.S_ISREG(mode := path.lstat().st_mode) or stat.S_ISDIR(mode):
+            sync(path)
     sync(folder)
 
 

@@ -16,6 +16,8 @@ seed = "0:20"                      # a text is read as on the command line
 import ast
 import csv
 import itertools
+import math
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +28,18 @@ from typing import Any
 
 import tomllib
 
+from masklib.engine.declaring import Parameter
+from masklib.engine.naming import tell_apart
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
-from masklib.engine.parameters import CURRENT, Parameter, declared_parameters, from_text, resolve
+from masklib.engine.parameter_files import Exact
+from masklib.engine.parameters import CURRENT, declared_parameters, from_text, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
 
 Values = Mapping[str, Any] | Sequence[tuple[str, Any]]
-_RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
+_RANGE = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
+MOST_POINTS = 1_000_000  # of a sweep; it is planned as a whole
 _SPEC_KEYS: dict[str, type] = {"title": str, "sweep": list}
 _TABLE_KEYS: dict[str, type] = {"notebook": str, "grid": dict, "lists": dict, "fixed": dict}
 _TOML_TYPES: dict[type, str] = {str: "a text", list: "written as [[sweep]]", dict: "a table"}
@@ -69,7 +75,17 @@ class Table:
         return [pair for values in (self.grid, self.lists, self.fixed) for pair in _pairs(values)]
 
 
-def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists: Values = ()) -> Sweep:
+def plan_sweep(
+    source: str | Path,
+    grid: Values = (),
+    fixed: Values = (),
+    lists: Values = (),
+    cwd: str | Path | None = None,
+    kernel: str | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Sweep:
     """Return the plans of a sweep, checked as a whole.
 
     A text given for a parameter that is no str is read as on the command line: `"0:20"` and `"0:100:10"` are ranges of ints,
@@ -80,9 +96,13 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         grid: parameter -> its values; every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook.
+        kernel: the name of a kernel in place of the notebook's own.
+        sample: how many points are drawn from all of them, each at most once; None for all.
+        seed: of the drawing; the same seed and values give the same points.
 
     Returns:
-        Sweep: the plans; points with the same key are one.
+        Sweep: the plans, in the order of the grid; points with the same key are one.
 
     Raises:
         ParameterError: names the problems, all of them.
@@ -96,16 +116,21 @@ def plan_sweep(source: str | Path, grid: Values = (), fixed: Values = (), lists:
         title, tables, problems = read_spec(spec)
         if grid or fixed or lists:
             problems.append(f"{spec.name} has its own parameters, more cannot be given with it; write a spec of your own")
-    plans: dict[str, Plan] = {}
-    points, settings = 0, numeric_settings()
-    for number, table in enumerate(tables, start=1):
-        where = f"sweep {number}: " if spec else ""
-        for notebook, point in _points(table, where, problems):
-            plan = plan_run(notebook, point, settings)
-            plans.setdefault(plan.key, plan)
-            points += 1
+    if sample is not None and sample < 1:
+        problems.append(f"a sample must have one point or more, got {sample}")
+    wheres = [f"sweep {number}: " if spec else "" for number in range(1, len(tables) + 1)]
+    grids = [found for table, where in zip(tables, wheres, strict=True) if (found := _grid(table, where, problems, kernel))]
+    count = sum(one.size for one in grids)
+    if sample is None and count > MOST_POINTS:
+        problems.append(f"a sweep may have {MOST_POINTS:,} points, got {count:,}; give fewer values, or a sample of them")
     if problems:
         raise ParameterError(_all(problems))
+    plans: dict[str, Plan] = {}
+    points, settings = 0, numeric_settings()
+    for notebook, point in _drawn(grids, sample, seed):
+        plan = plan_run(notebook, point, settings, cwd)
+        plans.setdefault(plan.key, plan)
+        points += 1
     return Sweep(title, list(plans.values()), points - len(plans))
 
 
@@ -117,7 +142,7 @@ def read_spec(path: Path) -> tuple[str, list[Table], list[str]]:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         msg = f"{path} must be TOML: {error}."
         raise ParameterError(msg) from None
     problems = _check_keys(content, _SPEC_KEYS, tuple(_SPEC_KEYS), path.name)
@@ -138,6 +163,13 @@ def varying(plans: Iterable[Plan]) -> dict[str, list[str]]:
         for name, value in plan.parameters.items():
             seen.setdefault(plan.notebook.name, {}).setdefault(name, set()).add(repr(value))
     return {notebook: [name for name, values in names.items() if len(values) > 1] for notebook, names in seen.items()}
+
+
+def names_of(plans: Iterable[Plan]) -> dict[str, str]:
+    """Return the name of each plan's notebook, by the plan's key; two notebooks of one name have their folder before it."""
+    origins = {plan.key: (plan.notebook.name, plan.notebook.folder) for plan in plans}
+    names = tell_apart(origins.values())
+    return {key: names[origin] for key, origin in origins.items()}
 
 
 def describe(plan: Plan, names: Iterable[str]) -> str:
@@ -163,20 +195,66 @@ def _find_spec(source: str | Path) -> Path | None:
     return None
 
 
-def _points(table: Table, where: str, problems: list[str]) -> Iterator[tuple[Notebook, dict[str, Any]]]:
-    """Yield the notebook with each combination of values; nothing once there are problems, which are added to `problems`."""
+@dataclass(frozen=True)
+class _Grid:
+    """The points of one notebook, none of them made yet.
+
+    Attributes:
+        notebook: as read.
+        axes: of each, the parts of a point that it runs through; the last advances first.
+    """
+
+    notebook: Notebook
+    axes: list[list[dict[str, Any]]]
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return math.prod(len(axis) for axis in self.axes)
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Return one of the points."""
+        parts: list[dict[str, Any]] = []
+        for axis in reversed(self.axes):
+            index, place = divmod(index, len(axis))
+            parts.append(axis[place])
+        return {name: value for part in reversed(parts) for name, value in part.items()}
+
+
+def _grid(table: Table, where: str, problems: list[str], kernel: str | None) -> _Grid | None:
+    """Return the points of a table; None if there are problems, which are added to `problems`."""
     try:
-        notebook = read_notebook(table.notebook)
+        notebook = read_notebook(table.notebook, kernel)
         declared = declared_parameters(notebook)
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
-        return
-    parameters = {parameter.name: parameter for parameter in declared}
-    found, axes = _read(table, parameters)
+        return None
+    found, axes = _read(table, {parameter.name: parameter for parameter in declared})
     problems += [f"{where}{notebook.name}: {problem}" for problem in found]
-    if not problems:
-        for parts in itertools.product(*axes):
-            yield notebook, {name: value for part in parts for name, value in part.items()}
+    return None if problems else _Grid(notebook, axes)
+
+
+def _drawn(grids: Sequence[_Grid], sample: int | None, seed: int) -> Iterator[tuple[Notebook, dict[str, Any]]]:
+    """Yield the notebook with each of its points, or with those of a sample of all."""
+    total = sum(grid.size for grid in grids)
+    indexes = range(total) if sample is None or sample >= total else _sample(total, sample, seed)
+    first = 0
+    remaining = iter(indexes)
+    index = next(remaining, None)
+    for grid in grids:
+        while index is not None and index < first + grid.size:
+            yield grid.notebook, grid.point(index - first)
+            index = next(remaining, None)
+        first += grid.size
+
+
+def _sample(total: int, size: int, seed: int) -> list[int]:
+    """Return so many different numbers below `total`, in order; it may be larger than a `range` can count."""
+    generator = random.Random(seed)  # noqa: S311 (nothing secret is drawn)
+    chosen: set[int] = set()
+    while len(chosen) < size:
+        chosen.add(generator.randrange(total))
+    return sorted(chosen)
 
 
 def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str], list[list[dict[str, Any]]]]:
@@ -199,6 +277,10 @@ def _read(table: Table, parameters: Mapping[str, Parameter]) -> tuple[list[str],
 def _read_values(parameter: Parameter | None, name: str, given: Any, problems: list[str]) -> list[Any]:
     """Return the values of one axis; what is wrong with it is added to `problems`."""
     values = given.tolist() if hasattr(given, "tolist") else given  # NumPy's numbers are not Python's
+    count = _count(parameter, values)
+    if count > MOST_POINTS:
+        problems.append(f"{name} may have {MOST_POINTS:,} values, got {count:,}; give fewer, or several sweeps")
+        return []
     if isinstance(values, str):
         values = _split(parameter, values)
     if not isinstance(values, list | tuple | range):
@@ -209,28 +291,43 @@ def _read_values(parameter: Parameter | None, name: str, given: Any, problems: l
     return list(values)
 
 
+def _count(parameter: Parameter | None, values: Any) -> int:
+    """Return how many values there are, of ranges without making them."""
+    if isinstance(values, str):
+        words = [] if parameter is not None and parameter.type in (list, tuple, dict) else _words(values)
+        return sum(len(_expand(parameter, word)) for word in words)
+    return len(values) if isinstance(values, list | tuple | range) else 0
+
+
 def _split(parameter: Parameter | None, text: str) -> list[Any]:
     """Return the values that a text of the command line lists for a parameter."""
-    if parameter is not None and parameter.type is list:
+    if parameter is not None and parameter.type in (list, tuple, dict):
         try:
             return list(ast.literal_eval(f"[{text}]"))
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             return [text]
-    words = next(csv.reader([text], skipinitialspace=True), [])
-    return [value for word in words for value in _expand(parameter, word.strip())]
+    return [value for word in _words(text) for value in _expand(parameter, word)]
+
+
+def _words(text: str) -> list[str]:
+    """Return what stands between the commas of a text."""
+    try:
+        return [word.strip() for word in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error:  # a word of more than a hundred thousand characters
+        return [text]
 
 
 def _expand(parameter: Parameter | None, word: str) -> Sequence[Any]:
     """Return the ints of a range, or the one value that a word is."""
     found = _RANGE.fullmatch(word) if parameter is not None and parameter.type is int else None
-    if found and found[3] != "0":
+    if found and int(found[3] or 1):
         return range(*(int(number) for number in found.groups() if number is not None))
     return [_read_value(parameter, word)]
 
 
 def _read_value(parameter: Parameter | None, given: Any) -> Any:
     """Return one value; a text is read by the type of its parameter."""
-    if parameter is None or not isinstance(given, str):
+    if parameter is None or not isinstance(given, str) or isinstance(given, Exact):
         return given
     return from_text([parameter], {parameter.name: given})[parameter.name]
 

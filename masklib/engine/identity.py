@@ -1,8 +1,9 @@
 """The identity of a run: what its numbers follow from, and the key made of it.
 
-Code cells and their execution tags, parameters with defaults filled in, the source of what a kernel imports of masklib, Python,
-platform, versions, device, the settings that can change numbers, and what the files hold that parameters name. Markdown, display
-tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows its results.
+Code cells and their execution tags, the folder in which they run, parameters with defaults filled in, the source of what a kernel
+imports of masklib, Python, platform, versions, device, the settings that can change numbers, and what the files hold that
+parameters name. Markdown, display tags, cell ids and outputs do not count, nor does the source of what runs a notebook or shows
+its results.
 """
 
 import hashlib
@@ -10,14 +11,17 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from masklib.engine import distributions
 from masklib.engine.environments import Environment, find_environment
+from masklib.engine.kernels.choosing import THIS_KERNEL, Kernel
 from masklib.engine.notebooks import Notebook, tags
 from masklib.engine.settings import ENVIRONMENT_VARIABLE
+from masklib.engine.values import as_json
 
 SCHEMA = 2
 RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
@@ -27,7 +31,12 @@ BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", 
 
 
 def identity(
-    notebook: Notebook, parameters: Mapping[str, Any], settings: Mapping[str, str], files: Iterable[str] = ()
+    notebook: Notebook,
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, str],
+    files: Iterable[str] = (),
+    folder: str = "",
+    kernel: Kernel = THIS_KERNEL,
 ) -> dict[str, Any]:
     """Return everything that the results of a run follow from, as plain JSON values.
 
@@ -36,22 +45,49 @@ def identity(
         parameters: resolved, with defaults filled in.
         settings: from `masklib.engine.settings.numeric_settings`; `KERAS_BACKEND` among them.
         files: paths whose content counts.
+        folder: in which the kernel works: what lies there is found by relative paths, and can be imported.
+        kernel: in which it runs.
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
-    python = other.python_full_version if other else platform.python_version()
+    python, pins = _python(other, kernel)
     return {
         "schema": SCHEMA,
         "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
-        "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
-        "masklib": kernel_source_hash(),
-        "python": f"{platform.python_implementation()} {python}",
+        "folder": folder,
+        "parameters": {name: [type(value).__name__, as_json(value)] for name, value in parameters.items()},
+        "masklib": masklib_of(kernel),
+        "kernel": None if kernel.is_this else kernel.describe(),
+        "python": python,
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": versions(settings["KERAS_BACKEND"], other.pins if other else None),
+        "versions": versions(settings["KERAS_BACKEND"], pins),
         "environment": _environment(other) if other else None,
         "device": device(settings.get("CUDA_VISIBLE_DEVICES")),
         "settings": dict(settings),
         "files": {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in sorted(files)},
     }
+
+
+def _python(other: Environment | None, kernel: Kernel) -> tuple[str | None, Mapping[str, str] | None]:
+    """Return the Python that a run is executed by, and what is installed there; None for what is installed here."""
+    implementation = platform.python_implementation()
+    if other:
+        return f"{implementation} {other.python_full_version}", other.pins
+    if kernel.is_this:
+        return f"{implementation} {platform.python_version()}", None
+    return (kernel.python.python, kernel.python.versions) if kernel.python and kernel.is_python else (None, {})
+
+
+def masklib_of(kernel: Kernel, *, now: bool = False) -> str | None:
+    """Return the sha256 of the kernel side of the masklib that a kernel can import; None if it has none.
+
+    Args:
+        kernel: in which a notebook runs.
+        now: whether it is looked again for that of this Python.
+    """
+    if kernel.is_this:
+        return kernel_source_hash_now() if now else kernel_source_hash()
+    folder = kernel.python.masklib if kernel.python and kernel.is_python else ""
+    return kernel_source_hash_now(Path(folder)) if folder else None
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:
@@ -115,7 +151,8 @@ def versions(backend: str, pins: Mapping[str, str] | None = None) -> dict[str, s
     names = dict.fromkeys(["keras", BACKEND_PACKAGES.get(backend, backend), "numpy", "pandas", "matplotlib"])
     if pins is not None:
         return {name: next((pins[n] for n in _distributions(name) if n in pins), None) for name in names}
-    return {name: _version(name) for name in names}
+    installed_at = distributions.stamp(distributions.site_folders_of())  # in a session that lasts, a library may be replaced
+    return {name: _version(name, installed_at) for name in names}
 
 
 def _distributions(name: str) -> tuple[str, str]:
@@ -123,9 +160,9 @@ def _distributions(name: str) -> tuple[str, str]:
     return name, f"{name}-cpu"
 
 
-@cache
-def _version(name: str) -> str | None:
-    """Return the version of an installed distribution."""
+@lru_cache(maxsize=64)
+def _version(name: str, installed_at: tuple[int, ...]) -> str | None:
+    """Return the version of a distribution, as what was installed then has it."""
     for candidate in _distributions(name):
         try:
             return version(candidate)

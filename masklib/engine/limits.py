@@ -4,6 +4,13 @@ from dataclasses import asdict, dataclass
 
 from masklib.errors import ArgumentError
 
+_YEARS_S = 10 * 365 * 86400.0
+_MOST = {
+    "timeout": _YEARS_S,
+    "cell_timeout": _YEARS_S,
+    "memory_bytes": 2**62,
+}  # longer waits and larger sizes no system call takes
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -15,7 +22,7 @@ class Limits:
         memory_bytes: of the kernel and the processes that it started together; None for no limit.
 
     Raises:
-        ArgumentError: one is not a number above 0.
+        ArgumentError: one is not a number above 0, or a time is longer than ten years.
     """
 
     timeout: float = 3600.0
@@ -26,8 +33,9 @@ class Limits:
         for name, value in asdict(self).items():
             if value is None and name == "memory_bytes":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                msg = f"{name} must be a number above 0, got {value!r}. Leave it out for the default, {getattr(Limits, name)}."
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST[name]:
+                told = f"{name} must be a number above 0, got {value!r}."
+                msg = f"{told} Give at most {_MOST[name]:g}, or leave it out for the default, {getattr(Limits, name)}."
                 raise ArgumentError(msg)
 
 

@@ -61,7 +61,7 @@ def acquire(path: Path) -> Lock | None:
         msg = "The store needs file locks (POSIX flock), which Windows does not have. Use WSL, or a store on an object store."
         raise StoreError(msg)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)  # closed on exec, as every descriptor of Python
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask; closed on exec, as every descriptor of Python
         try:
             held = _lock(descriptor, path)
             current = held and _is_file(path, descriptor)

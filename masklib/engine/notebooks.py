@@ -1,5 +1,7 @@
 """Finding and reading notebooks; a notebook that a run could not use is refused here."""
 
+import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -7,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
 
+from masklib.engine.contents import parse_json
+from masklib.engine.kernels.choosing import THIS, find_kernel, kernel_name
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
+OWN_NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # of the checkout that holds masklib
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,38 @@ class Notebook:
     node: Any
 
     @property
+    def folder(self) -> str:
+        """The folder in which its kernel works, absolute; "" for masklib's own notebooks, which each checkout has."""
+        folder = self.path.absolute().parent
+        return "" if folder.resolve() == OWN_NOTEBOOKS.resolve() else str(folder)
+
+    @property
     def code_cells(self) -> Iterator[Any]:
         """The code cells, in order."""
         return (cell for cell in self.node.cells if cell.cell_type == "code")
 
     @property
     def parameters_source(self) -> str:
-        """The source of the cell that is tagged `parameters`."""
-        return next(str(cell.source) for cell in self.code_cells if PARAMETERS_TAG in tags(cell))
+        """The source of the cell that is tagged `parameters`; "" where there is none."""
+        return parameters_source(self.node)
+
+    @property
+    def language(self) -> str:
+        """The language that its metadata name, in lower case; "python" where they name none."""
+        return language_of(self.node)
+
+
+def parameters_source(node: Any) -> str:
+    """Return the source of the code cell of `node` that is tagged `parameters`; "" where there is none."""
+    found = (str(cell.source) for cell in node.cells if cell.cell_type == "code" and PARAMETERS_TAG in tags(cell))
+    return next(found, "")
+
+
+def language_of(node: Any) -> str:
+    """Return the language that the metadata of `node` name, in lower case; "python" where they name none."""
+    told = node.metadata
+    named = told.get("kernelspec", {}).get("language") or told.get("language_info", {}).get("name")
+    return str(named or "python").lower()
 
 
 def tags(cell: Any) -> list[str]:
@@ -46,7 +76,7 @@ def tags(cell: Any) -> list[str]:
 def notebooks_folder() -> Path:
     """Return `notebooks` of the current folder, or of the checkout that holds masklib."""
     here = Path("notebooks")
-    return here if here.is_dir() else Path(__file__).parents[2] / "notebooks"
+    return here if here.is_dir() else OWN_NOTEBOOKS
 
 
 def suite() -> list[Path]:
@@ -69,53 +99,82 @@ def find_notebook(name: str | Path) -> Path:
         NotebookError: there is no such file; the message names the nearest of the suite.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 (false for a name that is too long, which a Path raises for)
         return path
     known = {p.stem: p for p in notebooks_folder().glob("*.ipynb")}
     if str(name) in known:
         return known[str(name)]
     near = get_close_matches(path.stem, known, n=3, cutoff=0.3)
     hint = f"Did you mean {', '.join(near)}?" if near else "Give the path of an .ipynb file."
-    msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)!r}. {hint}"
+    msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)[:200]!r}. {hint}"
     raise NotebookError(msg)
 
 
-def read_notebook(name: str | Path) -> Notebook:
+def read_notebook(name: str | Path, kernel: str | None = None) -> Notebook:
     """Return the notebook at a path, or of that name in the suite, checked.
 
+    Args:
+        name: a path, or a name in the suite.
+        kernel: the name of a kernel in place of the one that its metadata name.
+
     Raises:
-        NotebookError: no such file, not a Jupyter notebook, or not exactly one cell tagged `parameters`.
+        NotebookError: no such file, not a Jupyter notebook, or more than one cell tagged `parameters`.
     """
     path = find_notebook(name)
-    try:
-        node = nbformat.read(path, as_version=4)
-        nbformat.validate(node)
-    except (ValueError, AttributeError, nbformat.ValidationError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:120]
-        msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
-        raise NotebookError(msg) from None
-    except OSError as error:
-        msg = f"{path} must be readable: {error.strerror}."
-        raise NotebookError(msg) from None
+    node = _read(path)
     check_parameters_cell(node, str(path))
-    check_language(node, str(path))
+    _choose_kernel(node, kernel)
     return Notebook(path.stem, path, node)
 
 
-def check_language(node: Any, where: str) -> None:
-    """Raise NotebookError if `node` says that it is of another language than Python."""
-    language = node.metadata.get("language_info", {}).get("name") or node.metadata.get("kernelspec", {}).get("language")
-    if language not in (None, "python"):
-        msg = f"{where} must be a Python notebook, its metadata say {language!r}."
+def _read(path: Path) -> Any:
+    """Return the content of a notebook's file.
+
+    Raises:
+        NotebookError: it cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_bytes().decode()
+        parse_json(text)
+        with warnings.catch_warnings():  # cells without an id, or with that of another, are given one
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            warnings.simplefilter("ignore", DuplicateCellId)
+            node = nbformat.reads(text, as_version=4)
+            nbformat.validate(node)
+    except OSError as error:
+        msg = f"{path} must be readable: {error.strerror}."
+        raise NotebookError(msg) from None
+    except Exception as error:  # nbformat raises whatever its code meets in a file of another form
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
+        raise NotebookError(msg) from None
+    if not isinstance(node.metadata.get("papermill", {}), dict):
+        msg = f"{path} must be a Jupyter notebook, what its metadata hold under papermill is no object."
         raise NotebookError(msg)
+    return node
+
+
+def _choose_kernel(node: Any, kernel: str | None) -> None:
+    """Write into the metadata of `node` the kernel that is chosen in place of its own, or the language of its own.
+
+    Raises:
+        NotebookError: it is not installed.
+    """
+    if kernel is None and (kernel_name(node) == THIS or node.metadata.kernelspec.get("language")):
+        return
+    found = find_kernel(kernel or kernel_name(node))
+    shown = node.metadata.get("kernelspec", {}).get("display_name", found.name) if kernel is None else kernel
+    node.metadata["kernelspec"] = {"name": kernel or kernel_name(node), "display_name": shown, "language": found.language}
+    if kernel:
+        node.metadata.pop("language_info", None)
 
 
 def check_parameters_cell(node: Any, where: str) -> None:
-    """Raise NotebookError unless exactly one code cell of `node` is tagged `parameters`."""
+    """Raise NotebookError if more than one code cell of `node` is tagged `parameters`."""
     count = sum(PARAMETERS_TAG in tags(cell) for cell in node.cells if cell.cell_type == "code")
-    if count != 1:
+    if count > 1:
         msg = (
-            f"{where} must have exactly one code cell tagged 'parameters', it has {count}. "
-            "Tag one (in JupyterLab: Property Inspector, Cell Tags)."
+            f"{where} must have at most one code cell tagged 'parameters', it has {count}. "
+            "Leave the tag to one (in JupyterLab: Property Inspector, Cell Tags)."
         )
         raise NotebookError(msg)

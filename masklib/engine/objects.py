@@ -4,6 +4,7 @@
 <root>/<notebook>/<key>/            a run that ended well
 <root>/<notebook>/failed/<key>-<t>/ an attempt, begun at time t, that did not
 <root>/<notebook>/corrupt/          what could not be read, set aside
+<root>/<notebook>/earlier/          runs that ended well, and were executed again since
 ```
 Work happens in a local temporary folder. Its files are uploaded, `record.json` last: a run exists exactly if its record does.
 
@@ -26,7 +27,7 @@ from masklib.claims.recording import RECORDS
 from masklib.engine.files import store_error
 from masklib.engine.locks import Lock
 from masklib.engine.record import OK, RECORD, RUNNING, CorruptError, Record, parse_record, write_record
-from masklib.engine.store import ASIDE, RESERVED, Content, Entry, Store
+from masklib.engine.store import ASIDE, EARLIER, RESERVED, Content, Entry, Store, notebook_at, place_of
 from masklib.errors import StoreError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}  # of masklib, by protocol
@@ -64,7 +65,7 @@ class ObjectStore(Store):
         """Return the record of a run that ended well, or None; a corrupt one is set aside first."""
         folder = self.folder(notebook, key)
         with _told(f"{folder} cannot be read"):
-            content = self._record(f"{notebook}/{key}")
+            content = self._record(f"{place_of(notebook)}/{key}")
         if content is None:
             return None
         try:
@@ -74,8 +75,21 @@ class ObjectStore(Store):
             return None
 
     def damage(self, notebook: str, keys: Iterable[str]) -> dict[str, CorruptError]:
-        """Return {}: a service writes an object whole or not at all, and to read ten thousand records takes long."""
+        """Return {}: a service writes an object whole or not at all."""
         return {}
+
+    def read(self, notebook: str, keys: Iterable[str]) -> Iterator[tuple[str, Record | CorruptError]]:
+        """Yield the record of each published run of these keys, or why it cannot be one; many are read at once."""
+        entries = [Entry(f"{place_of(notebook)}/{key}", True, "") for key in keys]
+        for content in self._contents(entries, [RECORD]):
+            key = content.entry.name.rpartition("/")[2]
+            if content.error:
+                msg = f"{self.folder(notebook, key) / RECORD} cannot be read"
+                raise store_error(msg, content.error)
+            try:
+                yield key, parse_record(content.record or b"", self.folder(notebook, key))
+            except CorruptError as error:
+                yield key, error
 
     def lock(self, notebook: str, key: str) -> Lock | None:
         """Return a lock that keeps nobody out: object stores have none."""
@@ -96,15 +110,20 @@ class ObjectStore(Store):
             write_record(work, replace(record, status=RUNNING))
         return work
 
-    def finish(self, work: Path, record: Record) -> Path:
+    def finish(self, work: Path, record: Record, *, again: bool = False) -> Path:
         """Upload `work` under its key if the run ended well, among the failed attempts if not; return where it is.
+
+        Where the same run was published meanwhile, that one stays; `again` says that one which is there does not count, and puts
+        it among the earlier ones.
 
         Raises:
             StoreError: a file could not be uploaded; the work folder is kept as it is, and nothing of the run is visible.
         """
-        name = f"{record.notebook}/{record.key}" if record.status == OK else _attempt_name(record)
+        name = f"{place_of(record.notebook)}/{record.key}" if record.status == OK else _attempt_name(record)
         with _told(f"The run could not be published, its work is kept in {work}"):
             write_record(work, record)
+            if again and record.status == OK:
+                self._move_aside(name, EARLIER)
             if record.status != OK or self._record(name) is None:
                 self._upload(work, f"{self._base}/{name}")
         shutil.rmtree(work)
@@ -112,14 +131,29 @@ class ObjectStore(Store):
 
     def entries(self) -> list[Entry]:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
-        found = [entry for name in self._notebooks() for entry in self._listed(name)]
+        found = [e for name in self._notebooks() for e in self._listed(name) if e.name.split("/")[1] != EARLIER]
         return [entry for entry in found if entry.published] + [entry for entry in found if not entry.published]
+
+    def earlier(self) -> list[Entry]:
+        """Return the runs that were executed again since, in order of notebook and key."""
+        return [entry for name in self._notebooks() for entry in self._listed(name, f"/{EARLIER}")]
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a run or attempt, its record first: a reader then sees nothing of it."""
+        with _told(f"{self.root / entry.name} cannot be removed"):
+            self._fs.rm_file(self._path(entry, RECORD))
+            rest = self._fs.find(f"{self._base}/{entry.name}")
+            if rest:
+                self._fs.rm(rest)
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order, many read at once; an error is kept there, not raised."""
+        return self._contents(entries, [RECORD, RECORDS])
+
+    def _contents(self, entries: Sequence[Entry], files: Sequence[str]) -> Iterator[Content]:
+        """Yield some of the files of `entries`, as `contents` does."""
         for some in (entries[start : start + BATCH] for start in range(0, len(entries), BATCH)):
-            records = [self._path(entry, RECORD) for entry in some]
-            paths = records + [self._path(entry, RECORDS) for entry in some if entry.published]
+            paths = [self._path(entry, file) for file in files for entry in some if entry.published or file == RECORD]
             with _told(f"{self.root} cannot be read"):  # `cat` would take a * in a name for a pattern
                 found = self._fs.cat_ranges(paths, None, None, on_error="return")
             by_path = dict(zip(paths, found, strict=True))
@@ -140,35 +174,39 @@ class ObjectStore(Store):
         Raises:
             StoreError: it cannot be moved.
         """
-        source = cast("UPath", folder).path
-        notebook = source.removeprefix(f"{self._base}/").split("/")[0]
-        name = f"{notebook}/corrupt/{folder.name}-{uuid4().hex[:8]}"
+        name = cast("UPath", folder).path.removeprefix(f"{self._base}/")
         with _told(f"{folder} cannot be read and cannot be set aside"):
-            paths = self._fs.find(source)
-            if not paths:
-                return None
-            self._fs.copy(paths, [f"{self._base}/{name}{path.removeprefix(source)}" for path in paths])
-            self._fs.rm(paths)
-        return self.root / name
+            return self._move_aside(name, "corrupt")
+
+    def _move_aside(self, name: str, aside: str) -> Path | None:
+        """Move the objects of a folder below another one of its notebook; return where they are, None if there are none."""
+        source = f"{self._base}/{name}"
+        target = f"{name.split('/')[0]}/{aside}/{name.rpartition('/')[2]}-{uuid4().hex[:8]}"
+        paths = self._fs.find(source)
+        if not paths:
+            return None
+        self._fs.copy(paths, [f"{self._base}/{target}{path.removeprefix(source)}" for path in paths])
+        self._fs.rm(paths)
+        return self.root / target
 
     def recover(self) -> list[Path]:
         """Return [], for there is nothing to do: the work of a process that is gone was never here."""
         return []
 
     def _notebooks(self) -> list[str]:
-        """Return the names of the folders that hold runs."""
+        """Return the names of the notebooks that have runs here."""
         with _told(f"{self.root} cannot be listed"):
             try:
                 found = self._fs.ls(self._base, detail=True)
             except FileNotFoundError:
                 return []
         names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory"]
-        return sorted(name for name in names if name not in RESERVED and not name.startswith("."))
+        return sorted(notebook_at(name) for name in names if name not in RESERVED and not name.startswith("."))
 
     def _listed(self, notebook: str, below: str = "") -> list[Entry]:
         """Return the runs and attempts of a notebook that have their record, from one listing."""
         with _told(f"{self.root / notebook} cannot be listed"):
-            found = self._fs.find(f"{self._base}/{notebook}{below}", detail=True)
+            found = self._fs.find(f"{self._base}/{place_of(notebook)}{below}", detail=True)
         folders = sorted(path.removesuffix(f"/{RECORD}") for path in found if path.endswith(f"/{RECORD}"))
         stamps = [" ".join(_version(found.get(f"{folder}/{file}", {})) for file in (RECORD, RECORDS)) for folder in folders]
         names = [folder.removeprefix(f"{self._base}/") for folder in folders]
@@ -232,7 +270,7 @@ def _told(what: str) -> Iterator[None]:
 def _attempt_name(record: Record) -> str:
     """Return the folder of a failed attempt: sorted by when it began, and never one of another machine."""
     begun = "".join(filter(str.isdigit, record.started))[:17]
-    return f"{record.notebook}/failed/{record.key}-{begun}-{uuid4().hex[:8]}"
+    return f"{place_of(record.notebook)}/failed/{record.key}-{begun}-{uuid4().hex[:8]}"
 
 
 def _version(info: dict[str, Any]) -> str:
@@ -245,7 +283,7 @@ def _entry(name: str, stamp: str) -> Entry | None:
     match name.split("/"):
         case [_, key] if key not in ASIDE:
             return Entry(name, True, stamp)
-        case [_, "failed", _]:
+        case [_, "failed" | "earlier", _]:
             return Entry(name, False, stamp)
         case _:
             return None

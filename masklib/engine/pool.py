@@ -1,5 +1,6 @@
 """Where the runs of a sweep are executed: an interface, and its implementation on this machine."""
 
+import itertools
 import os
 import queue
 from collections.abc import Iterable, Mapping
@@ -30,12 +31,12 @@ class LocalPool:
 
     Args:
         jobs: how many workers.
-        settings: the numeric settings of the runs, see `masklib.engine.settings`; each distinct one has a fork server. None:
-            kernels that are not forked.
+        settings: the numeric settings of the runs, see `masklib.engine.settings`; each of the first few has a fork server, for
+            the others the workers start their own.
     """
 
     def __init__(self, jobs: int, settings: Iterable[Mapping[str, str]] = ()):
-        for one in settings:
+        for one in itertools.islice(settings, servers.MOST):
             servers.start(one, spares=jobs)
         self._workers = [Worker(servers.shared()) for _ in range(jobs)]
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()

@@ -3,18 +3,24 @@
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from masklib.claims.recording import RECORDS
+from masklib.engine.contents import parse_json, read_inside, sum_of
+from masklib.engine.dependencies import Uses
 from masklib.engine.files import reason, store_error, write_atomically
+from masklib.engine.schema import check_lines, check_record
 from masklib.errors import StoreError
 
 OK, FAILED, TIMEOUT, DIED, INTERRUPTED, RUNNING = "ok", "failed", "timeout", "died", "interrupted", "running"
 RECORD = "record.json"
-SCHEMA = 2  # of `record.json`; raised when what it holds is read in another way
+SCHEMA = 3  # of `record.json`; raised when what it holds is read in another way
+LARGEST_RECORD = 10**8  # bytes of a `record.json`; a notebook of a hundred cells has some ten thousand
 _FIRST = {"schema": 1, "host": "", "pid": 0}  # what a record that lacks them was written by
+MISFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)  # what no record raises
 
 
 class CorruptError(StoreError):
@@ -68,7 +74,12 @@ class Record:
         host: the machine, and `pid` the process that drove the run.
         steps: wall time by step of the run, seconds.
         memory_bytes: the most memory that the kernel held; None where that is not known.
+        kernel: what ran, as the kernel said: its language and version, such as "python 3.11.7"; "" if it did not start.
+        origin: the folder of the notebook, seen from the one that holds the store if it is below that; "" for masklib's own
+            notebooks, None where it is not known.
         files: the size in bytes of each file of the run but logs, by its path in the folder.
+        sums: the sha256 of each of these files, in hex; {} in the record of an earlier masklib.
+        uses: what it was seen to use besides its inputs; None in records before schema 3, and while it runs.
         schema: of the file that it was read from, or will be written to.
     """
 
@@ -84,7 +95,11 @@ class Record:
     pid: int = field(default_factory=os.getpid)
     steps: dict[str, float] = field(default_factory=dict)
     memory_bytes: int | None = None
+    kernel: str = ""
+    origin: str | None = None
     files: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
+    uses: Uses | None = None
     schema: int = SCHEMA
 
     @property
@@ -94,13 +109,18 @@ class Record:
 
     @property
     def keras(self) -> str:
-        """The version of Keras."""
-        return str(self.inputs["versions"]["keras"])
+        """The version of Keras; "" where there is none."""
+        return str(self.inputs["versions"].get("keras") or "")
 
     @property
     def backend(self) -> str:
-        """The backend of Keras."""
-        return str(self.inputs["settings"]["KERAS_BACKEND"])
+        """The backend of Keras; "" where there is no Keras."""
+        return str(self.inputs["settings"]["KERAS_BACKEND"]) if self.keras else ""
+
+    @property
+    def library(self) -> str:
+        """Keras and its backend; where there is no Keras, what ran."""
+        return f"Keras {self.keras} on {self.backend}" if self.keras else self.kernel or "a kernel that did not start"
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; the status is written once, not in the error too."""
@@ -114,13 +134,16 @@ class Record:
         """Return the record that plain JSON values hold, those of earlier versions too.
 
         Raises:
-            LookupError, TypeError: they are no record.
+            LookupError, TypeError, ValueError: they are no record.
         """
         values = {**_FIRST, **values}
+        check_record(values)
         if values.get("error"):
             error = {"ename": "Error", "evalue": "", **values["error"], "status": values["status"]}
             error["traceback"] = tuple(error.get("traceback") or ())
             values["error"] = Failure(**_known(Failure, error))
+        if values.get("uses"):
+            values["uses"] = Uses(**_known(Uses, values["uses"]))
         return cls(**_known(cls, values))
 
 
@@ -132,8 +155,8 @@ def read_record(folder: Path) -> Record:
         StoreError: it cannot be read now.
     """
     try:
-        content = (folder / RECORD).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        content = read_inside(folder, RECORD, LARGEST_RECORD)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
         raise _corrupt(folder, error) from None
     except OSError as error:
         msg = f"{folder / RECORD} cannot be read"
@@ -141,21 +164,97 @@ def read_record(folder: Path) -> Record:
     return parse_record(content, folder)
 
 
-def read_whole(folder: Path) -> Record:
-    """Return the record in `folder`, whose files are as long as it says.
+def read_whole(folder: Path, checked: Iterable[str] | None = None) -> Record:
+    """Return the record in `folder`, whose files are as it says.
+
+    Args:
+        folder: of a published run.
+        checked: the names of the files whose content is compared with their sums; None for all. Of the others the length is.
 
     Raises:
-        CorruptError: as `read_record`, or a file is missing, cut off, or longer.
+        CorruptError: as `read_record`, or it is of another run, or a file is missing, cut off, longer, or changed.
         StoreError: it cannot be read now.
     """
     record = read_record(folder)
+    check_key(record, folder.name)
     for name, size in record.files.items():
         found = _size(f"{folder}/{name}")
         if found != size:
-            told = "is missing" if found is None else f"has {found} bytes"
-            msg = f"{folder / name} must have {size} bytes, it {told}."
-            raise CorruptError(msg)
+            raise _other_length(folder, name, size, found)
+    for name in record.sums if checked is None else record.sums.keys() & checked:
+        read_file(folder, record, name)
     return record
+
+
+def read_file(folder: Path, record: Record, name: str) -> bytes:
+    """Return the content of a file of a run, checked.
+
+    Args:
+        folder: of the run, local or of an object store.
+        record: of the run.
+        name: of the file, as the record has it.
+
+    Raises:
+        CorruptError: the run has no such file, or it is a link, or not as the record says.
+        StoreError: it cannot be read now.
+    """
+    if name not in record.files:
+        msg = f"{folder} must hold the file {name!r}, its record does not name it."
+        raise CorruptError(msg)
+    try:
+        content = read_inside(folder, name)
+    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        msg = f"{folder} must hold the file {name!r}: {reason(error)}."
+        raise CorruptError(msg) from None
+    except OSError as error:
+        msg = f"{folder / name} cannot be read"
+        raise store_error(msg, error) from None
+    check_content(folder, record, name, content)
+    return content
+
+
+def check_content(folder: Path, record: Record, name: str, content: bytes) -> None:
+    """Check that a file of a run holds what it held when the run was published; what the record does not name is not checked.
+
+    Raises:
+        CorruptError: it does not.
+    """
+    size = record.files.get(name, len(content))
+    if len(content) != size:
+        raise _other_length(folder, name, size, len(content))
+    if name in record.sums and sum_of(content) != record.sums[name]:
+        msg = f"{folder / name} must hold what the run wrote, it was changed since."
+        raise CorruptError(msg)
+
+
+def check_key(record: Record, name: str) -> None:
+    """Check that a record is of the run, or of the failed attempt, in whose folder it is.
+
+    Args:
+        record: as read.
+        name: of the folder: a key, or one with what numbers an attempt.
+
+    Raises:
+        CorruptError: it is of another one.
+    """
+    if name != record.key and not name.startswith(f"{record.key}-"):
+        msg = f"{name} must hold the record of its own run, it holds that of {record.key[:64]!r}."
+        raise CorruptError(msg)
+
+
+def read_lines(content: bytes) -> list[dict[str, Any]]:
+    """Return the records that the bytes of a `records.jsonl` hold.
+
+    Raises:
+        CorruptError: a line is no record.
+    """
+    try:
+        lines = [parse_json(line) for line in content.decode().split("\n") if line]
+        check_lines(lines)
+    except MISFORMED as error:
+        msg = f"{RECORDS} must hold the records of a run: {reason(error)}."
+        raise CorruptError(msg) from None
+    return lines
 
 
 def sizes_of(folder: Path) -> dict[str, int]:
@@ -172,18 +271,25 @@ def parse_record(content: bytes, folder: Path) -> Record:
         NewerError: a later masklib wrote them.
     """
     try:
-        record = Record.from_json(json.loads(content))
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        values = parse_json(content)
+        schema = int(values.get("schema", 1))
+        if schema <= SCHEMA:
+            return Record.from_json(values)
+    except MISFORMED as error:
         raise _corrupt(folder, error) from None
-    if record.schema > SCHEMA:
-        msg = f"{folder / RECORD} must have schema {SCHEMA} or an earlier one, it has {record.schema}. Use a later masklib."
-        raise NewerError(msg)
-    return record
+    msg = f"{folder / RECORD} must have schema {SCHEMA} or an earlier one, it has {schema}. Use a later masklib."
+    raise NewerError(msg)
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those values that are fields of a dataclass."""
     return {f.name: values[f.name] for f in fields(kind) if f.name in values}
+
+
+def _other_length(folder: Path, name: str, size: int, found: int | None) -> CorruptError:
+    """Return the error of a file that is missing, or has another length."""
+    told = "is missing" if found is None else f"has {found} bytes"
+    return CorruptError(f"{folder / name} must have {size} bytes, it {told}.")
 
 
 def _size(path: str) -> int | None:

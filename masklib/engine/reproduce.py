@@ -1,6 +1,5 @@
 """The suite from one call: every notebook, the tables, the figures, and the comparison with the committed verdicts."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +8,9 @@ from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import reason
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import notebooks_folder, suite
+from masklib.engine.record import read_file
 from masklib.engine.run import Plan, Result, plan_run
-from masklib.engine.store import OK, Store, is_local, write_atomically
+from masklib.engine.store import OK, Store, make_folder, write_atomically
 from masklib.errors import RunError
 
 if TYPE_CHECKING:
@@ -78,15 +78,11 @@ def summarize(results: list[Result], plans: list[Plan], store: Store, reference:
 def copy_figures(results: list[Result], folder: Path) -> None:
     """Copy the pictures of the runs to `folder/<notebook>/`; their recipes stay with the runs."""
     for result in results:
-        source, target = result.folder / "figures", folder / result.record.notebook
-        if result.record.status != OK or not source.is_dir():
-            continue
-        if is_local(source):
-            shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.json"))
-        else:
-            for figure in source.iterdir():
-                if not figure.name.endswith(".json"):
-                    write_atomically(target / figure.name, figure.read_bytes())
+        pictures = [name for name in result.record.files if name.startswith("figures/") and not name.endswith(".json")]
+        for name in pictures if result.record.status == OK else ():
+            target = folder / result.record.notebook / name.removeprefix("figures/")
+            make_folder(target.parent)
+            write_atomically(target, read_file(result.folder, result.record, name))
 
 
 def compare(claims: "pd.DataFrame", reference: Path) -> tuple[list[str], list[str]]:

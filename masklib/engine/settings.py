@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from masklib.engine.environments import find_environment
+from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -17,18 +17,42 @@ THREAD_VARIABLES = (
     "NPROC",  # of the client that XLA has on a CPU, so of JAX
 )
 XLA_THREADS = "--xla_cpu_multi_thread_eigen"
-# Variables that numeric libraries read at import. What the user has set of them is kept, and is part of a run's identity.
-NUMERIC_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+# The variables that are known to change numbers, by the library that reads them. What the user has set of them is part of a run's
+# identity and stands in its record; no other variable does, whatever its name begins with: it may be a password.
+NUMERIC: dict[str, tuple[str, ...]] = {
+    "Keras": (
+        *("KERAS_BACKEND", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED", "KERAS_TORCH_DEVICE"),
+        "TF_USE_LEGACY_KERAS",
+    ),
+    "TensorFlow": (
+        *("TF_AUTOTUNE_THRESHOLD", "TF_CUDNN_DETERMINISTIC", "TF_CUDNN_USE_AUTOTUNE", "TF_DETERMINISTIC_OPS", "TF_DISABLE_MKL"),
+        *("TF_ENABLE_AUTO_MIXED_PRECISION", "TF_ENABLE_ONEDNN_OPTS", "TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32"),
+        *("TF_ENABLE_CUDNN_TENSOR_OP_MATH_FP32", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_SET_ONEDNN_FPMATH_MODE", "TF_XLA_FLAGS"),
+    ),
+    "JAX": (
+        *("JAX_ALLOW_F16_REDUCTIONS", "JAX_DEFAULT_DEVICE", "JAX_DEFAULT_DTYPE_BITS", "JAX_DEFAULT_MATMUL_PRECISION"),
+        *("JAX_DEFAULT_PRNG_IMPL", "JAX_DISABLE_JIT", "JAX_ENABLE_CUSTOM_PRNG", "JAX_ENABLE_X64", "JAX_EXPLICIT_X64_DTYPES"),
+        *("JAX_HIGH_DYNAMIC_RANGE_GUMBEL", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_OPTIMIZATION_LEVEL", "JAX_PLATFORMS"),
+        *("JAX_PLATFORM_NAME", "JAX_RANDOM_SEED_OFFSET", "JAX_SOFTMAX_CUSTOM_JVP", "JAX_THREEFRY_PARTITIONABLE"),
+    ),
+    "PyTorch": ("ATEN_CPU_CAPABILITY", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+    "XLA": ("XLA_FLAGS",),
+    "NumPy": ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
+    "linear algebra": (
+        *("MKL_CBWR", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE", "OMP_DYNAMIC", "OMP_SCHEDULE"),
+        *("DNNL_DEFAULT_FPMATH_MODE", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA"),
+    ),
+    "GPU": (
+        *("CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE"),
+        *("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"),
+    ),
+}
+KERNEL_VARIABLE = "MASKLIB_KERNEL"  # in the settings of a run: the name of its kernel, where that is not of this Python
 ENVIRONMENT_VARIABLE = "MASKLIB_ENVIRONMENT"  # in the settings of a run: the name of the environment whose Python runs it
 PYTHON_VARIABLE = "MASKLIB_PYTHON"  # in the environment of its kernel: that Python
 SERVERS_VARIABLE = "MASKLIB_FORK_SERVERS"  # the parent's fork servers; see masklib.engine.kernels.servers
 PRIVATE_VARIABLE = "MASKLIB_PRIVATE"  # where a worker makes its private folders; see masklib.engine.worker
-SILENT = ("KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL")  # folders and logs change no number
-# TF_ is Terraform's prefix too, for secrets among others. https://developer.hashicorp.com/terraform/cli/config/environment-variables
-_TERRAFORM = (
-    *("TF_CLI_", "TF_CLOUD_", "TF_DATA_DIR", "TF_IGNORE", "TF_IN_AUTOMATION", "TF_INPUT", "TF_LOG", "TF_PLUGIN_CACHE_"),
-    *("TF_REATTACH_PROVIDERS", "TF_REGISTRY_", "TF_STATE_", "TF_TOKEN_", "TF_VAR_", "TF_WORKSPACE"),
-)
+SEARCHED = "PYTHONPATH"  # folders of modules: with other ones a notebook imports other code
 
 
 def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -39,45 +63,67 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
         environment: the user's; `os.environ` by default. Its thread counts are overridden, its other settings kept.
     """
     environment = os.environ if environment is None else environment
-    kept = {k: v for k, v in environment.items() if k.startswith(NUMERIC_PREFIXES) and k not in SILENT}
-    kept = {k: v for k, v in kept.items() if not k.startswith(_TERRAFORM)}
+    kept = {name: environment[name] for names in NUMERIC.values() for name in names if name in environment}
     flags = [flag for flag in kept.get("XLA_FLAGS", "").split() if not flag.startswith(XLA_THREADS)]
     fixed = {"PYTHONHASHSEED": "0", **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     fixed["XLA_FLAGS"] = " ".join([*flags, f"{XLA_THREADS}={str(threads > 1).lower()}"])
+    searched = _join_paths(*map(os.path.abspath, filter(None, environment.get(SEARCHED, "").split(os.pathsep))))
+    fixed |= {SEARCHED: searched} if searched else {}
     return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
 
 
-def settings_for(settings: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of a run whose parameters may name a `backend` and an `environment`: those then, not the user's.
+def settings_for(settings: Mapping[str, str], backend: str | None, environment: str | None = None) -> dict[str, str]:
+    """Return the settings of a run for which a backend of Keras or an environment is chosen: those then, not the user's.
 
     Raises:
         ArgumentError: there is no environment of that name.
     """
-    chosen = {"KERAS_BACKEND": parameters.get("backend"), ENVIRONMENT_VARIABLE: parameters.get("environment")}
-    if chosen[ENVIRONMENT_VARIABLE]:
-        chosen["KERAS_BACKEND"] = find_environment(parameters["environment"]).backend
+    chosen = {"KERAS_BACKEND": backend, ENVIRONMENT_VARIABLE: environment}
+    if environment:
+        chosen["KERAS_BACKEND"] = find_environment(environment).backend
     return {**settings, **{name: value for name, value in chosen.items() if value}}
 
 
-def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
-    """Return the whole environment of a kernel.
+def settings_in(settings: Mapping[str, str], kernel: Kernel) -> dict[str, str]:
+    """Return the settings of a run in a kernel: with what its kernelspec sets of them, and its name."""
+    if kernel.is_this:
+        return dict(settings)
+    told = numeric_settings(environment=kernel.variables)
+    return {**settings, **{name: told[name] for name in kernel.variables if name in told}, KERNEL_VARIABLE: kernel.name}
 
-    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables do not reach it: they could
-    change results without being part of a run's identity.
+
+def kernel_environment(settings: Mapping[str, str], private: Path) -> dict[str, str]:
+    """Return the whole environment of a kernel: the user's, and what the engine fixes in it.
+
+    The user's Keras configuration, IPython start-up files, matplotlibrc and `PYTHON...` variables but `PYTHONPATH` do not reach
+    it: they could change results without being part of a run's identity.
 
     Args:
         settings: from `numeric_settings`.
         private: an empty folder for what the kernel writes about itself.
     """
     other = find_environment(settings[ENVIRONMENT_VARIABLE]) if ENVIRONMENT_VARIABLE in settings else None
-    unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE, *NUMERIC_PREFIXES)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
+    kernel = find_kernel(settings.get(KERNEL_VARIABLE, THIS))
+    unwanted = (PYTHON_VARIABLE, "PYTHON", SERVERS_VARIABLE, PRIVATE_VARIABLE)
+    planned = {
+        *settings,
+        *(name for names in NUMERIC.values() for name in names),
+    }  # `settings` has those of the run, in their order
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k not in planned}
     return {
         **inherited,
         **({**other.variables(), PYTHON_VARIABLE: str(other.python)} if other else {}),
+        **kernel.variables,
+        **({PYTHON_VARIABLE: kernel.python.executable} if kernel.python and kernel.forkable else {}),
         **settings,
+        **({SEARCHED: _join_paths(other.variables()[SEARCHED], settings.get(SEARCHED, ""))} if other else {}),
         "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow greets at level 1
         "KERAS_HOME": str(private / "keras"),
         "IPYTHONDIR": str(private / "ipython"),
         "MATPLOTLIBRC": os.devnull,
     }
+
+
+def _join_paths(*folders: str) -> str:
+    """Return the folders of modules as one variable; those that are "" are left out."""
+    return os.pathsep.join(filter(None, folders))

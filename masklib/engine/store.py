@@ -4,14 +4,19 @@
 <root>/<notebook>/<key>/            a run that ended well
 <root>/<notebook>/failed/<key>-<n>/ the n-th attempt that did not, with all its evidence
 <root>/<notebook>/.work-<key>-<id>/ a run in progress
+<root>/<notebook>/.gone-<id>/       a run that is being removed
 <root>/<notebook>/.lock-<key>       held by the process whose run that is
 <root>/<notebook>/corrupt/          what could not be read, set aside
+<root>/<notebook>/earlier/<key>-<n>/ a run that ended well, and was executed again since
 ```
+A notebook named as a folder that holds no runs, such as `figures`, or as a hidden one, has a folder with a % before its name.
+
 Work happens in a temporary folder beside the final one; its files are synced to the disk, then one rename publishes it.
 A process takes the lock of a key before it looks the run up and begins it, so that two sweeps share the work.
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masklib.claims.recording import RECORDS
+from masklib.engine.contents import read_inside, sums_of
 from masklib.engine.files import is_local, make_folder, store_error, sync, sync_tree, write_atomically
 from masklib.engine.locks import Lock, acquire
 from masklib.engine.record import (
@@ -35,6 +41,7 @@ from masklib.engine.record import (
     parse_record,
     read_record,
     read_whole,
+    sizes_of,
     write_record,
 )
 from masklib.errors import StoreError
@@ -55,7 +62,9 @@ __all__ = [  # with what the record of a run and its files are made of
     "Store",
     "is_local",
     "make_folder",
+    "notebook_at",
     "parse_record",
+    "place_of",
     "read_record",
     "store_error",
     "write_atomically",
@@ -63,8 +72,10 @@ __all__ = [  # with what the record of a run and its files are made of
 ]
 
 RESERVED = ("figures", "reference", "site", "specs", "tables")  # folders of `runs/` that hold no runs
-ASIDE = ("failed", "corrupt")  # folders of a notebook that are no runs
-_WORK, _LOCK = ".work-", ".lock-"
+EARLIER = "earlier"
+ASIDE = ("failed", "corrupt", EARLIER)  # folders of a notebook that are no runs
+_WORK, _LOCK, _GONE = ".work-", ".lock-", ".gone-"
+_ESCAPE = "%"
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,13 @@ class Entry:
         name: of its folder, below the root: "<notebook>/<key>" or "<notebook>/failed/<key>-<n>".
         published: whether it is a run that ended well.
         stamp: is another one if the files that the tables are made of were written again.
+        error: None, or why the runs of a notebook cannot be listed; the name is then that of the notebook.
     """
 
     name: str
     published: bool
     stamp: str
+    error: StoreError | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ class Content:
         entry: whose they are.
         record: the bytes of `record.json`; None if it is missing.
         lines: the bytes of `records.jsonl` of a published run.
-        error: None, or why the folder could not be read.
+        error: None, or why the folder could not be read: an OSError now, a ValueError ever.
     """
 
     entry: Entry
@@ -121,7 +134,7 @@ class Store:
 
     def folder(self, notebook: str, key: str) -> Path:
         """Return where a run is, or would be, published."""
-        return self.root / notebook / key
+        return self.root / place_of(notebook) / key
 
     def find(self, notebook: str, key: str) -> Record | None:
         """Return the record of a run that ended well, or None; one that is not whole is set aside first.
@@ -144,13 +157,19 @@ class Store:
         Raises:
             StoreError: one cannot be read now.
         """
-        found: dict[str, CorruptError] = {}
+        return {key: found for key, found in self.read(notebook, keys) if isinstance(found, CorruptError)}
+
+    def read(self, notebook: str, keys: Iterable[str]) -> Iterator[tuple[str, Record | CorruptError]]:
+        """Yield the record of each published run of these keys, or why it is not whole.
+
+        Raises:
+            StoreError: one cannot be read now.
+        """
         for key in keys:
             try:
-                read_whole(self.folder(notebook, key))
+                yield key, read_whole(self.folder(notebook, key), checked=(RECORDS,))
             except CorruptError as error:
-                found[key] = error
-        return found
+                yield key, error
 
     def lock(self, notebook: str, key: str) -> Lock | None:
         """Return the lock of a run, without waiting, or None if another process holds it.
@@ -158,7 +177,7 @@ class Store:
         Raises:
             StoreError: the folder is not writable, or its file system has no locks.
         """
-        parent = self.root / notebook
+        parent = self.root / place_of(notebook)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             return acquire(parent / f"{_LOCK}{key}")
@@ -174,20 +193,22 @@ class Store:
         Raises:
             StoreError: the folder cannot be made or written.
         """
-        parent = self.root / record.notebook
+        parent = self.root / place_of(record.notebook)
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            work = Path(tempfile.mkdtemp(prefix=f"{_WORK}{record.key}-", dir=parent))
+            work = parent / f"{_WORK}{record.key}-{secrets.token_hex(4)}"
+            work.mkdir()  # its mode follows the umask, as that of all else in the store
             write_record(work, replace(record, status=RUNNING))
         except OSError as error:
             msg = f"A run needs a writable folder {parent}"
             raise store_error(msg, error) from None
         return work
 
-    def finish(self, work: Path, record: Record) -> Path:
+    def finish(self, work: Path, record: Record, *, again: bool = False) -> Path:
         """Publish `work` under its key if the run ended well, among the failed attempts if not; return where it is.
 
-        Where the same run was published meanwhile, that one stays.
+        Where the same run was published meanwhile, that one stays; `again` says that one which is there does not count, and puts
+        it among the earlier ones.
 
         Raises:
             StoreError: the disk is full, or the folder not writable; the work folder is kept as it is.
@@ -198,6 +219,8 @@ class Store:
             if record.status != OK:
                 return self._move(work, "failed", record.key)
             target = self.folder(record.notebook, record.key)
+            if again and target.exists():
+                self._move(target, EARLIER)
             _rename_or_drop(work, target)
             sync(target.parent)
         except OSError as error:
@@ -207,9 +230,28 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """Return the published runs, then the failed attempts, each in order of notebook and key."""
-        found = [(name, self.root / name) for name in self._notebooks()]
-        runs = [Entry(f"{name}/{f.name}", True, _stamp(f)) for name, parent in found for f in _published(parent)]
-        return runs + [Entry(f"{name}/failed/{f.name}", False, _stamp(f)) for name, parent in found for f in _failed(parent)]
+        found = [entry for name in self._notebooks() for entry in _entries(self.root, place_of(name))]
+        return sorted(found, key=lambda entry: not entry.published)
+
+    def earlier(self) -> list[Entry]:
+        """Return the runs that were executed again since, in order of notebook, key and age."""
+        found = [(name, _attempts(self.root / name / EARLIER)) for name in map(place_of, self._notebooks())]
+        return [Entry(f"{name}/{EARLIER}/{f.name}", False, _stamp(f)) for name, folders in found for f in folders]
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a run or attempt; a reader sees all of it, or nothing.
+
+        Raises:
+            StoreError: it cannot be removed; it is then as it was, or gone for readers.
+        """
+        folder = self.root / entry.name
+        try:
+            gone = Path(tempfile.mkdtemp(prefix=_GONE, dir=self.root / entry.name.split("/")[0]))
+            folder.rename(gone / folder.name)
+            shutil.rmtree(gone)
+        except OSError as error:
+            msg = f"{folder} cannot be removed"
+            raise store_error(msg, error) from None
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Content]:
         """Yield what the folders of `entries` hold, in their order; an error is kept there, not raised."""
@@ -217,11 +259,11 @@ class Store:
 
     def keys(self, notebook: str) -> set[str]:
         """Return the keys of a notebook's published runs, from one listing."""
-        return {folder.name for folder in _published(self.root / notebook)}
+        return {folder.name for folder in _published(self.root / place_of(notebook))}
 
     def attempts_of(self, notebook: str) -> dict[str, Path]:
         """Return the folder of the newest failed attempt by key, from one listing."""
-        return {_attempt(folder.name)[0]: Path(folder.path) for folder in _failed(self.root / notebook)}
+        return {_attempt(folder.name)[0]: Path(folder.path) for folder in _failed(self.root / place_of(notebook))}
 
     def set_aside(self, folder: Path) -> Path | None:
         """Move a folder that cannot be read to `corrupt`; return where it is, or None if it is gone already.
@@ -240,25 +282,27 @@ class Store:
     def recover(self) -> list[Path]:
         """Move the work of processes that are gone to the failed attempts, as interrupted; return where it is.
 
-        Work belongs to a process that is gone exactly if the lock of its key can be taken.
+        Work belongs to a process that is gone exactly if the lock of its key can be taken. What a process that is gone had not
+        removed to the end is removed.
 
         Raises:
             StoreError: such work cannot be read or moved.
         """
-        return [
-            folder for name in self._notebooks() for key in _unfinished(self.root / name) for folder in self._recover(name, key)
-        ]
+        for gone in self.root.glob(f"*/{_GONE}*"):
+            shutil.rmtree(gone, ignore_errors=True)
+        unfinished = [(name, key) for name in self._notebooks() for key in _unfinished(self.root / place_of(name))]
+        return [folder for name, key in unfinished for folder in self._recover(name, key)]
 
     def _recover(self, notebook: str, key: str) -> list[Path]:
         """Move the work of one key aside, unless its lock is held; return where it is."""
-        lock = self.lock(notebook, key)
+        lock, parent = self.lock(notebook, key), self.root / place_of(notebook)
         if lock is None:
             return []
         try:
             with lock:
-                moved = [self._interrupted(work) for work in sorted((self.root / notebook).glob(f"{_WORK}{key}-*"))]
+                moved = [self._interrupted(work) for work in sorted(parent.glob(f"{_WORK}{key}-*"))]
         except OSError as error:
-            msg = f"The work of a run that was interrupted cannot be moved, it is kept in {self.root / notebook}"
+            msg = f"The work of a run that was interrupted cannot be moved, it is kept in {parent}"
             raise store_error(msg, error) from None
         return [folder for folder in moved if folder]
 
@@ -272,12 +316,13 @@ class Store:
                 return None
             return self.set_aside(work)
         error = Failure(INTERRUPTED, "DriverGone", f"process {record.pid} ended before the run did")
-        write_record(work, replace(record, status=INTERRUPTED, error=error))
+        files = sizes_of(work)
+        write_record(work, replace(record, status=INTERRUPTED, error=error, files=files, sums=sums_of(work, files)))
         return self._move(work, "failed", record.key)
 
     def _notebooks(self) -> list[str]:
-        """Return the names of the folders that hold runs."""
-        return [folder.name for folder in _folders(self.root) if folder.name not in RESERVED]
+        """Return the names of the notebooks that have runs here."""
+        return [notebook_at(folder.name) for folder in _folders(self.root) if folder.name not in RESERVED]
 
     def _move(self, folder: Path, aside: str, name: str = "") -> Path:
         """Rename `folder` to the first free number under `failed` or `corrupt` of its notebook."""
@@ -293,6 +338,16 @@ class Store:
                 if not target.exists():
                     raise
             number += 1
+
+
+def place_of(notebook: str) -> str:
+    """Return the name of the folder that holds a notebook's runs: its own, unless that would hide them or lead elsewhere."""
+    return f"{_ESCAPE}{notebook}" if notebook in RESERVED or notebook.startswith((".", _ESCAPE)) else notebook
+
+
+def notebook_at(place: str) -> str:
+    """Return the name of the notebook whose runs a folder holds."""
+    return place.removeprefix(_ESCAPE)
 
 
 def _rename_or_drop(work: Path, target: Path) -> None:
@@ -318,6 +373,16 @@ def _folders(parent: Path) -> list[os.DirEntry[str]]:
     return sorted(folders, key=lambda entry: entry.name)
 
 
+def _entries(root: Path, name: str) -> list[Entry]:
+    """Return the runs and the failed attempts of a notebook; where they cannot be listed, one entry that says so."""
+    parent = root / name
+    try:
+        runs = [Entry(f"{name}/{folder.name}", True, _stamp(folder)) for folder in _published(parent)]
+        return runs + [Entry(f"{name}/failed/{folder.name}", False, _stamp(folder)) for folder in _failed(parent)]
+    except StoreError as error:
+        return [Entry(name, True, "", error)]
+
+
 def _published(parent: Path) -> list[os.DirEntry[str]]:
     """Return the folders of a notebook's published runs."""
     return [folder for folder in _folders(parent) if folder.name not in ASIDE]
@@ -325,7 +390,12 @@ def _published(parent: Path) -> list[os.DirEntry[str]]:
 
 def _failed(parent: Path) -> list[os.DirEntry[str]]:
     """Return the folders of a notebook's failed attempts, by key, oldest first."""
-    return sorted(_folders(parent / "failed"), key=lambda folder: _attempt(folder.name))
+    return _attempts(parent / "failed")
+
+
+def _attempts(parent: Path) -> list[os.DirEntry[str]]:
+    """Return numbered folders by key and number."""
+    return sorted(_folders(parent), key=lambda folder: _attempt(folder.name))
 
 
 def _attempt(name: str) -> tuple[str, int]:
@@ -357,17 +427,19 @@ def _version(path: str) -> str:
 
 def _content(root: Path, entry: Entry) -> Content:
     """Return what a folder holds."""
+    if entry.error:
+        return Content(entry, error=entry.error)
     folder = root / entry.name
     try:
-        lines = _bytes(folder / RECORDS) if entry.published else None
-        return Content(entry, _bytes(folder / RECORD), lines or b"")
-    except OSError as error:
+        lines = _bytes(folder, RECORDS) if entry.published else None
+        return Content(entry, _bytes(folder, RECORD), lines or b"")
+    except (OSError, ValueError) as error:
         return Content(entry, error=error)
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(folder: Path, name: str) -> bytes | None:
     """Return the content of a file, or None if it is not there."""
     try:
-        return path.read_bytes()
+        return read_inside(folder, name)
     except FileNotFoundError:
         return None

@@ -17,11 +17,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from masklib.engine import worker
-from masklib.engine.grid import Values, plan_sweep
+from masklib.engine.dependencies import Present
+from masklib.engine.grid import Values, names_of, plan_sweep
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
-from masklib.engine.run import Plan
-from masklib.engine.store import DIED, FAILED, INTERRUPTED, OK, TIMEOUT, Record, Store, read_record
+from masklib.engine.run import Plan, changes_of, declare
+from masklib.engine.store import (
+    DIED,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    TIMEOUT,
+    CorruptError,
+    Record,
+    Store,
+    notebook_at,
+    read_record,
+)
 from masklib.engine.stores import open_store
 from masklib.errors import StoreError
 
@@ -100,10 +112,11 @@ class SweepResult:
         """
         import pandas as pd
 
+        names = names_of(outcome.plan for outcome in self.outcomes)
         rows = [
             {
                 "key": outcome.plan.key,
-                "notebook": outcome.plan.notebook.name,
+                "notebook": names[outcome.plan.key],
                 "status": outcome.status,
                 "cached": outcome.cached,
                 "duration_s": outcome.record.duration_s if outcome.record and not outcome.cached else float("nan"),
@@ -121,6 +134,10 @@ class Listener(Protocol):
 
     def on_set_aside(self, folder: Path, error: StoreError) -> None:
         """Take note of where a run is that was not whole any more; it is executed again."""
+        return
+
+    def on_change(self, plan: Plan, changes: Sequence[str]) -> None:
+        """Take note of why a point that is there is executed again; comes before `on_begin`."""
         return
 
     def on_begin(self, known: Sequence[Outcome], todo: Sequence[Plan]) -> None:
@@ -150,9 +167,15 @@ def sweep(
     fixed: Values = (),
     lists: Values = (),
     *,
+    cwd: str | Path | None = None,
+    kernel: str | None = None,
+    sample: int | None = None,
+    seed: int = 0,
     runs: str | Path = "runs",
     jobs: int | None = None,
     retry: bool = False,
+    force: bool = False,
+    depends: Iterable[str] = (),
     fail_fast: bool = False,
     timeout: float = DEFAULT_LIMITS.timeout,
     cell_timeout: float = DEFAULT_LIMITS.cell_timeout,
@@ -167,9 +190,15 @@ def sweep(
         grid: parameter -> its values, as a list or as text (`"0:20"`); every combination is a run.
         fixed: parameter -> its one value.
         lists: parameter -> its values; those of all names advance together.
+        cwd: the folder in which the kernels work; by default that of the notebook, as in JupyterLab.
+        kernel: the name of a kernel in place of the notebook's own.
+        sample: how many points are drawn from all of them; None for all.
+        seed: of the drawing.
         runs: the store, a folder or a URL.
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
+        force: whether points are executed that the store has.
+        depends: files that the results follow from, as paths or patterns such as `"data/*.csv"`.
         fail_fast: whether no run starts any more once one failed.
         timeout: seconds that a run may take, and `cell_timeout` one of its cells.
         cell_timeout: see `timeout`.
@@ -185,9 +214,18 @@ def sweep(
         StoreError: the store cannot be used.
     """
     limits = Limits(timeout, cell_timeout, memory_bytes)
-    plans, store = plan_sweep(source, grid, fixed, lists).plans, open_store(runs)
+    planned = plan_sweep(source, grid, fixed, lists, cwd, kernel, sample=sample, seed=seed)
+    plans, store = declare(planned.plans, depends), open_store(runs)
     return run_sweep(
-        plans, store, jobs=jobs, retry=retry, fail_fast=fail_fast, limits=limits, listener=listener, executor=executor
+        plans,
+        store,
+        jobs=jobs,
+        retry=retry,
+        force=force,
+        fail_fast=fail_fast,
+        limits=limits,
+        listener=listener,
+        executor=executor,
     )
 
 
@@ -197,6 +235,7 @@ def run_sweep(
     *,
     jobs: int | None = None,
     retry: bool = False,
+    force: bool = False,
     fail_fast: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     listener: Listener | None = None,
@@ -212,6 +251,7 @@ def run_sweep(
         store: where runs are looked up and published.
         jobs: runs at once; as many as there are cores by default, never more than there are runs.
         retry: whether points that failed before, ran out of time or died are executed again; interrupted ones always are.
+        force: whether points are executed that the store has.
         fail_fast: whether no run starts any more once one failed.
         limits: of each run.
         listener: gets the events of the sweep.
@@ -223,13 +263,13 @@ def run_sweep(
     plans = list(plans)
     listener = listener or _Silent()
     store.recover()
-    before = look_up(plans, store, partial(_set_aside, store, listener))
-    known = {key: outcome for key, outcome in before.items() if outcome.status == OK or not retry}
+    before = look_up(plans, store, partial(_set_aside, store, listener), listener.on_change)
+    known = {key: outcome for key, outcome in before.items() if (outcome.status == OK or not retry) and not force}
     todo = list({plan.key: plan for plan in plans if plan.key not in known}.values())
     listener.on_begin(list(known.values()), todo)
     found: dict[str, Outcome] = {}
     if todo:
-        driver = _Driver(store, listener, before, fail_fast=fail_fast, limits=limits, warm=len(todo) > 1)
+        driver = _Driver(store, listener, before, force=force, fail_fast=fail_fast, limits=limits, warm=len(todo) > 1)
         with _on_signal(driver.stop), closing(executor or _pool(todo, jobs)) as where:
             driver.run(todo, where)
         with suppress(StoreError):  # a disk that became full or read-only; the next sweep moves what is left
@@ -242,7 +282,10 @@ def run_sweep(
 
 
 def look_up(
-    plans: Iterable[Plan], store: Store, on_damage: Callable[[Path, StoreError], None] = lambda folder, error: None
+    plans: Iterable[Plan],
+    store: Store,
+    on_damage: Callable[[Path, StoreError], None] = lambda folder, error: None,
+    on_change: Callable[[Plan, Sequence[str]], None] = lambda plan, changes: None,
 ) -> dict[str, Outcome]:
     """Return, by key, what the store has of the plans: runs that ended well, and failed attempts but interrupted ones.
 
@@ -250,31 +293,46 @@ def look_up(
         plans: to look up.
         store: where; it is only read.
         on_damage: called with the folder of a run that is not whole, which counts as missing, and the reason.
+        on_change: called with a plan whose run, or failed attempt, does not count because something that it used has changed.
     """
     plans = list(plans)
-    names = {plan.notebook.name for plan in plans}
-    wanted = {plan.key for plan in plans}
-    keys = {name: store.keys(name) for name in names}
-    attempts = {name: store.attempts_of(name) for name in names}
-    for name in names:
-        for key, error in store.damage(name, keys[name] & wanted).items():
-            keys[name].remove(key)
-            on_damage(store.folder(name, key), error)
-    found: dict[str, Outcome] = {}
+    by_notebook: dict[str, dict[str, Plan]] = {}
     for plan in plans:
-        name, key = plan.notebook.name, plan.key
-        if key in keys[name]:
-            found[key] = Outcome(plan, OK, cached=True, folder=store.folder(name, key))
-        elif key in attempts[name]:
-            outcome = _of_attempt(plan, attempts[name][key])
-            if outcome and outcome.status in (FAILED, TIMEOUT, DIED):
-                found[key] = replace(outcome, cached=True)
-    return found
+        by_notebook.setdefault(plan.notebook.name, {})[plan.key] = plan
+    found: dict[str, Outcome] = {}
+    present = Present()
+    for outcome in (each for name, wanted in by_notebook.items() for each in _stored(name, wanted, store, on_damage)):
+        changed = changes_of(outcome.plan, outcome.record, present) if outcome.record else ()
+        if changed:
+            on_change(outcome.plan, changed)
+        else:
+            found[outcome.plan.key] = replace(outcome, record=None) if outcome.status == OK else outcome
+    return {plan.key: found[plan.key] for plan in plans if plan.key in found}
+
+
+def _stored(
+    notebook: str, wanted: dict[str, Plan], store: Store, on_damage: Callable[[Path, StoreError], None]
+) -> Iterator[Outcome]:
+    """Yield what the store has of the plans of a notebook, with its record, whether it counts or not."""
+    attempts = store.attempts_of(notebook)
+    damaged = []
+    keys = store.keys(notebook) & wanted.keys()
+    for key, record in store.read(notebook, sorted(keys)):
+        folder = store.folder(notebook, key)
+        if isinstance(record, CorruptError):
+            damaged.append(key)
+            on_damage(folder, record)
+        else:
+            yield Outcome(wanted[key], OK, cached=True, folder=folder, record=record)
+    for key in attempts.keys() & wanted.keys() - (keys - {*damaged}):
+        outcome = _of_attempt(wanted[key], attempts[key])
+        if outcome and outcome.status in (FAILED, TIMEOUT, DIED):
+            yield replace(outcome, cached=True)
 
 
 def _set_aside(store: Store, listener: Listener, folder: Path, error: StoreError) -> None:
     """Set a run aside that is not whole, and report where it is; not one that another process has executed again meanwhile."""
-    notebook, key = folder.parent.name, folder.name
+    notebook, key = notebook_at(folder.parent.name), folder.name
     lock = store.lock(notebook, key)
     if lock is None:
         return
@@ -288,14 +346,22 @@ class _Driver:
     """Gives jobs to an executor and settles their answers; all of it in one thread, which has one inbox."""
 
     def __init__(
-        self, store: Store, listener: Listener, before: dict[str, Outcome], *, fail_fast: bool, limits: Limits, warm: bool
+        self,
+        store: Store,
+        listener: Listener,
+        before: dict[str, Outcome],
+        *,
+        force: bool,
+        fail_fast: bool,
+        limits: Limits,
+        warm: bool,
     ):
         self.outcomes: dict[str, Outcome] = {}
         self._store = store
         self._listener = listener
         self._before = before
         self._fail_fast = fail_fast
-        self._make_job = partial(worker.make_job, store=str(store.root), limits=limits, warm=warm)
+        self._make_job = partial(worker.make_job, store=str(store.root), limits=limits, warm=warm, force=force)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._futures: set[Future[worker.Answer]] = set()
         self._busy: list[Plan] = []
@@ -410,7 +476,8 @@ def _on_signal(act: Callable[[], None]) -> Iterator[None]:
 
 def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
     """Return the pool of this machine; a single run is not worth a fork server."""
-    settings = {tuple(plan.settings.items()): plan.settings for plan in plans} if len(plans) > 1 else {}
+    forked = [plan for plan in plans if plan.kernel.forkable] if len(plans) > 1 else []
+    settings = {tuple(plan.settings.items()): plan.settings for plan in forked}
     return LocalPool(min(jobs or available_cores(), len(plans)), settings.values())
 
 

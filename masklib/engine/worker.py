@@ -14,25 +14,25 @@ import contextlib
 import json
 import os
 import queue
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from masklib.engine.execution import terminate_as_interrupt
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
+from masklib.engine.private import make_private, private_path, temporary_file
 from masklib.engine.record import Record
 from masklib.engine.settings import PRIVATE_VARIABLE
 from masklib.engine.startup import leave_out_grammars
+from masklib.engine.values import read, write
 from masklib.errors import MasklibError, RunError
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -40,7 +40,12 @@ OnEvent = Callable[[dict[str, Any]], None]
 RUN, BUSY, STOPPED, LOST, ERROR = "run", "busy", "interrupted", "died", "error"
 TRIES = 2  # of a run whose worker dies
 END_S = 5.0  # then a worker that was asked to end is killed
+GRACE_S = 60.0  # from the time limit of a run to its answer; a worker that takes longer is stopped, or hangs, and is killed
 _OPAQUE = ("cells", "masklib", "parameters")  # parts of an identity too long to show
+
+
+class DifferingError(RunError):
+    """A worker would make another run of a job than the one that was planned."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,20 @@ class Job:
     """A run, with all that it follows from.
 
     Attributes:
-        notebook: its name.
+        notebook: its name, and `path` where it was read.
+        path: absolute.
+        folder: in which its kernel works; see `masklib.engine.run.Plan`.
         source: the notebook as the text of an .ipynb file.
-        parameters, settings, inputs, key: of the plan; see `masklib.engine.run.Plan`.
+        parameters, settings, inputs, key, depends: of the plan; see `masklib.engine.run.Plan`.
         store: the URL of the store.
         limits: of the run.
         warm: whether its kernel is forked.
+        force: whether it is executed even if the store has it.
     """
 
     notebook: str
+    path: str
+    folder: str
     source: str
     parameters: dict[str, Any]
     settings: dict[str, str]
@@ -65,16 +75,20 @@ class Job:
     store: str
     limits: Limits = DEFAULT_LIMITS
     warm: bool = False
+    force: bool = False
+    depends: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the job as a line of JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "parameters": {name: write(value) for name, value in self.parameters.items()}})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Job":
         """Return the job that a line of JSON holds."""
         values = json.loads(text)
-        return cls(**{**values, "limits": Limits(**values["limits"])})
+        parameters = {name: read(value) for name, value in values["parameters"].items()}
+        limits, depends = Limits(**values["limits"]), tuple(values["depends"])
+        return cls(**{**values, "parameters": parameters, "limits": limits, "depends": depends})
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,8 @@ class Answer:
         folder: of the run, or of the failed attempt; "" where there is none.
         cached: whether the run was there already.
         reason: why there is no run; "" where that needs none.
+        differs: whether another worker could execute it: this one would make another run of it.
+        worker: the address of the Dask worker that gave the answer; "" on this machine.
     """
 
     outcome: str
@@ -94,6 +110,8 @@ class Answer:
     folder: str = ""
     cached: bool = False
     reason: str = ""
+    differs: bool = False
+    worker: str = ""
 
     def to_json(self) -> str:
         """Return the answer as a line of JSON."""
@@ -125,8 +143,8 @@ class Worker:
         """Start the process, unless it is there; it gets ready while the caller continues."""
         if self._process is not None:
             return
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _bury)
-        self._private = _private_path()
+        self._log = temporary_file()  # closed in _bury
+        self._private = private_path()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "masklib.engine.worker"],
             env={**os.environ, **self._environment, PRIVATE_VARIABLE: self._private},
@@ -150,10 +168,13 @@ class Worker:
                 if self._ending:
                     return Answer(STOPPED)
                 self.start()
-                answer = self._ask(job, on_event)
+                with self._killed_after(job.limits.timeout + GRACE_S) as overdue:
+                    answer = self._ask(job, on_event)
                 if answer is not None:
                     return answer
                 reason = self._bury()
+                if overdue.is_set():
+                    return Answer(LOST, reason=f"no answer {GRACE_S:g} s after its time limit; {reason}")
         return Answer(STOPPED) if self._ending else Answer(LOST, reason=reason)
 
     def interrupt(self) -> None:
@@ -167,12 +188,31 @@ class Worker:
         """End the process, whatever it is at."""
         self._ending = True
         process = self._process
-        if process is not None and process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        with self._in_use:
-            if self._process is not None:
-                self._bury()
+        with self._killed_after(END_S):  # one that is stopped does not see that its stdin closes
+            if process is not None and process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            with self._in_use:
+                if self._process is not None:
+                    self._bury()
+
+    @contextlib.contextmanager
+    def _killed_after(self, seconds: float) -> Iterator[threading.Event]:
+        """Kill the process if this context takes longer; the event tells whether that was so."""
+        process, overdue = self._process, threading.Event()
+
+        def kill() -> None:
+            overdue.set()
+            process.kill()  # type: ignore[union-attr] # without a process there is no timer
+
+        timer = threading.Timer(seconds, kill)
+        timer.daemon = True
+        if process is not None:
+            timer.start()
+        try:
+            yield overdue
+        finally:
+            timer.cancel()
 
     def _ask(self, job: Job, on_event: OnEvent) -> Answer | None:
         """Give the process a job and return its answer; None if it dies."""
@@ -215,7 +255,9 @@ class Worker:
         return " ".join([f"the process that drove the run {how}", *said])
 
 
-def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIMITS, warm: bool = False) -> Job:
+def make_job(
+    plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIMITS, warm: bool = False, force: bool = False
+) -> Job:
     """Return the job of a plan.
 
     Args:
@@ -224,33 +266,39 @@ def make_job(plan: Any, source: str, store: str, *, limits: Limits = DEFAULT_LIM
         store: the URL of the store.
         limits: of the run.
         warm: whether its kernel is forked.
+        force: whether it is executed even if the store has it.
     """
-    return Job(plan.notebook.name, source, plan.parameters, plan.settings, plan.inputs, plan.key, store, limits, warm)
+    notebook = plan.notebook
+    where = (notebook.name, str(notebook.path.absolute()), plan.folder)
+    identity = (plan.parameters, plan.settings, plan.inputs, plan.key)
+    return Job(*where, source, *identity, store, limits, warm, force, plan.depends)
 
 
 def perform(job: Job, on_event: OnEvent) -> Answer:
     """Execute a job in this process.
 
     Raises:
-        RunError: this process would make another run of it.
+        DifferingError: this process would make another run of it.
         MasklibError: as `masklib.engine.run.execute_plan`.
     """
     from masklib.engine.run import execute_plan, plan_run
     from masklib.engine.stores import open_store
 
-    plan = plan_run(_read(job.notebook, job.source), job.parameters, job.settings)
+    planned = plan_run(_read(job.notebook, job.path, job.source), job.parameters, job.settings, job.folder or None)
+    plan = replace(planned, depends=job.depends)
     if plan.key != job.key:
         msg = (
             "A run must be executed by what it was planned with, this worker differs in "
             f"{'; '.join(differences(job.inputs, plan.inputs))}. Give it the same, or start the sweep again."
         )
-        raise RunError(msg)
+        raise DifferingError(msg)
     on_event({"event": "start"})
     result = execute_plan(
         plan,
         open_store(job.store),
         limits=job.limits,
         warm=job.warm,
+        force=job.force,
         wait=False,
         on_cell=lambda done, total: on_event({"event": "cell", "done": done, "total": total}),
     )
@@ -274,13 +322,13 @@ def differences(planned: Mapping[str, Any], found: Mapping[str, Any]) -> list[st
 
 
 @lru_cache(maxsize=8)
-def _read(name: str, source: str) -> Any:
-    """Return the notebook of that name and text."""
+def _read(name: str, path: str, source: str) -> Any:
+    """Return the notebook of that name, path and text."""
     import nbformat
 
     from masklib.engine.notebooks import Notebook
 
-    return Notebook(name, Path(name), nbformat.reads(source, as_version=4))
+    return Notebook(name, Path(path), nbformat.reads(source, as_version=4))
 
 
 def _answer(job: str, on_event: OnEvent) -> Answer:
@@ -291,7 +339,7 @@ def _answer(job: str, on_event: OnEvent) -> Answer:
     except KeyboardInterrupt:
         return Answer(STOPPED)
     except MasklibError as error:
-        return Answer(ERROR, reason=str(error))
+        return Answer(ERROR, reason=str(error), differs=isinstance(error, DifferingError))
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return Answer(ERROR, reason=f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})")
@@ -309,11 +357,6 @@ def _receive(source: IO[str], inbox: "queue.SimpleQueue[str | None]", idle: thre
     inbox.put(None)
 
 
-def _private_path() -> str:
-    """Return where a worker may make its folder."""
-    return f"{tempfile.gettempdir()}/masklib-{secrets.token_hex(4)}"
-
-
 def _take(descriptor: int, mode: str, replacement: int) -> IO[str]:
     """Return the stream at a descriptor, and put another in its place, so that nothing else reads or writes it."""
     stream = os.fdopen(os.dup(descriptor), mode)
@@ -326,8 +369,8 @@ def main() -> None:
     leave_out_grammars()
     nothing = os.open(os.devnull, os.O_RDONLY)
     jobs, answers = _take(0, "r", nothing), _take(1, "w", 2)
-    private = os.environ.setdefault(PRIVATE_VARIABLE, _private_path())
-    Path(private).mkdir(mode=0o700)
+    private = os.environ.setdefault(PRIVATE_VARIABLE, private_path())
+    lock = make_private(private)
 
     def tell(line: str) -> None:
         print(line, file=answers, flush=True)
@@ -345,6 +388,7 @@ def main() -> None:
             tell(answer.to_json())
     finally:
         shutil.rmtree(private, ignore_errors=True)
+        lock.release()
 
 
 if __name__ == "__main__":

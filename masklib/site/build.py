@@ -23,7 +23,7 @@ from masklib.site.writing import Writer, check_own
 
 FOLDER, HIDDEN, STAMP = "site", ".build", ".build/stamp"
 OWN = ("data", "evidence", "figures")  # folders of the site that are written here; the others are Sphinx's
-LIBRARIES = ("sphinx", "myst-nb", "furo", "bleach", "matplotlib", "pandas", "keras")
+LIBRARIES = ("sphinx", "myst-nb", "furo", "bleach", "defusedxml", "matplotlib", "pandas", "keras")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def build(store: Store, out: str | Path | None = None, *, on_start: Callable[[],
     (folder / STAMP).unlink(missing_ok=True)
     unreadable, pages = write_sources(store, folder)
     warnings = _run_sphinx(folder, whole=_pages_changed(folder, pages))
-    (folder / STAMP).write_text(mark)
+    if not unreadable:  # else it is told again the next time
+        (folder / STAMP).write_text(mark)
     return Site(index, warnings, unreadable, built=True)
 
 
@@ -151,7 +152,7 @@ def _run_sphinx(folder: Path, *, whole: bool) -> list[str]:
     told = hidden / "warnings.txt"
     told.unlink(missing_ok=True)
     options = ["-b", "html", "-q", "-j", "auto", "-c", str(conf), "-d", str(hidden / "doctrees"), "-w", str(told)]
-    command = [sys.executable, "-m", "sphinx", *options, *(["-a"] if whole else []), str(hidden / "source"), str(folder)]
+    command = [sys.executable, "-P", "-m", "sphinx", *options, *(["-a"] if whole else []), str(hidden / "source"), str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         msg = f"The site was not made, Sphinx ended with status {ended.returncode}: {ended.stderr.strip()[-2000:]}"

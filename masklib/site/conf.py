@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from masklib.engine.startup import leave_out_grammars
+from masklib.site import prose
 
+prose.use()
 leave_out_grammars()  # a second of parsers that nothing here needs
 if find_spec("jax"):  # Keras on NumPy needs it; where it is there, the docstrings are read without loading TensorFlow
     os.environ["KERAS_BACKEND"] = "numpy"
@@ -24,8 +26,9 @@ source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions: list[str] = []
-myst_disable_syntax = ["html_block", "html_inline"]  # in Markdown, markup is text
+myst_disable_syntax = prose.HTML  # in Markdown, markup is text
 suppress_warnings = ["myst.header", "myst.xref_missing", "mystnb.unknown_mime_type", "config.cache"]
+suppress_warnings += ["misc.highlighting_failure"]  # a notebook may hold code of any language
 
 smartquotes = False  # "" is a value in a docstring
 default_role = "py:obj"  # `name` in a docstring leads to what it names, if it names something

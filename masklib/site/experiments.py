@@ -1,9 +1,11 @@
 """A page for each experiment: its executed notebook in reading form, and the files that are its evidence."""
 
 import copy
-import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -11,14 +13,15 @@ import nbformat
 from masklib.claims.ledger import load_claims
 from masklib.claims.outputs import FIGURE, shown_by
 from masklib.claims.verdicts import reason
-from masklib.engine.notebooks import find_notebook, tags
-from masklib.engine.record import RECORD
-from masklib.errors import MasklibError
-from masklib.site.executed import HEADING, read_executed, shown_kind
+from masklib.engine.contents import read_inside
+from masklib.engine.notebooks import tags
+from masklib.engine.record import RECORD, Record
+from masklib.site.executed import HEADING, SVG, shown_kind
 from masklib.site.front import raw
 from masklib.site.pictures import figures_by_name
-from masklib.site.survey import Experiment, Survey, slug
-from masklib.site.text import clean, markdown, render
+from masklib.site.survey import Experiment, Survey, in_suite, slug
+from masklib.site.svg import clean_svg
+from masklib.site.text import OWN, clean, markdown, render
 from masklib.site.whole_tables import long_tables
 from masklib.site.writing import Writer
 
@@ -62,39 +65,36 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
 
 def _copy_evidence(experiment: Experiment, out: Writer) -> None:
     """Copy the files of a run beside the pages, its tables as CSV too."""
-    source = _source(experiment.record.notebook)
+    source = _source(experiment.record)
     if source is not None:
         out.write(f"{experiment.evidence}/source.ipynb", source)
-    names = [RECORD, *(name for name in experiment.record.files if not name.endswith(".log"))]
-    for name in names:
-        target = f"{experiment.evidence}/{name}"
-        if out.keep(target):  # a published run never changes
-            continue
-        content = (experiment.folder / name).read_bytes()
-        out.write(target, content)
-    for name in names:
-        if name.endswith(".parquet") and not out.keep(_csv(experiment, name)):
-            out.write(_csv(experiment, name), _as_csv((experiment.folder / name).read_bytes()))
+    _copy(f"{experiment.evidence}/{RECORD}", out, partial(read_inside, experiment.folder, RECORD))
+    for name in experiment.files:
+        _copy(f"{experiment.evidence}/{name}", out, partial(_content, experiment, name))
+    for name in experiment.tables:
+        _copy(f"{experiment.evidence}/tables/{name}.csv", out, partial(_as_csv, experiment, name))
 
 
-def _csv(experiment: Experiment, name: str) -> str:
-    """Return where the CSV file of a table is."""
-    return f"{experiment.evidence}/{name.removesuffix('.parquet')}.csv"
+def _copy(target: str, out: Writer, content: Callable[[], bytes | str]) -> None:
+    """Write a file of the evidence, unless it is there: a published run never changes."""
+    if not out.keep(target):
+        out.write(target, content())
 
 
-def _as_csv(parquet: bytes) -> str:
-    """Return a table as CSV."""
-    import pandas as pd
-
-    return str(pd.read_parquet(io.BytesIO(parquet)).to_csv(index=False))
+def _content(experiment: Experiment, name: str) -> bytes:
+    """Return a file of a run; nothing in a drawing runs."""
+    return experiment.drawing(Path(name).stem) if name.endswith(".svg") else experiment.read(name)
 
 
-def _source(name: str) -> bytes | None:
+def _as_csv(experiment: Experiment, name: str) -> str:
+    """Return a recorded table as CSV."""
+    return str(experiment.table(name).to_csv(index=False))
+
+
+def _source(record: Record) -> bytes | None:
     """Return the notebook as it is in the suite, without outputs; None if it is not there."""
-    try:
-        return find_notebook(name).read_bytes()
-    except MasklibError:
-        return None
+    path = in_suite(record)
+    return path.read_bytes() if path else None
 
 
 def _write_page(experiment: Experiment, family: list[Experiment], source: Writer, recorded: Recorded) -> None:
@@ -108,11 +108,10 @@ def _write_page(experiment: Experiment, family: list[Experiment], source: Writer
 def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     """Return what stands on top of a page."""
     record, claims = experiment.record, load_claims()
-    files = [name for name in record.files if name.startswith("tables/")]
     facts = {
         "key": record.key,
-        "Keras": f"{record.keras} on {record.backend}",
-        "Python": record.inputs["python"],
+        "ran": record.library,
+        "Python": record.inputs["python"] or "none",
         "device": record.inputs["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
         "started": record.started,
@@ -123,15 +122,15 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
         "facts": facts,
         "parameters": record.parameters,
         "evidence": f"../{experiment.evidence}",
-        "has_source": _source(record.notebook) is not None,
-        "tables": [name.removeprefix("tables/").removesuffix(".parquet") for name in files],
+        "has_source": _source(record) is not None,
+        "tables": experiment.tables,
         "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
     }
 
 
 def _reading_form(experiment: Experiment, family: list[Experiment], head: str, recorded: Recorded) -> Any:
     """Return the executed notebook with its head, sections, folded code, clean outputs and vector figures."""
-    node = read_executed(experiment.folder)
+    node = copy.deepcopy(experiment.notebook)
     shown, seen = [], set()
     for index, cell in enumerate(node.cells):
         if cell.cell_type == "code":
@@ -142,11 +141,13 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
             shown.append(_code(cell, recorded))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f"(Keras {experiment.record.keras}, {experiment.record.backend})"
+    suffix = "" if experiment is family[0] else f"({experiment.record.library})"
     if not (shown and HEADING.match(shown[0].source)):
-        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.record.notebook)}", id="title"))
+        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.name)}", id="title"))
     title, _, rest = shown[0].source.partition("\n")
-    shown[0].source = f"{title} {markdown(suffix)}\n{rest}\n\n{raw(head)}{_toctree(experiment, family)}"
+    shown[0].source = f"{title} {markdown(suffix)}\n{rest}"
+    own = nbformat.v4.new_markdown_cell(f"{raw(head)}{_toctree(experiment, family)}", id="head", metadata={OWN: True})
+    shown.insert(1, own)
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=shown, metadata=metadata)
 
@@ -192,5 +193,7 @@ def _output(output: Any, recorded: Recorded) -> Any:
         return nbformat.v4.new_output("display_data", data={"text/html": instead})
     if not kind:
         return None
-    content = output.data[kind]
-    return nbformat.v4.new_output("display_data", data={kind: clean(content) if kind == "text/html" else content})
+    return nbformat.v4.new_output("display_data", data={kind: _CLEANERS.get(kind, str)(output.data[kind])})
+
+
+_CLEANERS: dict[str, Callable[[str], str]] = {"text/html": clean, SVG: lambda drawn: clean_svg(drawn.encode()).decode()}

@@ -1,12 +1,13 @@
-"""The figures of the suite, drawn from stored results alone: `masklib figures`.
+"""The figures of notebooks, drawn from stored results alone: `masklib figures`.
 
-A figure is drawn from the recipe that the newest run of its notebook, as declared, recorded; see `masklib.figures.recipes`. The
-same recipe gives the same bytes. Beside the pictures of a figure stands NAME.json: caption, alternative text, and where it is
-from.
+A figure is drawn from the recipe that the newest run of its notebook, as declared, recorded; see `masklib.figures.recipes`.
+That of another run, such as a point of a sweep, is called NAME@KEY. The same recipe gives the same bytes. Beside the pictures of
+a figure stands NAME.json: caption, alternative text, and where it is from.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,12 +18,11 @@ from typing import Any
 
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.record import Record
-from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
 from masklib.figures.plots import WIDE
-from masklib.figures.recipes import METADATA, Recipe, from_json, render, render_all
+from masklib.figures.recipes import METADATA, Recipe, render, render_all
 from masklib.figures.style import COLUMN, PAGE, THEMES
-from masklib.site.survey import survey
+from masklib.site.survey import Survey
 
 FORMATS = tuple(METADATA)
 PICTURE = re.compile(rf"(?P<name>.+?)(?P<column>-{COLUMN})?(?P<dark>-dark)?\.(?P<format>{'|'.join(FORMATS)})")
@@ -35,15 +35,19 @@ class Stored:
     Attributes:
         recipe: what is drawn.
         record: of the run that it shows.
+        notebook: its name, as the tables have it.
+        point: "@" and the beginning of the run's key, where it is one of several; else "".
     """
 
     recipe: Recipe
     record: Record
+    notebook: str
+    point: str = ""
 
     @property
     def full_name(self) -> str:
         """Its name with that of its notebook."""
-        return f"{self.record.notebook}/{self.recipe.name}"
+        return f"{self.notebook}/{self.recipe.name}{self.point}"
 
 
 @dataclass(frozen=True)
@@ -77,33 +81,30 @@ class Checked:
     reason: str
 
 
-def stored_figures(store: Store) -> dict[str, Stored]:
+def stored_figures(surveyed: Survey, *, every: bool = False) -> dict[str, Stored]:
     """Return the figures of a store by name, in the order of the notebooks; `<notebook>/<name>` where two share a name.
 
+    Args:
+        surveyed: what the store holds.
+        every: whether those of every run that ended well are meant; their names end with `@` and the beginning of its key.
+
     Raises:
-        StoreError: the store cannot be read, or no run in it has a figure.
-        ArgumentError: a recipe in it is none.
+        StoreError: no run in it has a figure.
     """
-    found = [Stored(recipe, record) for record, folder in _runs(store) for recipe in recipes(folder)]
+    runs = surveyed.points() if every else (experiments[0] for experiments in surveyed.experiments.values())
+    found = [
+        Stored(recipe, run.record, run.name, f"@{run.short_key}" if every else "")
+        for run in runs
+        for name in run.figures
+        if (recipe := run.recipe(name))
+    ]
     if not found:
-        msg = (
-            f"Figures are drawn from stored runs, {store.root} holds none with a figure. Run the suite first: masklib reproduce."
-        )
+        told = f"Figures are drawn from stored runs, {surveyed.store.root} holds none with a figure."
+        msg = f"{told} Run the suite first: masklib reproduce."
         raise StoreError(msg)
-    names = [figure.recipe.name for figure in found]
-    return {(figure.recipe.name if names.count(figure.recipe.name) == 1 else figure.full_name): figure for figure in found}
-
-
-def _runs(store: Store) -> Iterator[tuple[Record, Path]]:
-    """Yield the main run of each notebook with its folder."""
-    return ((experiments[0].record, experiments[0].folder) for experiments in survey(store).experiments.values())
-
-
-def recipes(folder: Path) -> list[Recipe]:
-    """Return the recipes that a run has recorded, by name; its figures without one cannot be drawn again."""
-    place = folder / "figures"
-    paths = sorted((path for path in place.iterdir() if path.name.endswith(".json")), key=str) if place.is_dir() else []
-    return [from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    counts = Counter(figure.recipe.name + figure.point for figure in found)
+    named = [(figure.recipe.name + figure.point, figure) for figure in found]
+    return {(name if counts[name] == 1 else figure.full_name): figure for name, figure in named}
 
 
 def choose(known: dict[str, Stored], names: Sequence[str]) -> dict[str, Stored]:
@@ -113,6 +114,8 @@ def choose(known: dict[str, Stored], names: Sequence[str]) -> dict[str, Stored]:
         ArgumentError: a name is unknown; the message says which is near.
     """
     by_name = known | {figure.full_name: figure for figure in known.values()}
+    named = {name: [full for full, figure in known.items() if figure.point and _is_of(figure, name)] for name in names}
+    names = [one for name in names for one in (named[name] or [name])]
     unknown = [name for name in names if name not in by_name]
     if unknown:
         near = get_close_matches(unknown[0], by_name, n=1)
@@ -120,6 +123,12 @@ def choose(known: dict[str, Stored], names: Sequence[str]) -> dict[str, Stored]:
         msg = f"A figure must be one of {', '.join(known) or '(none)'}, got {', '.join(unknown)}. {hint}"
         raise ArgumentError(msg)
     return {name: by_name[name] for name in names} if names else known
+
+
+def _is_of(figure: Stored, name: str) -> bool:
+    """Return whether a name means this figure of one of several runs: without a key it means that of each."""
+    base, _, key = name.partition("@")
+    return base in (figure.recipe.name, f"{figure.notebook}/{figure.recipe.name}") and figure.record.key.startswith(key)
 
 
 def write(figures: dict[str, Stored], out: Path, formats: Sequence[str], looks: Sequence[Look]) -> Iterator[Path]:
@@ -136,7 +145,7 @@ def write(figures: dict[str, Stored], out: Path, formats: Sequence[str], looks: 
         StoreError: the folder is not writable.
     """
     for name, figure in figures.items():
-        stem = name.replace("/", "-")
+        stem = name.replace("/", "-").replace("@", "-")
         written = _still_there(out / f"{stem}.json", figure)
         for look in looks:
             for kind, content in render_all(figure.recipe, list(formats), theme=look.theme, width=look.width).items():
@@ -169,7 +178,8 @@ def looks_of(themes: Iterable[str], widths: Iterable[str]) -> list[Look]:
 def _sidecar(figure: Stored, files: dict[str, Any]) -> bytes:
     """Return the content of NAME.json."""
     record = figure.record
-    origin = {"notebook": record.notebook, "key": record.key, "keras": record.keras, "backend": record.backend}
+    parameters = {"parameters": record.parameters} if figure.point else {}
+    origin = {"notebook": figure.notebook, **parameters, "key": record.key, "keras": record.keras, "backend": record.backend}
     told = {"figure": figure.recipe.name, "caption": figure.recipe.caption, "alt": figure.recipe.alt}
     return (json.dumps({**told, **origin, "files": files}, indent=1, ensure_ascii=False) + "\n").encode()
 

@@ -1,13 +1,14 @@
 """Recorded figures in the site: vectors, light and dark, with their captions."""
 
-import json
 from dataclasses import dataclass
 
-from masklib.errors import ArgumentError
-from masklib.figures.recipes import from_json, render
+from masklib.engine.record import MISFORMED
+from masklib.figures.recipes import Recipe, render
 from masklib.site import text
 from masklib.site.survey import Experiment
 from masklib.site.writing import Writer
+
+UNDRAWABLE = (*MISFORMED, RuntimeError)  # what a recipe raises that is of an earlier masklib, or none
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class Picture:
 
 def pictures(experiment: Experiment, out: Writer) -> list[Picture]:
     """Return the figures of a run, whose files are in the site; those that can be drawn again are drawn for dark pages too."""
-    names = [name.removeprefix("figures/").removesuffix(".svg") for name in experiment.record.files if name.endswith(".svg")]
-    return [_picture(experiment, name, out) for name in names]
+    return [_picture(experiment, name, out) for name in experiment.figures]
 
 
 def figures_by_name(experiment: Experiment, out: Writer) -> dict[str, str]:
@@ -55,12 +55,18 @@ def _picture(experiment: Experiment, name: str, out: Writer) -> Picture:
     """Return one figure, drawn for dark pages if it was not yet."""
     path = f"{experiment.evidence}/figures/{name}"
     plain = name.replace("_", " ")
-    if f"figures/{name}.json" not in experiment.record.files:
-        return Picture(name, path, f"Figure {plain}", plain, dark=False)
-    try:
-        recipe = from_json(json.loads((experiment.folder / "figures" / f"{name}.json").read_text(encoding="utf-8")))
-        if not out.keep(f"{path}.dark.svg"):
-            out.write(f"{path}.dark.svg", render(recipe, theme="dark"))
-    except (ValueError, ArgumentError):  # a figure of an earlier masklib
+    recipe = experiment.recipe(name)
+    shown = recipe and _drawn(recipe, f"{path}.dark.svg", out)
+    if not recipe or not shown:
         return Picture(name, path, f"Figure {plain}", plain, dark=False)
     return Picture(name, path, recipe.alt, recipe.caption, dark=True)
+
+
+def _drawn(recipe: Recipe, target: str, out: Writer) -> bool:
+    """Draw a figure for dark pages if it was not yet; return whether it can be."""
+    try:
+        if not out.keep(target):
+            out.write(target, render(recipe, theme="dark"))
+    except UNDRAWABLE:
+        return False
+    return True

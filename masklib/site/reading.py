@@ -1,20 +1,20 @@
 """An executed notebook in reading form, as parts of a self-contained page: prose, folded code, outputs, vector figures."""
 
 import base64
-import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from masklib.claims.outputs import FIGURE, shown_by
 from masklib.engine.notebooks import tags
-from masklib.errors import ArgumentError
-from masklib.figures.recipes import Recipe, from_json, render
-from masklib.site.executed import shown_kind
+from masklib.figures.recipes import Recipe, render
+from masklib.site.executed import SVG, shown_kind
 from masklib.site.look import text
+from masklib.site.pictures import UNDRAWABLE
+from masklib.site.survey import Experiment
+from masklib.site.svg import clean_svg
 from masklib.site.text import clean
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -26,15 +26,15 @@ def plain_text(output: str) -> str:
     return _ANSI.sub("", output)
 
 
-def read_cells(node: Any, folder: Path, failed: int | None) -> list[dict[str, Any]]:
+def read_cells(node: Any, run: Experiment, failed: int | None) -> list[dict[str, Any]]:
     """Return the cells of a notebook for the template of a page; empty ones are left out.
 
     Args:
         node: of the executed notebook.
-        folder: of its run, for its figures.
+        run: whose notebook it is, for its figures.
         failed: the index of the cell in which the run failed, or None.
     """
-    figures = _figures(folder)
+    figures = {name: _figure(run, name) for name in run.figures}
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(node.cells):
         if cell.cell_type == "markdown" and cell.source.strip():
@@ -74,14 +74,13 @@ def _output(output: Any, figures: dict[str, Markup]) -> Markup:
 
 def _shown(kind: str, content: Any) -> Markup:
     """Return the content of an output as HTML."""
-    content = content if isinstance(content, str) else "".join(content)
     if kind == "text/html":
         inner = Markup(clean(content))  # noqa: S704 (cleaned)
         return Markup('<div class="wide" tabindex="0" role="region" aria-label="Output">{}</div>').format(inner)
     if kind == "text/plain":
         return _pre(content)
-    if kind == "image/svg+xml":
-        return _image(_data_url(kind, content.encode()), "A figure of the notebook")
+    if kind == SVG:
+        return _image(_data_url(kind, clean_svg(content.encode())), "A figure of the notebook")
     return _image(_data_url(kind, base64.b64decode(content)), "A figure of the notebook")
 
 
@@ -96,31 +95,23 @@ def _image(url: str, alt: str) -> Markup:
     return Markup('<figure><img src="{}" alt="{}"></figure>').format(url, alt)
 
 
-def _figures(folder: Path) -> dict[str, Markup]:
-    """Return the recorded figures of a run as HTML, by their names."""
-    place = folder / "figures"
-    if not place.is_dir():
-        return {}
-    return {path.stem: _figure(path) for path in sorted(place.iterdir(), key=str) if path.name.endswith(".png")}
-
-
-def _figure(png: Path) -> Markup:
+def _figure(run: Experiment, name: str) -> Markup:
     """Return a recorded figure: vectors in light and dark where it can be drawn again, else as it was recorded."""
-    light = png.with_suffix(".svg").read_bytes()
-    recipe = _recipe(png.with_suffix(".json"))
-    if recipe is None:
-        return _image(_data_url("image/svg+xml", light), f"Figure {png.stem}")
-    source = f'<source media="{_DARK}" srcset="{_data_url("image/svg+xml", render(recipe, theme="dark"))}">'
+    light = _data_url(SVG, run.drawing(name))
+    recipe = run.recipe(name)
+    dark = _dark(recipe) if recipe else None
+    if not recipe or not dark:
+        return _image(light, f"Figure {name}")
+    source = f'<source media="{_DARK}" srcset="{_data_url(SVG, dark)}">'
     shown = Markup('<figure><picture>{}<img src="{}" alt="{}"></picture><figcaption>{}</figcaption></figure>')
-    light_url = _data_url("image/svg+xml", light)
-    return shown.format(Markup(source), light_url, recipe.alt, recipe.caption)  # noqa: S704 (base64)
+    return shown.format(Markup(source), light, recipe.alt, recipe.caption)  # noqa: S704 (base64)
 
 
-def _recipe(path: Path) -> Recipe | None:
-    """Return the recipe of a figure, or None if there is none that can be read."""
+def _dark(recipe: Recipe) -> bytes | None:
+    """Return a figure for dark pages; None if it cannot be drawn."""
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    except (ValueError, ArgumentError):
+        return render(recipe, theme="dark")
+    except UNDRAWABLE:
         return None
 
 

@@ -3,7 +3,6 @@
 The page holds the rows of the newest run on each Keras and backend; every cell leads to the run that is its evidence.
 """
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +29,7 @@ def _marked(survey: Survey) -> Iterator[tuple[Experiment, str, str]]:
     """Yield the tables that are marked, with the title of their page."""
     for experiment in survey.shown():
         for record in experiment.records:
-            if record["kind"] == "table" and record.get("page"):
+            if record["kind"] == "table" and record.get("page") and record["name"] in experiment.tables:
                 yield experiment, record["name"], record["page"]
 
 
@@ -55,8 +54,7 @@ _PAGE = "\0page"  # a name that no table has
 
 def _read(experiment: Experiment, name: str) -> pd.DataFrame:
     """Return a recorded table, with columns for Keras and the backend before its own, and for its page after them."""
-    content = (experiment.folder / "tables" / f"{name}.parquet").read_bytes()
-    frame = pd.read_parquet(io.BytesIO(content))
+    frame = experiment.table(name)
     values: dict[str, Any] = dict(zip(CIRCUMSTANCES, experiment.cell, strict=True))
     for place, (column, value) in enumerate(values.items()):
         if column not in frame:

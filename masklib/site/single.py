@@ -5,18 +5,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from masklib.claims import recording
 from masklib.claims.ledger import load_claims
+from masklib.claims.recording import RECORDS
 from masklib.claims.verdicts import reason
-from masklib.engine.collect import claim_rows
 from masklib.engine.files import store_error
-from masklib.engine.record import OK, RECORD, Record, read_record
+from masklib.engine.record import OK, RECORD, Record, read_file, read_lines, read_record
 from masklib.engine.store import Store
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
 from masklib.site.executed import HEADING, read_executed
 from masklib.site.reading import plain_text, read_cells
+from masklib.site.survey import Experiment, slug
 from masklib.site.text import render
 
 SHORT = 12  # digits of a key in a file's name
@@ -38,7 +38,7 @@ def write(run: str | Path, root: str | Path = "runs", out: str | Path | None = N
     record = read_record(folder)
     path = Path(out or ".")
     if path.is_dir():
-        path = path / f"{record.notebook}-{record.key[:SHORT]}.html"
+        path = path / f"{slug(record.notebook)}-{slug(record.key[:SHORT])}.html"
     page = to_html(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,8 @@ def to_html(folder: Path) -> str:
         StoreError: its record cannot be read.
     """
     record = read_record(folder)
-    node = read_executed(folder)
+    run = Experiment(record, _records(folder, record), folder, record.notebook, page="")
+    node = read_executed(folder, record)
     title = _title(node, record.notebook)
     failed = record.error.cell if record.error else None
     body = render(
@@ -92,12 +93,12 @@ def to_html(folder: Path) -> str:
         record=record,
         status=Markup(look.verdict(record.status)),  # noqa: S704 (escaped there)
         error=_error(record),
-        verdicts=_verdicts(record, folder),
+        verdicts=_verdicts(run),
         parameters=record.parameters,
         facts=_facts(record),
-        cells=read_cells(node, folder, failed) if node else [],
+        cells=read_cells(node, run, failed) if node else [],
     )
-    return look.page(f"{title} ({record.status}, Keras {record.keras}, {record.backend})", body)
+    return look.page(f"{title} ({record.status}, {record.library})", body)
 
 
 def _title(node: Any, name: str) -> str:
@@ -110,11 +111,13 @@ def _title(node: Any, name: str) -> str:
     return found.group(1)
 
 
-def _verdicts(record: Record, folder: Path) -> list[dict[str, Any]]:
-    """Return the claims of a run that ended well."""
-    if record.status != OK:
-        return []
-    rows = claim_rows(record, recording.read(folder))
+def _records(folder: Path, record: Record) -> list[dict[str, Any]]:
+    """Return what a run recorded that ended well."""
+    return read_lines(read_file(folder, record, RECORDS)) if record.status == OK and RECORDS in record.files else []
+
+
+def _verdicts(run: Experiment) -> list[dict[str, Any]]:
+    """Return the claims of a run."""
     claims = load_claims()
     return [
         {
@@ -123,7 +126,7 @@ def _verdicts(record: Record, folder: Path) -> list[dict[str, Any]]:
             "statement": claims[row["claim"]].statement,
             "why": reason(row),
         }
-        for row in sorted(rows, key=lambda row: list(claims).index(row["claim"]))
+        for row in sorted(run.claims, key=lambda row: list(claims).index(row["claim"]))
     ]
 
 
@@ -144,12 +147,13 @@ def _error(record: Record) -> dict[str, str] | None:
 def _facts(record: Record) -> dict[str, str]:
     """Return what a run was made with."""
     versions = {name: version for name, version in record.inputs["versions"].items() if version}
-    return {
-        "Python": record.inputs["python"],
-        "platform": record.inputs["platform"],
-        "device": record.inputs["device"],
+    facts = {
+        "Python": record.inputs.get("python", ""),
+        "platform": record.inputs.get("platform", ""),
+        "device": record.inputs.get("device", ""),
         **versions,
-        "kernel": record.launch,
-        "masklib (hash)": record.inputs["masklib"],
+        "kernel": f"{record.kernel} ({record.launch})".strip(),
+        "masklib (hash)": record.inputs.get("masklib", ""),
         **record.inputs["settings"],
     }
+    return {name: value for name, value in facts.items() if value is not None}

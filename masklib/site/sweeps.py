@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from masklib.engine.record import OK, RECORD, Failure, parse_record
+from masklib.engine.record import MISFORMED, OK, Failure, read_record
 from masklib.errors import StoreError
 from masklib.site.front import raw
 from masklib.site.rows import Cell, as_text, write_rows
@@ -40,7 +40,7 @@ def _page(survey: Survey, notebook: str, runs: pd.DataFrame, folders: dict[str, 
         lines += ["## Failures", "", raw(f"fragments/{name}.failures.html")]
     measured = survey.tables.measurements
     measured = measured[measured["key"].isin(runs["key"])]
-    figure = draw(measured, varied, f"sweeps/{name}", out)
+    figure = _figure(measured, varied, name, out)
     if figure:
         source.write(f"sweeps/fragments/{name}.figure.html", render("multiples.html", notebook=notebook, **figure))
         lines += ["## What was measured", "", raw(f"fragments/{name}.figure.html")]
@@ -49,6 +49,14 @@ def _page(survey: Survey, notebook: str, runs: pd.DataFrame, folders: dict[str, 
     chosen = {"status", "Keras", "backend", "reason", *map(_short, varied)}
     fragment = write_rows(f"sweeps.{name}", caption, columns, rows, source, out, "sweeps", chosen=chosen)
     return "\n".join([*lines, "## All of them", "", raw(fragment)])
+
+
+def _figure(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
+    """Return the figure of what was measured; None if there is none, or the values cannot be drawn."""
+    try:
+        return draw(measured, varied, f"sweeps/{name}", out)
+    except MISFORMED:
+        return None
 
 
 def _told(survey: Survey, notebook: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
@@ -123,6 +131,6 @@ def _error(survey: Survey, name: str) -> Failure | None:
     """Return what a failed attempt says went wrong; None if it cannot be read."""
     folder = survey.store.root / name
     try:
-        return parse_record((folder / RECORD).read_bytes(), folder).error
-    except (OSError, StoreError):
+        return read_record(folder).error
+    except StoreError:
         return None

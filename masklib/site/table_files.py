@@ -1,7 +1,7 @@
 """The collected results as tables to paste: `masklib tables`. Every cell is text, whatever it holds.
 
 `verdicts` is the suite's answer; `runs`, `claims` and `measurements` are those of `masklib collect`; `<notebook>/<table>` is what
-the newest run of a notebook, as declared, recorded.
+the newest run of a notebook, as declared, recorded; `<notebook>/<table>@<key>` is that of another run, such as one of a sweep.
 """
 
 import re
@@ -20,7 +20,7 @@ from masklib.claims.verdicts import reason
 from masklib.engine.files import store_error, write_atomically
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, StoreError
-from masklib.site.survey import Survey, survey
+from masklib.site.survey import Experiment, Survey, survey
 
 VERDICTS = "verdicts"
 COLLECTED = ("runs", "claims", "measurements")
@@ -35,16 +35,16 @@ class Results:
 
     Attributes:
         found: what the store holds.
-        paths: of the tables that notebooks recorded, by full name.
+        recorded: the runs whose notebooks recorded a table, by its full name.
     """
 
     found: Survey
-    paths: dict[str, Path]
+    recorded: dict[str, Experiment]
 
     @property
     def names(self) -> list[str]:
         """The names of all tables."""
-        return [VERDICTS, *COLLECTED, *self.paths]
+        return [VERDICTS, *COLLECTED, *self.recorded]
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table by its name; the notebook may be left out where no other has a table of that name.
@@ -57,17 +57,53 @@ class Results:
         if name in COLLECTED:
             table: pd.DataFrame = getattr(self.found.tables, name)
             return table
-        matching = [full for full in self.paths if name in (full, full.partition("/")[2])]
+        matching = [full for full in self.recorded if name in (full, full.rpartition("/")[2])]
         if len(matching) == 1:
-            with self.paths[matching[0]].open("rb") as file:
-                return pd.read_parquet(file)
+            return self.recorded[matching[0]].table(matching[0].rpartition("/")[2])
         if matching:
             msg = f"A table needs its notebook where two have one of its name, got {name!r}. Choose {' or '.join(matching)}."
             raise ArgumentError(msg)
-        near = get_close_matches(name, [*self.names, *(full.partition("/")[2] for full in self.paths)], n=1)
+        if "@" in name:
+            return self._of_point(*name.split("@", 1))
+        near = get_close_matches(name, [*self.names, *(full.rpartition("/")[2] for full in self.recorded)], n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         msg = f"A table must be one of {', '.join(self.names)}, got {name!r}.{hint}"
         raise ArgumentError(msg)
+
+    def of_all_points(self, name: str) -> pd.DataFrame:
+        """Return a recorded table of every run that ended well, one below the other, with the run's parameters and key before it.
+
+        Raises:
+            ArgumentError: no run has such a table.
+        """
+        found = [_with_point(run, table) for run in self.found.points() for table in _tables(run, name)]
+        if found:
+            return pd.concat(found, ignore_index=True)
+        known = ", ".join(self.recorded) or "there are none"
+        msg = f"A table of all points must be one that runs recorded, {known}; got {name!r}."
+        raise ArgumentError(msg)
+
+    def _of_point(self, name: str, key: str) -> pd.DataFrame:
+        """Return a recorded table of the run whose key begins so."""
+        runs = [run for run in self.found.points() if run.record.key.startswith(key)]
+        found = [run.table(table) for run in runs for table in _tables(run, name)]
+        if len(found) == 1:
+            return found[0]
+        msg = f"A table needs the beginning of one key, {key!r} is that of {len(found)} runs with a table {name}."
+        raise ArgumentError(msg)
+
+
+def _with_point(run: Experiment, table: str) -> pd.DataFrame:
+    """Return a recorded table with the parameters and the key of its run before its columns."""
+    frame = run.table(table)
+    told = {f"param_{name}": value for name, value in run.record.parameters.items()} | {"key": run.record.key}
+    columns = {name: [value] * len(frame) for name, value in {"notebook": run.name, **told}.items()}
+    return pd.concat([pd.DataFrame(columns, index=frame.index), frame], axis=1)
+
+
+def _tables(run: Experiment, name: str) -> list[str]:
+    """Return the table that is meant by its name or by `<notebook>/<name>`, as a list; [] if the run has none."""
+    return [table for table in run.tables if name in (table, f"{run.name}/{table}")]
 
 
 def load(store: Store) -> Results:
@@ -81,13 +117,7 @@ def load(store: Store) -> Results:
         raise StoreError(msg)
     found = survey(store)
     runs = [experiments[0] for experiments in found.experiments.values()]
-    paths = {
-        f"{run.record.notebook}/{Path(file).stem}": run.folder / file
-        for run in runs
-        for file in sorted(run.record.files)
-        if file.startswith("tables/") and file.endswith(".parquet")
-    }
-    return Results(found, paths)
+    return Results(found, {f"{run.name}/{name}": run for run in runs for name in sorted(run.tables)})
 
 
 def _verdicts(found: Survey) -> pd.DataFrame:
@@ -182,7 +212,7 @@ def write(text: str, folder: Path, name: str, format: str) -> Path:  # noqa: A00
     Raises:
         StoreError: the folder is not writable.
     """
-    path = folder / f"{name.replace('/', '-')}.{SUFFIXES[format]}"
+    path = folder / f"{name.replace('/', '-').replace('@', '-')}.{SUFFIXES[format]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())

@@ -22,6 +22,7 @@ _TABLES = ("caption", "col", "colgroup", "table", "tbody", "td", "tfoot", "th", 
 TAGS = frozenset(_TEXT + _BLOCKS + _TABLES)
 ATTRIBUTES = {"*": ["class", "title"], "a": ["href"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan", "scope"]}
 WORDS = {marked(word): word for word in MARKS}  # as notebooks show verdicts
+OWN = "masklib"  # in the metadata of a Markdown cell: masklib wrote it, so it may use directives; see masklib.site.prose
 LONG = 40  # characters: such a cell of a table is given room
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -45,6 +46,14 @@ def verdict(word: str) -> Markup:
 
 def clean(html: str) -> str:
     """Return the HTML that a notebook put out without anything that runs, loads or styles; other markup is shown as text."""
+    try:
+        return _cleaned(html)
+    except RecursionError:  # it is nested a thousand elements deep
+        return f"<pre>{escape(html)}</pre>"
+
+
+def _cleaned(html: str) -> str:
+    """Return HTML with allowed elements only, its tables dressed."""
     soup = BeautifulSoup(html, "html.parser")
     for style in soup.find_all("style"):
         style.decompose()

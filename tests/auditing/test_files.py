@@ -132,3 +132,30 @@ def test_what_is_made_by_code_is_told_from_a_file(tmp_path: Path, monkeypatch: p
     if expected:
         Path(text).touch()
         assert not is_in_code(text)
+
+
+def test_arrays_that_stand_in_another_file_are_refused(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"TOP-SECRET")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.arange(9)
+    made = {name: tmp_path / f"{name}.h5" for name in ("external", "linked", "virtual")}
+    with h5py.File(made["external"], "w") as file:
+        file.create_dataset("x", (10,), "u1", external=[(str(secret), 0, 10)])
+    with h5py.File(made["linked"], "w") as file:
+        file["x"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "x")
+    with h5py.File(made["virtual"], "w") as file:
+        layout = h5py.VirtualLayout((9,), "i8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (9,))
+        file.create_virtual_dataset("x", layout)
+    for name, path in made.items():
+        nested = model_file(tmp_path / f"{name}.keras", **{"model.weights.h5": path.read_bytes()})
+        for one in (path, nested):
+            with pytest.raises(ArgumentError, match="x stands in another file"):
+                check_model_file(one)
+
+
+def test_a_configuration_that_takes_all_memory_is_refused(tmp_path: Path):
+    path = model_file(tmp_path / "m.keras", **{"config.json": b" " * (10**8 + 1)})
+    with pytest.raises(ArgumentError, match=r"may hold 0\.1 GB once it is unpacked"):
+        check_model_file(path)

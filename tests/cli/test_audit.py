@@ -321,3 +321,16 @@ def test_nothing_of_the_current_folder_runs_without_being_asked_for(models: Path
     assert result.returncode == 0, result.stderr
     assert not (tmp_path / "executed").exists()
     assert "\x1b" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_code_of_the_current_folder_runs_for_custom_alone_and_that_is_said(models: Path, tmp_path: Path, custom: bool):
+    for name in ("optree", "sphinx", "numpy", "h5py", "masklib"):
+        (tmp_path / f"{name}.py").write_text(f"open('RAN-{name}', 'w').close()\nraise ImportError('not asked for')")
+    (tmp_path / "mine.py").write_text("open('RAN-mine', 'w').close()\nclass Own: pass")
+    command = [Path(sys.executable).with_name("masklib"), "audit", models / "healthy.keras", "--quick"]
+    command += ["--custom", "mine:Own"] if custom else []
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode in (0, 2), ended.stderr
+    assert [path.name for path in tmp_path.glob("RAN-*")] == (["RAN-mine"] if custom else [])
+    assert ("modules are looked for in" in ended.stderr) is custom

@@ -64,7 +64,13 @@ def test_help_imports_nothing_heavy():
         ),
         (["run", "tiny.ipynb", "-p", "seed", "1", "-p", "seed", "2"], ["seed given more often"]),
         (["run", "text.ipynb"], ["text.ipynb must be a Jupyter notebook"]),
-        (["run", "bare.ipynb"], ["exactly one code cell tagged 'parameters', it has 0"]),
+        (
+            ["run", "bare.ipynb", "-p", "x", "1"],
+            ["x is unknown, the notebook has none; tag the cell that assigns it 'parameters'"],
+        ),
+        (["run", "tiny.ipynb", "-f", "text.ipynb"], ["text.ipynb must give parameters by name"]),
+        (["sweep", "tiny.ipynb", "-f", "none.yaml"], ["none.yaml must be a file that can be read"]),
+        (["run", "tiny.ipynb", "--cwd", "nowhere"], ["there is no ", "nowhere. See --cwd."]),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_2(
@@ -201,3 +207,27 @@ def test_collect_tells_what_it_could_not_read(checkout: Path):
     result = masklib(checkout, "collect")
     assert result.returncode == 1
     assert "set aside" in result.stderr
+
+
+def test_what_changed_since_a_run_is_said_and_force_executes_it_again(checkout: Path):
+    (checkout / "helper.py").write_text("x = 1")
+    (checkout / "data.csv").write_text("1")
+    own = notebook(START, f"import sys\nsys.path.insert(0, {str(checkout)!r})\nimport helper\nrun.metric('m', helper.x)")
+    nbformat.write(own, checkout / "own.ipynb")
+    first = masklib(checkout, "run", "own.ipynb", "-d", "*.csv")
+    (checkout / "helper.py").write_text("x = 20")
+    (checkout / "data.csv").write_text("2")
+    planned = masklib(checkout, "sweep", "own.ipynb", "--dry-run")
+    second = masklib(checkout, "run", "own.ipynb", "--json")
+    third = masklib(checkout, "run", "own.ipynb")
+    forced = masklib(checkout, "run", "own.ipynb", "--force")
+    nothing = masklib(checkout, "run", "own.ipynb", "-d", "*.txt")
+
+    assert first.returncode == 0, first.stderr
+    assert "to run: helper.py changed since; data.csv changed since" in " ".join(planned.stdout.split())
+    assert "[1/1] own is executed again: helper.py changed since; data.csv changed since\n" in second.stderr
+    assert json.loads(second.stdout)["cached"] is False
+    assert "already there" in third.stderr
+    assert "ok in" in forced.stderr
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    assert "'*.txt' is none in" in nothing.stderr

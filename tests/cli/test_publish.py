@@ -261,3 +261,42 @@ def test_missing_values_and_line_breaks_stay_in_their_cell():
     frame = pd.DataFrame({"a\nb": pd.array([None, "x\ny"], dtype="string"), "n": [float("nan"), 1 / 3]})
     assert from_markdown(table_files.to_text(frame, "markdown")) == [["a b", "n"], ["", "NaN"], ["x y", "0.333333"]]
     assert html.unescape(table_files.to_text(frame, "html")).count("<tr") == 3
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of somebody's notebook, which no suite holds: three points of a sweep, none as declared."""
+    folder = tmp_path_factory.mktemp("swept")
+    parameters = "width: float = 1.5"
+    nbformat.write(notebook(START, FIGURE, TABLE, parameters=parameters), folder / "mine.ipynb")
+    found = call("sweep", folder / "mine.ipynb", "-g", "width=1,2,3", "--jobs", 1, "--runs", folder / "runs")
+    assert found.exit_code == 0, found.stderr
+    return folder / "runs"
+
+
+def test_figures_of_any_notebook_are_drawn_for_one_run_and_for_all_points_of_a_sweep(swept: Path, tmp_path: Path):
+    one = call("figures", "--runs", swept, "--out", tmp_path / "one")
+    every = call("figures", "line", "--all", "--runs", swept, "--out", tmp_path / "every")
+    assert (one.exit_code, every.exit_code) == (0, 0), one.output + every.output
+    assert {Path(path).name for path in one.stdout.split()} == {"line.svg", "line.json"}
+
+    told = [json.loads(path.read_text()) for path in sorted((tmp_path / "every").glob("*.json"))]
+    assert sorted(each["parameters"]["width"] for each in told) == [1.0, 2.0, 3.0]
+    assert len({path.read_bytes() for path in (tmp_path / "every").glob("*.svg")}) == 3
+    key = told[0]["key"]
+    chosen = call("figures", f"line@{key[:6]}", "--runs", swept, "--out", tmp_path / "chosen")
+    assert {Path(path).stem for path in chosen.stdout.split()} == {f"line-{key[:12]}"}
+    assert call("figures", "line@ffff", "--runs", swept).exit_code == 2
+
+
+def test_tables_of_any_notebook_are_printed_for_one_run_and_for_all_points_of_a_sweep(swept: Path):
+    every = call("tables", "t", "--all", "--format", "csv", "--runs", swept)
+    rows = list(csv.DictReader(io.StringIO(every.stdout)))
+    assert [(row["notebook"], row["param_width"], row["x"]) for row in rows] == [
+        ("mine", width, x) for width in ("1.0", "2.0", "3.0") for x in ("0.30000000000000004", "2.0")
+    ]
+    one = call("tables", f"mine/t@{rows[0]['key'][:8]}", "--columns", "x", "--format", "csv", "--runs", swept)
+    assert one.stdout.split() == ["x", "0.30000000000000004", "2.0"]
+    for wrong in (["u", "--all"], ["verdicts", "--all"], ["t@ffff"], ["t@"]):
+        found = call("tables", *wrong, "--runs", swept)
+        assert (found.exit_code, found.stderr.count("\n")) == (2, 1), found.output

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -134,6 +135,17 @@ def small(tmp_path: Path) -> Iterator[Dask]:
     """A cluster without workers, that gives up a task whose worker is lost."""
     with TemporaryDirectory(prefix="dask-") as folder:
         found = Dask(Path(folder), DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+@pytest.fixture
+def forgiving() -> Iterator[Dask]:
+    """A cluster without workers, that gives a task whose worker is lost to another one, as is usual."""
+    with TemporaryDirectory(prefix="dask-") as folder:
+        found = Dask(Path(folder))
         try:
             yield found
         finally:
@@ -276,7 +288,7 @@ def test_what_has_not_started_can_be_cancelled_and_what_has_cannot(
 
 
 def test_runs_are_interrupted_and_those_of_another_sweep_are_not(write: Write, store: Store, two_workers: Dask, kept: Any):
-    wait = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.05)"
+    wait = "import os, pathlib, time\nwhile not pathlib.Path(os.environ['MASKLIB_RUN_DIR'], 'go').exists():\n    time.sleep(0.05)"
     plan, other = plan_run(write(START, SLEEP)), plan_run(write(START, wait, name="other"))
     executor = DaskCluster(two_workers.address)
     try:
@@ -325,8 +337,39 @@ def test_workers_with_another_masklib_or_none_are_refused(write: Write, store: S
         worker.wait()
 
     assert re.fullmatch(r".* this worker differs in masklib\. Give it the same, .*\. \(Dask worker tcp://.*\)", reasons[0])
-    assert re.fullmatch(r"ModuleNotFoundError: .*\. Each Dask worker must have this masklib", reasons[1])
+    assert re.fullmatch(r"ModuleNotFoundError: .*\. Each Dask worker must have this masklib \(Dask worker tcp://.*\)", reasons[1])
     assert store.entries() == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_differs_gives_its_tasks_back_and_the_others_execute_them(
+    write: Write, store: Store, forgiving: Dask, tmp_path: Path
+):
+    """One without masklib, one with another masklib, and a good one, which is lost when another good one has come."""
+    other, none = tmp_path / "other", tmp_path / "none"
+    shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "masklib" / "data.py").write_text("")
+    none.mkdir()
+    (none / "sitecustomize.py").write_text("import sys\nsys.modules['masklib'] = None")
+    for folder in (other, none):
+        forgiving.start_worker(PYTHONPATH=str(folder))
+    good = forgiving.start_worker()
+    executor = DaskCluster(forgiving.address)
+    assert until(lambda: executor.n_workers == 3)
+    plans = plan_sweep(write(START, "run.metric('m', seed)"), {"seed": "0:20"}).plans
+    ended: list[Any] = []
+
+    def change_workers(outcome: Any) -> None:
+        ended.append(outcome)
+        if len(ended) == 3:
+            forgiving.start_worker()
+            assert until(lambda: executor.n_workers == 4)
+            good.kill()
+
+    result = run_sweep(plans, store, executor=executor, listener=Diary(change_workers))
+    assert set(statuses(result)) <= {"ok", "already there"}, result.to_frame()["reason"].to_list()
+    assert len({read_record(Path(str(outcome.folder))).pid for outcome in result.outcomes}) == 2
+    assert [worker.poll() for worker in forgiving.workers].count(None) == 3
 
 
 @pytest.mark.slow
@@ -371,14 +414,70 @@ def test_the_command_waits_for_workers_and_goes_on_after_its_driver_was_killed(h
     assert notes(house, "begin") == published(house) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nothing://there", "no such file"])
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_told_in_a_sentence_for_each_run(house: Path, small: Dask):
+    nbformat.write(notebook(START, "import time\ntime.sleep(60)"), house / "notebooks" / "long.ipynb")
+    small.start_worker()
+    driver = start("long", "-g", "seed=0:2", "--dask", small.address)
+    assert until(lambda: list((house / "runs").glob("long/.work-*")))
+    small.scheduler.kill()
+    result = finish(driver)
+    assert result.code == 1
+    assert result.out.count("the connection to the Dask scheduler was lost") == 2
+    assert [line for line in result.err.splitlines() if "Error" in line or "Traceback" in line] == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("tcp://127.0.0.1:9", "nothing://there", "no such file", "localhost", "tcp://host:port", "tcp://127.0.0.1", ":", "8786"),
+        *("tls://127.0.0.1:9", "http://127.0.0.1:8787", "inproc://1", "tcp://[::1", "tcp://a\nb:1"),
+    ],
+)
 def test_a_scheduler_that_does_not_answer_is_told(house: Path, address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     result = call("sweep", "fine", "-g", "seed=0:3", "--dask", address)
     assert result.exit_code == 2
-    assert f"must be a Dask scheduler that answers, such as tcp://host:8786, {address} does not: " in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "must be a Dask scheduler that answers, such as tcp://host:8786, " in result.stderr
+    assert result.stderr.count("\n") == 1
     assert [folder.name for folder in (house / "runs").iterdir()] == ["specs"]
+
+
+@pytest.mark.parametrize("content", ["junk", "{}", "[1]", '"text"', '{"address": "tcp://127.0.0.1:9"}', '{"address": null}'])
+def test_a_scheduler_file_that_names_no_scheduler_is_told(house: Path, content: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    (house / "scheduler.json").write_text(content)
+    result = call("sweep", "fine", "-g", "seed=0:3", "--dask", "scheduler.json")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "must be" in result.stderr
+
+
+def test_what_is_no_scheduler_is_told(house: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        result = call("sweep", "fine", "-g", "seed=0:3", "--dask", f"tcp://127.0.0.1:{other.getsockname()[1]}")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_a_failed_connection_leaves_nothing_that_ends_badly(house: Path):
+    """A client of Dask that did not connect waits for 20 seconds at the end of its process, and then shows a traceback."""
+    result = masklib("fine", "-g", "seed=0:3", "--dask", "localhost")
+    assert (result.code, result.err.count("\n"), result.out) == (2, 1, "")
+
+
+@pytest.mark.slow
+def test_the_scheduler_may_be_that_of_dasks_own_configuration(house: Path, two_workers: Dask, monkeypatch: pytest.MonkeyPatch):
+    none = call("sweep", "fine", "-g", "seed=0:2", "-p", "width", 0, "--dask")
+    assert (none.exit_code, none.stderr.count("\n")) == (2, 1)
+    assert "Set DASK_SCHEDULER_ADDRESS" in none.stderr
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", two_workers.address)
+    nbformat.write(notebook(START, "run.metric('m', seed)"), house / "notebooks" / "plain.ipynb")
+    found = masklib("plain", "-g", "seed=0:2", "--dask")
+    assert found.code == 0, found.err
+    assert "Dask workers at the scheduler of the configuration: " in found.err
+    assert published(house) == [0, 1]
 
 
 def test_jobs_are_for_this_machine(house: Path):

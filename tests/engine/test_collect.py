@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from masklib.claims.verdicts import reason
 from masklib.engine import collect as module
-from masklib.engine.collect import Tables, collect
+from masklib.engine.collect import CACHE, Tables, collect
 from masklib.engine.record import Failure
 from masklib.engine.store import FAILED, OK, Content, Record, Store
 from masklib.errors import StoreError
@@ -360,3 +362,40 @@ def test_a_measurement_says_on_what_it_was_made(store: Store):
 
     assert list(table) == ["key", "notebook", "name", "value", "unit", *parameters, *circumstances]
     assert table.loc[0, list(circumstances)].to_dict() == circumstances
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from masklib.engine import files
+os.fsync = lambda descriptor: os.kill(os.getpid(), 9)
+files.write_atomically(Path(sys.argv[1]), b"half")
+"""
+
+
+@pytest.mark.parametrize("name", ["tables/runs.parquet", "tables/claims.csv", CACHE])
+def test_what_a_writer_left_that_was_killed_is_removed_by_the_next(store: Store, name: str):
+    publish(store, LINES)
+    tables = store.root / "tables"
+    tables.mkdir()
+    subprocess.run([sys.executable, "-c", KILLED, str(store.root / name)], check=False)
+    folder = (store.root / name).parent
+    assert len(list(folder.glob(".*.part"))) == 1
+
+    collect(store).write(tables)
+
+    assert sorted(path.name for path in tables.iterdir()) == sorted(
+        f"{table}.{suffix}" for table in ("runs", "claims", "measurements") for suffix in ("csv", "parquet")
+    )
+    assert list(store.root.glob(".*")) == [store.root / CACHE]
+
+
+def test_two_that_write_the_tables_at_once_both_write_them_whole(store: Store):
+    publish(store, LINES)
+    code = "import sys\nfrom masklib.engine.collect import collect\nfrom masklib.engine.store import Store\n"
+    code += "store = Store(sys.argv[1])\nfor _ in range(20): collect(store).write(store.root / 'tables')"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(store.root)], stderr=subprocess.PIPE) for _ in range(2)]
+    assert [writer.communicate()[1] for writer in writers] == [b"", b""]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert len(pd.read_parquet(store.root / "tables" / "runs.parquet")) == 1
+    assert list((store.root / "tables").glob(".*")) == []

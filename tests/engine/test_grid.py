@@ -1,5 +1,6 @@
 """Grids, lists and spec files become plans, and whatever is wrong with them is told at once, before anything runs."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from masklib.engine.grid import describe, plan_sweep, varying
+from masklib.engine.grid import _sample, describe, plan_sweep, varying
 from masklib.errors import NotebookError, ParameterError
 from tests.engine.conftest import START, Write, notebook
 
@@ -242,3 +243,52 @@ def test_every_committed_spec_can_be_planned(path: Path):
 
 def test_there_are_committed_specs():
     assert list(SPECS.glob("*.toml"))
+
+
+GRID = {"seed": "0:1000", "width": [0.5, 1.0, 2.0]}
+
+
+def points_of(path: Path, **options: Any) -> list[tuple[int, float]]:
+    plans = plan_sweep(path, GRID, **options).plans
+    return [(plan.parameters["seed"], plan.parameters["width"]) for plan in plans]
+
+
+def test_a_sample_is_drawn_from_the_grid_by_its_seed(write: Write):
+    path = write()
+    drawn = points_of(path, sample=50, seed=1)
+    assert len(set(drawn)) == 50
+    assert set(drawn) < set(points_of(path))
+    assert drawn == sorted(drawn), "in the order of the grid"
+    assert drawn == points_of(path, sample=50, seed=1)
+    assert drawn != points_of(path, sample=50, seed=2)
+    assert len({width for _, width in drawn}) == 3
+    assert points_of(path, sample=3000, seed=1) == points_of(path, sample=9999) == points_of(path)
+
+
+def test_a_sample_of_several_tables_is_drawn_from_all_of_them(write: Write, tmp_path: Path):
+    for name in ("one", "two"):
+        write(f"'{name}'", name=name)
+    spec = tmp_path / "spec.toml"
+    tables = [f'[[sweep]]\nnotebook = "{tmp_path}/{name}.ipynb"\ngrid = {{seed = "0:100"}}\n' for name in ("one", "two")]
+    spec.write_text('title = "Both"\n' + "".join(tables))
+    drawn = [(p.notebook.name, p.parameters["seed"]) for p in plan_sweep(spec, sample=40, seed=3).plans]
+    assert len(drawn) == len(set(drawn)) == 40
+    assert {name for name, _ in drawn} == {"one", "two"}
+    assert drawn == sorted(drawn)
+
+
+def test_a_sample_of_a_grid_that_is_larger_than_any_list_is_drawn_at_once(write: Write):
+    path = write(parameters="\n".join(f"p{number}: int = 0" for number in range(10)))
+    drawn = plan_sweep(path, {f"p{number}": "0:1000" for number in range(10)}, sample=5, seed=1).plans
+    assert len({plan.key for plan in drawn}) == 5
+
+
+def test_every_point_of_a_grid_is_drawn_about_as_often():
+    counts = Counter(index for seed in range(400) for index in _sample(10, 5, seed))
+    assert set(counts) == set(range(10))
+    assert all(150 < count < 250 for count in counts.values()), counts  # 200 each; the deviation is 10
+
+
+def test_an_empty_sample_is_refused(write: Write):
+    with pytest.raises(ParameterError, match="one point or more, got 0"):
+        plan_sweep(write(), sample=0)

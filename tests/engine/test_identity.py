@@ -12,10 +12,11 @@ import pytest
 from masklib.engine import identity as module
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import read_notebook, suite
-from masklib.engine.run import plan_run
+from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.settings import numeric_settings
+from masklib.engine.store import Store
 from masklib.errors import ParameterError, UnavailableError
-from tests.engine.conftest import PARAMETERS, Write, notebook
+from tests.engine.conftest import PARAMETERS, START, Write, notebook
 
 PACKAGE = Path(module.__file__).parents[1]
 
@@ -147,8 +148,27 @@ def test_threads_are_part_of_the_settings():
     )
 
 
-def test_variables_of_terraform_are_no_settings():
-    assert numeric_settings(environment={"TF_TOKEN_app": "secret", "TF_CLI_ARGS": "-x"}) == numeric_settings(environment={})
+SECRETS = [
+    *("TF_HTTP_PASSWORD", "TF_ENCRYPTION", "TF_API_TOKEN", "TF_TOKEN_app", "TF_VAR_password", "TF_CLI_ARGS", "XLA_SECRET"),
+    *("KERAS_API_KEY", "JAX_TOKEN", "CUDA_LICENSE", "MKL_PASSWORD", "OMP_KEY", "OPENBLAS_SECRET", "AWS_SECRET_ACCESS_KEY"),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_only_variables_that_are_known_to_change_numbers_are_settings(name: str):
+    assert numeric_settings(environment={name: "hunter2"}) == numeric_settings(environment={})
+
+
+def test_the_kernel_has_what_its_user_has_and_the_record_has_no_secret(
+    write: Write, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    for name in SECRETS:
+        monkeypatch.setenv(name, "hunter2")
+    code = f"import os\nassert all(os.environ[name][::-1] == '2retnuh' for name in {SECRETS})"
+    result = execute_plan(plan_run(write(START, code)), store)
+    assert result is not None
+    assert result.record.status == "ok"
+    assert [path for path in result.folder.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()] == []
 
 
 def test_the_backend_of_a_notebook_is_that_of_its_parameter(write: Write, monkeypatch: pytest.MonkeyPatch):
@@ -163,7 +183,7 @@ def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytes
     with pytest.raises(ParameterError, match="one of tensorflow, jax, torch, numpy, got 'theano'"):
         plan_run(write())
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(module, "_version", lambda name: None)
+    monkeypatch.setattr(module, "_version", lambda name, installed_at: None)
     with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
         plan_run(write())
 
@@ -217,3 +237,13 @@ def test_what_a_file_holds_counts_and_not_when_it_was_written(tmp_path: Path):
 
     assert before == again
     assert len({without, before, key(path, model=str(file))}) == 3
+
+
+def test_a_library_that_is_replaced_in_a_session_makes_another_run(write: Write, monkeypatch: pytest.MonkeyPatch):
+    before = plan_run(write())
+    monkeypatch.setattr(module, "version", lambda name: "99.0")
+    assert plan_run(write()).key == before.key, "asked once, for ten thousand points"
+    monkeypatch.setattr(module.distributions, "stamp", lambda folders: (1,))
+    after = plan_run(write())
+    assert set(after.inputs["versions"].values()) == {"99.0"}
+    assert after.key != before.key

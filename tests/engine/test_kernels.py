@@ -74,7 +74,7 @@ def children_of(pid: int) -> list[int]:
 def test_a_warm_run_records_what_a_cold_one_does(write: Write, tmp_path: Path):
     numbers = "import random, numpy as np\nrun.metric('a', random.random())\nrun.metric('b', np.random.normal())"
     hashed = "run.metric('c', hash('text'))"
-    where = "import os, sys\nassert os.getcwd() == os.environ['MASKLIB_RUN_DIR']\nassert 'masklib.engine' not in sys.modules"
+    where = "import sys\nassert 'masklib.engine' not in sys.modules"
     path = write(START, numbers, hashed, where)
     cold, forked = execute_plan(plan_run(path), Store(tmp_path / "cold")), warm(path, Store(tmp_path / "warm"))
 
@@ -102,6 +102,11 @@ def test_the_server_imports_nothing_of_masklib(write: Write, store: Store):
     look = "import sys\nrun.metric('n', sum(name.split('.')[0] == 'masklib' for name in before))"
     result = warm(write("import sys\nbefore = set(sys.modules)", START, look), store)
     assert [r["value"] for r in recording.read(result.folder)] == [0.0]
+
+
+def test_a_kernel_keeps_its_history_in_memory_as_nbclients_own_do(write: Write, store: Store):
+    result = warm(write("assert get_ipython().history_manager.hist_file == ':memory:'"), store)
+    assert (result.record.status, result.record.launch) == ("ok", "fork"), result.record.error
 
 
 def test_a_kernel_that_is_killed_is_died_with_its_signal(write: Write, store: Store):
@@ -147,8 +152,12 @@ def test_where_fork_is_not_there_an_ordinary_kernel_runs_and_the_record_says_so(
     assert (result.record.status, result.record.launch) == ("ok", "spawn")
 
 
-def test_a_server_that_cannot_start_gives_way_to_an_ordinary_kernel(write: Write, store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(servers, "PRELOAD", ("no_such_module",))
+def test_a_server_that_cannot_start_gives_way_to_an_ordinary_kernel(
+    write: Write, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "broken_library.py").write_text("raise RuntimeError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(servers, "PRELOAD", ("broken_library",))
     result = warm(write(START, CLAIM), store)
     assert (result.record.status, result.record.launch) == ("ok", "spawn")
 
@@ -240,7 +249,7 @@ def test_plain_papermill_starts_a_warm_kernel_by_the_installed_kernelspec(instal
 def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
     manager, client = start_new_kernel(kernel_name=installed)
     try:
-        asked = client.execute("import time; x = 1; print('sleeps', flush=True); time.sleep(30)")
+        asked = client.execute("import time; x = 1; print('sleeps', flush=True); time.sleep(30)", stop_on_error=False)
         while client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
             pass
         manager.interrupt_kernel()
@@ -256,6 +265,99 @@ def test_a_warm_kernel_can_be_interrupted_and_restarted(installed: str):
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     assert until(lambda: len(children_of(the_server().process.pid)) <= 1), "no kernel is left but the spare one"
+
+
+def execute_in(monkeypatch: pytest.MonkeyPatch, kernel: str, cell: str, **variables: str) -> str:
+    """Execute a cell with nbclient while this process has some environment variables, and return what it printed."""
+    with monkeypatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        node = notebook(cell)
+        NotebookClient(node, kernel_name=kernel).execute()
+    return node.cells[-1].outputs[0].text.strip()
+
+
+def test_a_variable_that_nothing_imported_has_read_reaches_the_kernel_of_the_same_server(
+    installed: str, monkeypatch: pytest.MonkeyPatch
+):
+    cell = "import os\nprint(os.environ['RUN_ID'], os.getppid())"
+    told = [execute_in(monkeypatch, installed, cell, RUN_ID=str(number)).split() for number in range(4)]
+    assert [number for number, _ in told] == ["0", "1", "2", "3"]
+    assert {int(parent) for _, parent in told} == {the_server().process.pid}
+
+
+def test_a_variable_that_was_read_at_import_makes_another_server(installed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """One that Python code asks for, set or not, and one that only libraries in C could have asked for."""
+    (tmp_path / "asks.py").write_text("import os\nanswer = os.environ.get('ASKED_FOR', 'nothing')")
+    monkeypatch.setattr(servers, "PRELOAD", ("asks", "ipykernel.kernelapp"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cell = "import asks, os\nprint(asks.answer, os.getppid())"
+    told = [
+        execute_in(monkeypatch, installed, cell, **variables).split()
+        for variables in ({}, {"ASKED_FOR": "one"}, {}, {"OMP_PROC_BIND": "true"}, {"ASKED_FOR": "one", "OTHER": "x"})
+    ]
+    assert [answer for answer, _ in told] == ["nothing", "one", "nothing", "nothing", "one"]
+    parents = [int(parent) for _, parent in told]
+    assert (parents[0], parents[1]) == (parents[2], parents[4])
+    assert len(set(parents)) == 3
+
+
+def test_a_library_that_was_replaced_makes_another_server(installed: str, monkeypatch: pytest.MonkeyPatch):
+    cell = "import os\nprint(os.getppid())"
+    first = execute_in(monkeypatch, installed, cell)
+    with monkeypatch.context() as patch:
+        patch.setattr(servers.distributions, "installed", lambda folders: {"numpy": "99"})
+        second = execute_in(patch, installed, cell)
+    assert first != second
+    assert execute_in(monkeypatch, installed, cell) == first
+
+
+def test_at_most_a_few_servers_run_and_the_idle_ones_end(installed: str, monkeypatch: pytest.MonkeyPatch):
+    cell = "import os\nprint(os.getppid())"
+    parents = [int(execute_in(monkeypatch, installed, cell, OMP_NUM_THREADS=str(number))) for number in range(1, 7)]
+    assert len(set(parents)) == 6
+    assert until(lambda: sum(map(is_running, parents)) == servers.MOST), parents
+    assert [pid for pid in parents if is_running(pid)] == parents[-servers.MOST :], "those that were used last"
+    assert int(execute_in(monkeypatch, installed, cell, OMP_NUM_THREADS="6")) == parents[-1]
+    assert until(lambda: not servers._leaving or servers._forget_the_dead() or not servers._leaving)
+
+
+def test_a_server_that_is_to_end_waits_for_its_kernels(installed: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(servers, "MOST", 1)
+    with monkeypatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "7")
+        manager, client = start_new_kernel(kernel_name=installed)
+    first = the_server().process.pid
+    try:
+        execute_in(monkeypatch, installed, "print(1)", OMP_NUM_THREADS="8")
+        assert the_server().process.pid != first
+        assert client.execute("1 + 1", reply=True, timeout=10)["content"]["status"] == "ok"
+        assert until(lambda: len(children_of(first)) == 1), "its spare kernel is gone, the one at work is not"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert until(lambda: not is_running(first))
+
+
+def test_a_worker_finds_the_servers_of_the_process_that_started_it(monkeypatch: pytest.MonkeyPatch):
+    mine = servers.server_for({"PATH": os.environ["PATH"]})
+    code = (
+        "import os, sys\nfrom masklib.engine.kernels import servers\n"
+        "server = servers.server_for({'PATH': os.environ['PATH'], **dict([sys.argv[1].split('=')])})\n"
+        "print(server.path == servers.Path(sys.argv[2]))\nservers.stop_servers()"
+    )
+    assert until(lambda: mine.path.with_name(servers.READ).exists(), 30)
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code, variable, mine.path],
+            env={**os.environ, **servers.shared()},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for variable in ("UNREAD=1", "OMP_NUM_THREADS=9")
+    ]
+    assert (found, mine.is_alive) == (["True\n", "False\n"], True)
 
 
 @pytest.mark.parametrize("order", [("pid", "connection"), ("connection", "pid")])

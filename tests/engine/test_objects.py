@@ -261,10 +261,11 @@ def test_the_tables_are_written_beside_the_runs(store: Store):
 
 
 def test_figures_are_copied(store: Store):
-    work = store.begin(RECORD)
+    record = replace(RECORD, files={"figures/a.svg": 6})
+    work = store.begin(record)
     (work / "figures").mkdir()
     (work / "figures" / "a.svg").write_text("<svg/>")
-    result = Result(RECORD, store.finish(work, RECORD), cached=False)
+    result = Result(record, store.finish(work, record), cached=False)
     copy_figures([result], store.root / "figures")
     assert (store.root / "figures" / "nb" / "a.svg").read_text() == "<svg/>"
 

@@ -28,7 +28,7 @@ KILL_WORKER = (
     "os.kill(json.load(open(os.environ['MASKLIB_RUN_DIR'] + '/record.json'))['pid'], signal.SIGKILL)\n"
     "import time\ntime.sleep(60)"
 )
-SLEEP = "import pathlib, time\npathlib.Path('sleeping').touch()\ntime.sleep(60)"
+SLEEP = "import os, pathlib, time\npathlib.Path(os.environ['MASKLIB_RUN_DIR'], 'sleeping').touch()\ntime.sleep(60)"
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_what_is_printed_in_a_worker_does_not_disturb_its_answers():
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(Job("tiny", "", {}, {}, {}, "", "").to_json() + "\n")
+        process.stdin.write(Job("tiny", "", "", "", {}, {}, {}, "", "").to_json() + "\n")
         process.stdin.flush()
         assert Answer.from_json(process.stdout.readline()) == Answer("run")
         process.stdin.close()

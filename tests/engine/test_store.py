@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from masklib.engine import files
 from masklib.engine.collect import collect
+from masklib.engine.dependencies import Uses
 from masklib.engine.record import SCHEMA, Failure, read_whole, sizes_of
 from masklib.engine.store import FAILED, INTERRUPTED, OK, Record, Store, read_record, write_atomically
 from masklib.engine.stores import open_store
@@ -25,6 +27,8 @@ from tests.stores import attempts_in, runs_in
 
 INPUTS = {"parameters": {"seed": ["int", 0]}, "versions": {"keras": "3"}, "settings": {"KERAS_BACKEND": "tensorflow"}}
 RECORD = Record("nb", "f" * 64, OK, INPUTS, launch="spawn", started="2026-01-01T00:00:00+00:00")
+
+WHOLE = replace(RECORD, inputs={**INPUTS, "python": "CPython 3.11.7", "device": "cpu"})
 
 
 def visible(store: Store) -> list[Path]:
@@ -58,6 +62,21 @@ def test_the_first_of_two_equal_runs_stays(store: Store):
     assert list((store.root / "nb").iterdir()) == [folder]
 
 
+def test_a_run_that_does_not_count_any_more_goes_to_the_earlier_ones(store: Store):
+    for who in ("first", "second", "third"):
+        work = store.begin(RECORD)
+        (work / "who").write_text(who)
+        store.finish(work, RECORD, again=True)
+
+    assert (store.folder("nb", RECORD.key) / "who").read_text() == "third"
+    earlier = store.root / "nb" / "earlier"
+    assert {f.name: (f / "who").read_text() for f in earlier.iterdir()} == {
+        f"{RECORD.key}-1": "first",
+        f"{RECORD.key}-2": "second",
+    }
+    assert visible(store) == [store.folder("nb", RECORD.key)]
+
+
 def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
     failed = replace(RECORD, status=FAILED, error=Failure(FAILED, "ValueError", "x"))
     folders = [store.finish(store.begin(failed), failed) for _ in range(2)]
@@ -65,6 +84,44 @@ def test_failed_attempts_are_kept_apart_and_numbered(store: Store):
     assert [f.name for f in folders] == [f"{RECORD.key}-1", f"{RECORD.key}-2"]
     assert store.find("nb", RECORD.key) is None
     assert attempts_in(store) == folders
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o002, 0o775), (0o077, 0o700)])
+def test_the_files_of_a_store_follow_the_umask(store: Store, umask: int, mode: int):
+    before = os.umask(umask)
+    try:
+        lock = store.lock("nb", RECORD.key)
+        assert lock is not None
+        files = [store.root / "nb" / f".lock-{RECORD.key}"]
+        modes = [path.stat().st_mode & 0o777 for path in files]
+        with lock:
+            folder = store.finish(store.begin(WHOLE), WHOLE)
+        collect(store).write(store.root / "tables")
+    finally:
+        os.umask(before)
+    files = [folder / "record.json", store.root / "tables" / "runs.csv"]
+    modes += [path.stat().st_mode & 0o777 for path in files]
+    assert modes == [0o666 & ~umask] * 3
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [mode, mode]
+
+
+def test_runs_of_another_user_that_cannot_be_read_are_told_and_the_rest_is_shown(store: Store):
+    store.finish(store.begin(WHOLE), WHOLE)
+    for name in ("closed", "half"):
+        store.finish(store.begin(replace(WHOLE, notebook=name)), replace(WHOLE, notebook=name))
+    (store.root / "closed").chmod(0)
+    (store.root / "half" / RECORD.key).chmod(0)
+    told = "from masklib.cli import main; main()"
+    command = [sys.executable, "-c", told, "list", "--claims", "--runs", str(store.root)]
+    as_another = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    ended = subprocess.run([*(as_another if os.getuid() == 0 else []), *command], capture_output=True, text=True, check=False)
+    for path in (store.root / "closed", store.root / "half" / RECORD.key):
+        path.chmod(0o755)
+
+    assert ended.returncode == 1, ended.stderr
+    assert "open" in ended.stdout
+    assert ended.stderr.count("Permission denied") == 2
+    assert len(collect(store).runs) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"notebook": "nb"}'])
@@ -85,7 +142,7 @@ def test_a_run_whose_files_are_not_as_they_were_is_not_whole(store: Store, damag
     (work / "tables").mkdir()
     for name in ("notebook.ipynb", "tables/t.parquet", "kernel.log"):
         (work / name).write_text("{}")
-    record = replace(RECORD, files=sizes_of(work))
+    record = replace(RECORD, files=sizes_of(work), uses=Uses("/a", {"helper.py": "0"}, {"numpy": "2.4.6"}))
     folder = store.finish(work, record)
     (folder / "kernel.log").write_text("grown since")
     (folder / "report.html").write_text("made since")
@@ -216,16 +273,16 @@ def test_a_record_of_an_earlier_version_has_the_defaults(store: Store):
     assert (record.steps, record.memory_bytes, record.error, record.host) == ({}, None, None, "")
 
 
-def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_record_that_cannot_be_read_now_is_not_taken_for_a_corrupt_one(store: Store):
     folder = store.finish(store.begin(RECORD), RECORD)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    def fail(path: Path) -> bytes:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", fail)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # no file can be opened any more
+    try:
         with pytest.raises(StoreError, match="cannot be read: Too many open files"):
             store.find("nb", RECORD.key)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert store.find("nb", RECORD.key) == RECORD
     assert folder.exists()
 
@@ -273,16 +330,17 @@ def test_a_full_disk_publishes_nothing_and_keeps_the_work(small_disk: Path):
     assert read_record(store.finish(work, RECORD)) == RECORD
 
 
-def test_a_store_written_by_the_last_schema_is_read(tmp_path: Path):
-    """`stores/schema_1` was written before `record.json` had a schema: a run that ended well, and one that failed."""
-    shutil.copytree(Path(__file__).parent / "stores" / "schema_1", tmp_path / "runs")
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_store_written_by_an_earlier_schema_is_read(tmp_path: Path, schema: int):
+    """Each holds a run that ended well, and one that failed; `record.json` of the first had no schema yet."""
+    shutil.copytree(Path(__file__).parent / "stores" / f"schema_{schema}", tmp_path / "runs")
     store = Store(tmp_path / "runs")
     (folder,), (attempt,) = runs_in(store), attempts_in(store)
     tables = collect(store)
     error = read_record(attempt).error
 
     assert store.find("small", folder.name) == read_whole(folder)
-    assert read_whole(folder).schema == 1
+    assert (read_whole(folder).schema, read_whole(folder).uses) == (schema, None)
     assert tables.unreadable == []
     assert tables.runs[["notebook", "status", "error", "param_width"]].to_numpy().tolist() == [
         ["small", "ok", pd.NA, 1.5],

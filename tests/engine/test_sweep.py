@@ -177,13 +177,13 @@ def test_a_run_that_another_process_has_executed_again_is_not_set_aside(
 ):
     plans = plan_sweep(write(START), {"seed": "0:1"}).plans
     run_sweep(plans, store, executor=pool)
-    damage, looks = store.damage, []
+    read, looks = store.read, []
 
-    def damage_at_first(notebook: str, keys: Any) -> Any:
+    def damaged_at_first(notebook: str, keys: Any) -> Any:
         looks.append(list(keys))
-        return damage(notebook, keys) if len(looks) > 1 else {plans[0].key: CorruptError("cut off")}
+        return read(notebook, keys) if len(looks) > 1 else [(plans[0].key, CorruptError("cut off"))]
 
-    monkeypatch.setattr(store, "damage", damage_at_first)
+    monkeypatch.setattr(store, "read", damaged_at_first)
     diary = Diary()
 
     assert statuses(run_sweep(plans, store, listener=diary, executor=pool)) == ["already there"]

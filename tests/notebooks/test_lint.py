@@ -9,8 +9,8 @@ import nbformat
 import pytest
 
 from masklib.claims.ledger import load_claims
+from masklib.engine.declaring import read_parameters
 from masklib.engine.notebooks import read_notebook, tags
-from masklib.engine.parameters import read_parameters
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -8,6 +8,7 @@ import nbformat
 import pandas as pd
 
 from masklib.claims.outputs import mark
+from masklib.engine.contents import sums_of
 from masklib.engine.record import FAILED, OK, Failure, Record, sizes_of, write_record
 from masklib.figures import plots, recipes
 
@@ -57,7 +58,8 @@ def publish(runs: Path, run: Record, lines: list[dict[str, Any]], *, failed: boo
     folder = runs / run.notebook / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_record(folder, Record(**{**vars(run), "files": sizes_of(folder)}))
+    sizes = sizes_of(folder)
+    write_record(folder, Record(**{**vars(run), "files": sizes, "sums": sums_of(folder, sizes)}))
     return folder
 
 

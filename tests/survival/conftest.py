@@ -84,6 +84,7 @@ class House:
     ) -> "subprocess.Popen[str]":
         """Start a sweep of a notebook of the house."""
         plan = [name, "-g", f"seed=0:{points}", "-p", "width", width, "--jobs", jobs, "--runs", self.store.root]
+        plan += ["--cwd", QUICK]  # the same for all houses: a run is known by its folder, too
         return subprocess.Popen(
             [sys.executable, "-m", "masklib", "sweep", *map(str, [*plan, *arguments])],
             cwd=self.folder,

@@ -31,12 +31,11 @@ def test_start_seeds_the_generators():
 @pytest.mark.parametrize(
     ("namespace", "fact"),
     [
-        ({"seed": 0}, "profile missing"),
-        ({}, "seed and profile missing"),
+        ({"seed": "x", "profile": "full"}, "The seed of a notebook must be an int, it is 'x'"),
         ({"seed": 0, "profile": "ful"}, "must be one of 'smoke', 'full'"),
     ],
 )
-def test_start_refuses_a_notebook_without_seed_or_profile(namespace: dict[str, Any], fact: str):
+def test_start_refuses_a_seed_or_a_profile_that_is_none(namespace: dict[str, Any], fact: str):
     with pytest.raises(ArgumentError, match=fact):
         recording.start(namespace)
 

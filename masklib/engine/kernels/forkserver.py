@@ -3,10 +3,14 @@
 Run as a script with arguments `LISTENER LIFELINE FOLDER SPARES MODULE...`: the file descriptors of a listening Unix socket and
 of a pipe from the driver, a private folder for the kernels' sockets, and how many kernels are forked ahead. A request is one
 connection: a line of JSON, with the descriptor of the kernel's log. The answers come on the same connection, a line each:
-`{"pid": ...}` when a kernel has the request, `{"connection": {...}}` from the kernel when it listens, `{"exit": code,
-"max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose connection closes is killed,
-and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is killed, the folder removed, and
-the server ends.
+`{"pid": ..., "server": ...}`, the processes, when a kernel has the request, `{"connection": {...}}` from the kernel when it
+listens, `{"exit": code, "max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose
+connection closes is killed, and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is
+killed, the folder removed, and the server ends. A byte on the lifeline asks it to take no more requests, and to end once it has
+no kernel.
+
+Once it has imported, the file `read` in its folder names the environment variables that Python code has asked for meanwhile: a
+kernel whose own value of one of them is another cannot come from here. All others reach a kernel with its request.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -15,6 +19,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -23,11 +28,20 @@ import shutil
 import signal
 import socket
 import sys
+import warnings
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LARGEST_REQUEST = 1 << 20
+RUN_VARIABLE = "MASKLIB_RUN_DIR"  # is set for a kernel of a run
+_FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
+READERS = {  # by the beginning of a variable's name: the libraries that read it
+    "TF_CPP_": (),  # of logs
+    **dict.fromkeys(("KERAS_", "TF_", "JAX_", "XLA_", "CUDA_"), _FRAMEWORKS),
+    **dict.fromkeys(("OMP_", "MKL_", "OPENBLAS_"), ("numpy",)),
+}
 
 
 class ForkServer:
@@ -45,6 +59,7 @@ class ForkServer:
         self.lifeline = lifeline
         self.folder = folder
         self.wanted = spares
+        self.is_leaving = False
         self.spares: dict[int, socket.socket] = {}  # by process id, the socket by which a spare gets its request
         self.kernels: dict[int, socket.socket] = {}  # by process id, the connection of the request
 
@@ -57,9 +72,9 @@ class ForkServer:
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         while True:
-            watched: list[Any] = [self.listener, self.lifeline, wake, *self.kernels.values()]
+            watched: list[Any] = [*self._listening(), self.lifeline, wake, *self.kernels.values()]
             ready = select.select(watched, [], [], None if len(self.spares) >= self.wanted else 0)[0]
-            if self.lifeline in ready:
+            if self.lifeline in ready and not self._leave():
                 break
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -68,10 +83,27 @@ class ForkServer:
             for pid, connection in list(self.kernels.items()):
                 if connection in ready:
                     self._obey(pid, connection)
-            if self.listener in ready:
+            if self.listener in ready and not self.is_leaving:
                 self._launch()
+            if self.is_leaving and not self.kernels:
+                break
             self._fork_ahead()
         self._end()
+
+    def _listening(self) -> list[socket.socket]:
+        """Return the socket for requests, if they are taken."""
+        return [] if self.is_leaving else [self.listener]
+
+    def _leave(self) -> bool:
+        """Take no more requests, if that is what the driver asks for; return False if it is gone."""
+        if not os.read(self.lifeline, 1):
+            return False
+        self.is_leaving = True
+        self.wanted = 0
+        self.listener.close()
+        for pid in self.spares:
+            os.kill(pid, signal.SIGKILL)
+        return True
 
     def _fork_ahead(self) -> None:
         """Fork spare kernels up to the number that is wanted."""
@@ -105,7 +137,7 @@ class ForkServer:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
         self.kernels[pid] = connection
-        _send(connection, {"pid": pid})
+        _send(connection, {"pid": pid, "server": os.getpid()})
 
     def _fork(self, connection_file: str = "") -> tuple[int, socket.socket]:
         """Fork a kernel that waits for its request; return its process id and the socket for the request."""
@@ -218,13 +250,14 @@ def run_kernel(control: socket.socket, base: Path, connection_file: str) -> None
     IPKernelApp.clear_instance()
     where = {} if connection_file else {"transport": "ipc", "ip": str(base)}
     app = IPKernelApp.instance(parent_handle=os.getppid(), capture_fd_output=False, **where)
-    app.initialize(["-f", file, "--HistoryManager.enabled=False"])
+    app.initialize(["-f", file, "--HistoryManager.enabled=False", "--HistoryManager.hist_file=:memory:"])
     request, descriptors = _receive(control)
     if request is None:
         return
     control.close()
     _take_over(json.loads(request), descriptors[1:])
     with socket.socket(fileno=descriptors[0]) as connection:
+        _watch_environment(connection)
         _send(connection, {"connection": json.loads(Path(file).read_text(encoding="utf-8"))})
         app.start()
 
@@ -233,12 +266,52 @@ def _take_over(request: dict[str, Any], log: list[int]) -> None:
     """Give this process the environment, the folder and the log of a request."""
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
+    os.chdir(request["cwd"])  # "" is on sys.path already, where IPython puts it
     for descriptor in log:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
+    hidden = [name for name in _loaded() if _is_other(name, request["cwd"])]
+    if hidden:
+        told = (
+            f"{request['cwd']} has modules of its own named as loaded ones: {', '.join(hidden)}. No kernel can be forked there."
+        )
+        raise RuntimeError(told)
+
+
+def _watch_environment(connection: socket.socket) -> None:
+    """See that no variable is set after the library that reads it was imported: an ordinary kernel would heed it.
+
+    A kernel of a run then ends, and says why; any other warns.
+    """
+    set_variable = os.putenv
+
+    def putenv(name: Any, value: Any) -> None:
+        text = os.fsdecode(name)
+        if any(module in sys.modules for module in _readers(text)) and os.environ.get(text) != os.fsdecode(value):
+            if RUN_VARIABLE in os.environ:
+                _send(connection, {"too_late": text})
+                os._exit(1)
+            warnings.warn(f"This kernel has imported what reads {text} before it was set; use an ordinary kernel.", stacklevel=3)
+        set_variable(name, value)
+
+    os.putenv = putenv
+
+
+def _readers(variable: str) -> tuple[str, ...]:
+    """Return the libraries that read a variable when they are imported, or first used."""
+    return next((modules for prefix, modules in READERS.items() if variable.startswith(prefix)), ())
+
+
+def _loaded() -> set[str]:
+    """Return the names of the modules that were imported, those of Python itself left out: nothing in a folder hides these."""
+    return {name.partition(".")[0] for name in sys.modules} - getattr(sys, "stdlib_module_names", frozenset()) - {"__main__"}
+
+
+def _is_other(name: str, folder: str) -> bool:
+    """Return whether a kernel that starts in a folder would import another module of that name than the one that is loaded."""
+    found = PathFinder.find_spec(name, [folder])
+    return found is not None and found.has_location and found.origin != getattr(sys.modules.get(name), "__file__", None)
 
 
 def _receive(connection: socket.socket) -> tuple[bytes | None, list[int]]:
@@ -270,12 +343,41 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def import_all(modules: list[str]) -> set[str]:
+    """Import modules, and return the names of the environment variables that Python code asks for meanwhile, set or not."""
+    read: set[str] = set()
+    kind = type(os.environ)
+    usual = kind.__getitem__
+
+    def noted(self: Any, name: Any) -> Any:
+        read.add(os.fsdecode(name))
+        return usual(self, name)
+
+    setattr(kind, "__getitem__", noted)  # noqa: B010 (mypy knows no other way to put a method in another's place)
+    try:
+        for module in modules:
+            _import(module)
+    finally:
+        setattr(kind, "__getitem__", usual)  # noqa: B010
+    return read
+
+
+def _import(name: str) -> None:
+    """Import a module, unless it, or what it needs, is not installed: then a kernel cannot import it either."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec((error.name or name).partition(".")[0]) is not None:
+            raise
+
+
 def main() -> None:
     """Import, then serve."""
     listener, lifeline, folder, spares, *modules = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
-    for module in modules:
-        importlib.import_module(module)
+    read = import_all(modules)
+    (Path(folder) / "read.part").write_text(json.dumps(sorted(read)))
+    (Path(folder) / "read.part").rename(Path(folder) / "read")
     gc.collect()
     gc.freeze()
     ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares)).serve()

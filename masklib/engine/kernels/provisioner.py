@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from masklib.engine.kernels import ServerError
 from masklib.engine.kernels.servers import server_for
 
 START_S = 120.0  # the first kernel of a server waits for its imports
+END_S = 5.0  # from the signal that kills a kernel to the server's word that it has ended; without it the server is stopped
 
 
 class WarmProvisioner(KernelProvisionerBase):
@@ -30,8 +32,10 @@ class WarmProvisioner(KernelProvisionerBase):
         self.exit_code: int | None = None
         self.max_rss_bytes: int | None = None
         self.server_gone = False  # the server ended before the kernel did
+        self.too_late = ""  # the variable for which the kernel ended; see `masklib.engine.kernels.forkserver`
         self._connection: socket.socket | None = None
         self._rest = b""
+        self._kernel = self._owner = _Process()  # the kernel, and the server of which it is a child
 
     @property
     def has_process(self) -> bool:
@@ -54,18 +58,25 @@ class WarmProvisioner(KernelProvisionerBase):
         cwd = kwargs.get("cwd") or os.getcwd()  # noqa: PTH109
         self.pid = self.exit_code = None
         found: dict[str, Any] = {}
-        connection = server_for(environment).request(environment, str(cwd), kwargs.get("stderr"), *cmd)
+        server = server_for(environment)
+        connection = server.request(environment, str(cwd), kwargs.get("stderr"), *cmd)
         connection.setblocking(False)
         self._connection = connection
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(min(START_S, self._time_left())):
                 while (info := await self._next_message()) is not None:  # of the server and of the kernel, in any order
                     found |= info
                     if {"pid", "connection"} <= found.keys():
                         return self._take(found["connection"])
         self._close()
-        msg = f"A kernel must listen within {START_S:g} s, the forked one did not (exit code {self.exit_code})."
+        if self._time_left() > 0:
+            server.give_up()
+        msg = f"a kernel must listen within {START_S:g} s, the forked one did not (exit code {self.exit_code})"
         raise ServerError(msg)
+
+    def _time_left(self) -> float:
+        """Return the seconds that the notebook still has."""
+        return float(getattr(self.parent, "deadline", float("inf"))) - time.monotonic()
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -79,14 +90,19 @@ class WarmProvisioner(KernelProvisionerBase):
         return self.exit_code
 
     async def send_signal(self, signum: int) -> None:
-        """Send the kernel a signal through the server, which knows whether its process id is still its own."""
-        if self._connection is not None and signum:
+        """Send the kernel a signal, through the server where the system has no other way that cannot hit another process."""
+        if self._connection is not None and signum and not self._kernel.send(signum):
             self._connection.send(json.dumps({"signal": int(signum)}).encode() + b"\n")
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel and wait until it is gone."""
         await self.send_signal(signal.SIGKILL)
-        await self.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await self.wait()
+        if self._connection is not None:  # the server is stopped: it would hold back every run
+            self._owner.send(signal.SIGKILL)
+            await self.wait()
 
     async def terminate(self, restart: bool = False) -> None:
         """Ask the kernel to end."""
@@ -141,7 +157,10 @@ class WarmProvisioner(KernelProvisionerBase):
 
     def _heed(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Take note of a message; None if it says that the kernel has ended."""
-        self.pid = message.get("pid", self.pid)
+        if "pid" in message:
+            self.pid = message["pid"]
+            self._kernel, self._owner = _Process(message["pid"]), _Process(message.get("server"))
+        self.too_late = message.get("too_late", self.too_late)
         if "exit" not in message:
             return message
         self.exit_code = message["exit"]
@@ -162,3 +181,33 @@ class WarmProvisioner(KernelProvisionerBase):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._kernel.close()
+            self._owner.close()
+
+
+class _Process:
+    """A process that gets signals, and never another one that has its number by then.
+
+    Args:
+        pid: of the process; None for none.
+    """
+
+    def __init__(self, pid: int | None = None):
+        self._descriptor = -1
+        if pid is not None and hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self._descriptor = os.pidfd_open(pid)
+
+    def send(self, number: int) -> bool:
+        """Send a signal; return whether that can be done here."""
+        if self._descriptor < 0:
+            return False
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            signal.pidfd_send_signal(self._descriptor, number)
+        return True
+
+    def close(self) -> None:
+        """Let go of the process."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
