@@ -20,7 +20,13 @@ _RECORD: Types = {
     "error": (dict, NoneType),
     "uses": (dict, NoneType),
 }
-_INPUTS: Types = {"parameters": _TABLE, "versions": _TABLE, "settings": _TABLE, "python": (str, NoneType), "device": (str, NoneType)}
+_INPUTS: Types = {
+    "parameters": _TABLE,
+    "versions": _TABLE,
+    "settings": _TABLE,
+    "python": (str, NoneType),
+    "device": (str, NoneType),
+}
 _USES: Types = {
     "folder": _TEXT,
     **dict.fromkeys(("modules", "distributions", "files", "variables"), _TABLE),

@@ -25,7 +25,12 @@ from tests.stores import attempts_in, runs_in
 
 STOP_SERVER = "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep({})"
 STOP_ITSELF = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
-STOP_WORKER = "import json, os, signal, time\nos.kill(json.load(open(os.environ['MASKLIB_RUN_DIR'] + '/record.json'))['pid'], signal.SIGSTOP)\ntime.sleep(60)"
+STOP_WORKER = """
+import json, os, signal, time
+with open(os.environ["MASKLIB_RUN_DIR"] + "/record.json") as record:
+    os.kill(json.load(record)["pid"], signal.SIGSTOP)
+time.sleep(60)
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ class House:
         self.temporary = temporary
         self.store = Store(root or folder / "runs")
         for name in ("begun", "notebooks", "trouble"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
         self.write("tiny", TROUBLE, MEASURE)
         path = os.pathsep.join(filter(None, [str(QUICK), os.environ.get("PYTHONPATH")]))
         self.environment = {"MASKLIB_HOUSE": str(folder), "TMPDIR": str(temporary), "PYTHONPATH": path}
@@ -151,12 +151,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     with TemporaryDirectory(prefix="survival-") as folder:
-        house = House(tmp_path_factory.mktemp("undisturbed"), Path(folder))
-        started = time.monotonic()
-        assert house.sweep().code == 0
-        seconds = time.monotonic() - started
-        assert_nothing_is_left(house)
-        tables = house.tables()
+        return sweep_undisturbed(House(tmp_path_factory.mktemp("undisturbed"), Path(folder)))
+
+
+def sweep_undisturbed(house: House) -> Undisturbed:
+    """Sweep in a house that nothing disturbs."""
+    started = time.monotonic()
+    assert house.sweep().code == 0
+    seconds = time.monotonic() - started
+    assert_nothing_is_left(house)
+    tables = house.tables()
     assert {name: len(table) for name, table in tables.items()} == dict.fromkeys(("runs", "claims", "measurements"), POINTS)
     return Undisturbed(tables, seconds)
 
