@@ -127,8 +127,8 @@ class Run:
         """Draw a figure from data, record it, and show it.
 
         `run.figure("rows", figures.plot_rows, rows, labels, title="Rows", caption="...", alt="...")` records
-        `figures/<name>.json`, from which `masklib figures` draws it again in any theme, width and format, and
-        `figures/<name>.svg` and `.png`, the same bytes for the same data.
+        `figures/<name>.json`, from which `masklib figures` and `masklib report` draw it in any theme, width and format, and
+        `figures/<name>.png`, which the notebook shows; the same bytes for the same data.
 
         Args:
             name: unique in the run.
@@ -144,9 +144,8 @@ class Run:
         from masklib.figures import recipes
 
         recipe = recipes.make_recipe(name, plot, values, options, caption=caption, alt=alt)
-        files = recipes.render_all(recipe, ["svg", "png"])
+        files = {"png": recipes.preview(recipe), "json": json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()}
         if self.folder is not None:
-            files["json"] = json.dumps(recipes.as_json(recipe), ensure_ascii=False).encode()
             self._write_figure(name, files)
         self._show_png(name, files["png"])
 

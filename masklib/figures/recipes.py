@@ -138,6 +138,18 @@ def render_all(recipe: Recipe, formats: list[str], *, theme: str = "light", widt
         return {name: save(figure, name, recipe) for name in formats}
 
 
+def preview(recipe: Recipe) -> bytes:
+    """Return a figure as a PNG that costs little: laid out once, where `render` repeats that until everything has its room.
+
+    Args:
+        recipe: what is drawn, by a function of `masklib.figures.plots`.
+    """
+    with style():
+        figure = getattr(plots, recipe.plot)(**recipe.arguments).figure
+        lay_out(figure, passes=1)
+        return save(figure, "png", recipe)
+
+
 def save(figure: Figure, format: str, recipe: Recipe) -> bytes:  # noqa: A002 (as Matplotlib)
     """Return a figure as the bytes of a file; ids of an SVG follow from the name and the page's colour."""
     title = {
@@ -151,12 +163,12 @@ def save(figure: Figure, format: str, recipe: Recipe) -> bytes:  # noqa: A002 (a
     return buffer.getvalue()
 
 
-def lay_out(figure: Figure) -> None:
+def lay_out(figure: Figure, passes: int = LAYOUT_PASSES) -> None:
     """Lay a figure out once for all its files: repeat its layout until the axes stay where they are, then keep it."""
     engine, before = figure.get_layout_engine(), np.zeros((len(figure.axes), 4))
     if engine is None:
         return
-    for _ in range(LAYOUT_PASSES):
+    for _ in range(passes):
         engine.execute(figure)
         places = np.array([axes.get_position().bounds for axes in figure.axes])
         if np.allclose(places, before, rtol=0.0, atol=1e-4):  # of the figure's size: less than a pixel

@@ -9,10 +9,9 @@ from markupsafe import Markup
 
 from masklib.claims.outputs import FIGURE, shown_by
 from masklib.engine.notebooks import tags
-from masklib.figures.recipes import Recipe, render
 from masklib.site.executed import SVG, shown_kind
 from masklib.site.look import text
-from masklib.site.pictures import UNDRAWABLE
+from masklib.site.pictures import draw
 from masklib.site.survey import Experiment
 from masklib.site.svg import clean_svg
 from masklib.site.text import clean
@@ -66,7 +65,7 @@ def _output(output: Any, figures: dict[str, Markup]) -> Markup:
     if output.output_type == "error":
         return _pre("\n".join(output.traceback) or f"{output.ename}: {output.evalue}")
     found = shown_by(output)
-    if found.kind == FIGURE and found.name in figures:
+    if found.kind == FIGURE and figures.get(found.name):
         return figures[found.name]
     kind = shown_kind(output)
     return _shown(kind, output.data[kind]) if kind else Markup()
@@ -96,23 +95,15 @@ def _image(url: str, alt: str) -> Markup:
 
 
 def _figure(run: Experiment, name: str) -> Markup:
-    """Return a recorded figure: vectors in light and dark where it can be drawn again, else as it was recorded."""
-    light = _data_url(SVG, run.drawing(name))
-    recipe = run.recipe(name)
-    dark = _dark(recipe) if recipe else None
+    """Return a recorded figure: vectors in light and dark where it has a recipe, else as it was recorded; "" for neither."""
+    light, recipe, dark = draw(run, name, "light"), run.recipe(name), draw(run, name, "dark")
+    if light is None:
+        return Markup()
     if not recipe or not dark:
-        return _image(light, f"Figure {name}")
+        return _image(_data_url(SVG, light), f"Figure {name}")
     source = f'<source media="{_DARK}" srcset="{_data_url(SVG, dark)}">'
     shown = Markup('<figure><picture>{}<img src="{}" alt="{}"></picture><figcaption>{}</figcaption></figure>')
-    return shown.format(Markup(source), light, recipe.alt, recipe.caption)  # noqa: S704 (base64)
-
-
-def _dark(recipe: Recipe) -> bytes | None:
-    """Return a figure for dark pages; None if it cannot be drawn."""
-    try:
-        return render(recipe, theme="dark")
-    except UNDRAWABLE:
-        return None
+    return shown.format(Markup(source), _data_url(SVG, light), recipe.alt, recipe.caption)  # noqa: S704 (base64)
 
 
 def _data_url(kind: str, content: bytes) -> str:

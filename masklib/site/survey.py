@@ -91,10 +91,15 @@ class Experiment:
     @cached_property
     def figures(self) -> list[str]:
         """The names of its recorded figures."""
+        return list(dict.fromkeys([*self._names("figures/", ".json"), *self.drawings]))
+
+    @cached_property
+    def drawings(self) -> list[str]:
+        """The names of the figures that were recorded as SVG, too; masklib did so before 0.2."""
         return self._names("figures/", ".svg")
 
     def drawing(self, name: str) -> bytes:
-        """Return a recorded figure as SVG, in which nothing runs or loads.
+        """Return a figure that was recorded as SVG, in which nothing runs or loads.
 
         Raises:
             StoreError: the run has none of that name, or it is no SVG.
@@ -318,5 +323,5 @@ def _read(name: str, place: str, folder: Path) -> Experiment | None:
         return None
     for one in found.files if is_local(folder) else ():  # to look at those of an object store, all would be fetched each time
         found.read(one)
-    _ = found.notebook, found.claims, [found.table(one) for one in found.tables], [found.drawing(one) for one in found.figures]
+    _ = found.notebook, found.claims, [found.table(one) for one in found.tables], [found.drawing(one) for one in found.drawings]
     return found

@@ -191,10 +191,10 @@ def test_figures_and_tables_are_the_same_bytes_for_the_same_run(write: Write, tm
     path = write(START, draw, table)
     folders = [run(path, Store(tmp_path / name)).folder for name in ("a", "b")]
 
-    for file in ("figures/f.svg", "figures/f.png", "tables/t.parquet", "records.jsonl"):
+    for file in ("figures/f.json", "figures/f.png", "tables/t.parquet", "records.jsonl"):
         first, second = ((folder / file).read_bytes() for folder in folders)
         assert first == second, file
-    assert b"<svg" in (folders[0] / "figures/f.svg").read_bytes()
+    assert {file.name for file in (folders[0] / "figures").iterdir()} == {"f.json", "f.png"}, "drawn as SVG when asked for"
 
 
 def test_an_output_says_which_figure_or_table_it_shows(write: Write, store: Store):

@@ -46,7 +46,7 @@ def test_a_notebook_runs_and_measures_the_claims_that_the_ledger_gives_it(name: 
 
     assert result.record.status == "ok", result.record.error
     assert set(claims_of(result)) == {claim.id for claim in load_claims().values() if claim.notebook == name}
-    assert {f.suffix for f in (result.folder / "figures").iterdir()} == {".json", ".svg", ".png"}
+    assert {f.suffix for f in (result.folder / "figures").iterdir()} == {".json", ".png"}
     assert list((result.folder / "tables").glob("*.parquet"))
 
 

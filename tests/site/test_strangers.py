@@ -400,6 +400,15 @@ def test_a_recipe_that_is_none_leaves_the_drawing(few_pages: Path):
     assert [one.recipe("f") for one in survey(Store(few_pages)).shown()] == [None] * 3
 
 
+def test_a_recipe_that_cannot_be_drawn_leaves_what_the_notebook_showed(few_pages: Path):
+    recipe = json.dumps({"name": "f", "plot": "plot_of_a_later_masklib", "arguments": {}, "caption": "c", "alt": "a"}).encode()
+    folder = stranger(few_pages, GOOD, ["# Title"], **{"figures/f.json": recipe, "figures/f.png": PNG.encode()})
+    site = build(Store(few_pages))
+    assert (site.unreadable, site.warnings) == ([], [])
+    assert list((few_pages / "site").rglob("f*.svg")) == []
+    assert "<h1" in to_html(folder)
+
+
 @pytest.mark.parametrize("command", ["list --claims", "collect", "report", "tables --list", "tables runs", "figures --list"])
 def test_every_command_shows_what_can_be_and_tells_the_rest(few_pages: Path, command: str):
     stranger(few_pages, GOOD, ["# Good"])

@@ -76,6 +76,15 @@ def test_every_text_has_room_in_both_themes_and_widths(plot: str):
         assert not ink[:, [0, -1]].any(), f"{theme}, {width}: cut at a side"
 
 
+@pytest.mark.parametrize("plot", EXAMPLES)
+def test_a_preview_has_room_for_every_text_too(plot: str):
+    pixels = image.imread(io.BytesIO(recipes.preview(recipe_of(plot))))[..., :3]
+    ink = np.abs(pixels - pixels[0, 0]).max(axis=-1) > 0.02
+    assert ink.any()
+    assert not ink[[0, -1]].any()
+    assert not ink[:, [0, -1]].any()
+
+
 SCRIPT = """
 import hashlib, json, sys
 from masklib.figures import recipes

@@ -108,7 +108,7 @@ def test_a_table_can_be_read_back_and_its_name_is_its_own(run: recording.Run, tm
             run.table(name, frame)
 
 
-def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_shown(
+def test_a_figure_has_room_for_its_text_and_its_png_is_what_is_shown(
     run: recording.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     figures = pytest.importorskip("masklib.figures.plots")
@@ -122,7 +122,6 @@ def test_a_figure_has_room_for_its_text_in_each_file_and_its_png_is_what_is_show
     ink = image.imread(path)[..., :3].min(axis=-1) < 1.0
     assert not ink[[0, -1]].any()
     assert not ink[:, [0, -1]].any()
-    assert path.with_suffix(".svg").exists()
     assert shown[0][0].data == path.read_bytes()
     assert shown_by({"metadata": shown[0][1]}) == Shown("figure", "f")
 
@@ -137,10 +136,9 @@ def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp
     recipe = drawing.from_json(json.loads((tmp_path / "figures" / "f.json").read_text()))
     assert (recipe.plot, recipe.caption, recipe.alt) == ("plot_rows", "Two values.", "One row.")
     assert recipe.arguments == {"rows": [[0.1, 0.2]], "labels": ["row"], "title": "Rows"}
-    for kind in ("svg", "png"):
-        assert (tmp_path / "figures" / f"f.{kind}").read_bytes() == drawing.render(recipe, kind)
+    assert (tmp_path / "figures" / "f.png").read_bytes() == drawing.preview(recipe)
     assert recording.read(tmp_path) == [{"kind": "figure", "name": "f"}]
-    assert shown[0][0].data == drawing.render(recipe, "png")
+    assert shown[0][0].data == drawing.preview(recipe)
     with pytest.raises(ArgumentError, match="a name of its own"):
         run.figure("f", figures.plot_rows, [[1.0]], ["row"], **texts)
     with pytest.raises(ArgumentError, match=r"'g' must be drawn by a function of masklib\.figures\.plots, got <Axes.*plot_rows"):
