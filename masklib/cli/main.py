@@ -21,6 +21,7 @@ from masklib.cli.options import (
     files_option,
     force_option,
     json_option,
+    keep_option,
     kernel_option,
     runs_option,
     say_unreadable,
@@ -138,6 +139,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 @limit_options
 @runs_option
 @json_option
+@keep_option
 @click.option("--profile-run", "profiled", is_flag=True, help="Show where the time of the run went.")
 def run(
     notebook: str,
@@ -152,6 +154,7 @@ def run(
     root: str,
     as_json: bool,
     profiled: bool,
+    keep_s: float,
 ) -> None:
     """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
 
@@ -178,7 +181,7 @@ def run(
     (plan,) = declare([plan_run(source, read_files(files) | from_text(declared, dict(pairs)), cwd=cwd)], depends)
     store = open_store(root)
     _recover(store)
-    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout), force=force)
+    result = _execute(plan, store, "1/1", Limits(timeout, cell_timeout), force=force, keep_s=keep_s)
     if as_json:
         _print_run(result)
     else:
@@ -212,6 +215,7 @@ def run(
 @force_option
 @click.option("--fail-fast", is_flag=True, help="Start no further run once one has failed.")
 @click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
+@keep_option
 @click.option("--dry-run", is_flag=True, help="Print the plan, and which of its runs are there; execute nothing.")
 @limit_options
 @runs_option
@@ -352,6 +356,18 @@ def install(user: bool) -> None:
     click.echo(spec.install(user=user))
 
 
+@kernels.command()
+def stop() -> None:
+    """End the fork servers that --keep-warm has left, each once it has no kernel.
+
+    Example: masklib kernels stop
+    """
+    from masklib.engine.kernels import servers
+
+    count = servers.stop_kept()
+    click.echo(f"Fork servers that end, each once it has no kernel: {count}." if count else "No fork server was left.")
+
+
 def _recover(store: Any) -> None:
     """Move what was left of runs whose process is gone to the failed attempts, and say so."""
     recovered = store.recover()
@@ -366,7 +382,9 @@ def _several_are_missing(plans: list[Any], store: Any) -> bool:
     return sum(outcome.status == "ok" for outcome in look_up(plans, store).values()) < len(plans) - 1
 
 
-def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False, force: bool = False) -> Any:
+def _execute(
+    plan: Any, store: Any, position: str, limits: Any, *, warm: bool = False, force: bool = False, keep_s: float = 0.0
+) -> Any:
     """Execute a plan with its progress on stderr, and say what became of it."""
     from masklib.cli.console import Tracker
     from masklib.engine.run import Stored, execute_plan, look_up
@@ -379,10 +397,20 @@ def _execute(plan: Any, store: Any, position: str, limits: Any, *, warm: bool = 
     if result is None:
         from masklib.engine.execution import terminate_as_interrupt
 
+        warm = warm or _is_served(plan, keep_s)
         with terminate_as_interrupt(), tracker.shown():
             result = execute_plan(plan, store, limits=limits, warm=warm, force=force, on_cell=tracker.on_cell)
     _say(result, position)
     return result
+
+
+def _is_served(plan: Any, keep_s: float) -> bool:
+    """Return whether a fork server is there for a run: one that an earlier command has left, or one that this command leaves."""
+    from masklib.engine.kernels import servers
+
+    if keep_s and plan.kernel.forkable:
+        servers.start(plan.settings, 1, keep_s)
+    return keep_s > 0 or servers.is_kept_for(plan.settings)
 
 
 def _say(result: Any, position: str) -> None:

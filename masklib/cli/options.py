@@ -1,5 +1,6 @@
 """What several commands share: options, and how they print and end."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import click
 
 from masklib.errors import StoreError, printable
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+LONGEST_KEPT_S = 24 * 3600
 
 runs_option = click.option(
     "--runs",
@@ -33,6 +37,23 @@ files_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+
+def _read_seconds(context: click.Context, option: click.Parameter, text: str | None) -> float:
+    """Return a duration such as 10m in seconds; 0.0 for none."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([smh])", text or "")
+    if text is not None and (found is None or not 0 < float(found[1]) * _SECONDS[found[2]] < LONGEST_KEPT_S):
+        msg = f"must be a time such as 30s, 10m or 2h, less than 24h, got {text!r}."
+        raise click.BadParameter(msg)
+    return float(found[1]) * _SECONDS[found[2]] if found else 0.0
+
+
+keep_option = click.option(
+    "--keep-warm",
+    "keep_s",
+    metavar="TIME",
+    callback=_read_seconds,
+    help="Leave the fork server for the next commands, until none has used it for so long, such as 10m.",
+)
 depends_option = click.option(
     "-d",
     "--depends",

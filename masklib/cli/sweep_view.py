@@ -48,10 +48,14 @@ def execute(
     depends: Sequence[str],
     fail_fast: bool,
     limits: Limits,
+    keep_s: float,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
     if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
+        raise ArgumentError(msg)
+    if dask is not None and keep_s:
+        msg = "--keep-warm leaves a fork server on this machine, on a cluster there is none. Leave it out, or --dask."
         raise ArgumentError(msg)
     if seed is not None and sample is None:
         msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
@@ -65,7 +69,14 @@ def execute(
         _show_plan(plan, store, force, as_json)
         return True
     labels = _labels(plan.plans)
-    how: dict[str, Any] = {"jobs": jobs, "retry": retry, "force": force, "fail_fast": fail_fast, "limits": limits}
+    how: dict[str, Any] = {
+        "jobs": jobs,
+        "retry": retry,
+        "force": force,
+        "fail_fast": fail_fast,
+        "limits": limits,
+        "keep_s": keep_s,
+    }
     executor = _connect(dask) if dask is not None else None
     with SweepTracker(labels).shown() as tracker:
         result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **how)

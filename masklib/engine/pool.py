@@ -33,11 +33,15 @@ class LocalPool:
         jobs: how many workers.
         settings: the numeric settings of the runs, see `masklib.engine.settings`; each of the first few has a fork server, for
             the others the workers start their own.
+        keep_s: how long a fork server without a kernel stays for the next command; 0.0 for one that ends with this process.
+
+    Raises:
+        ServerError: a server cannot be kept.
     """
 
-    def __init__(self, jobs: int, settings: Iterable[Mapping[str, str]] = ()):
+    def __init__(self, jobs: int, settings: Iterable[Mapping[str, str]] = (), keep_s: float = 0.0):
         for one in itertools.islice(settings, servers.MOST):
-            servers.start(one, spares=jobs)
+            servers.start(one, spares=jobs, keep_s=keep_s)
         self._workers = [Worker(servers.shared()) for _ in range(jobs)]
         self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from masklib.engine import worker
 from masklib.engine.dependencies import Present
 from masklib.engine.grid import Values, names_of, plan_sweep
+from masklib.engine.kernels import servers
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan, changes_of, declare
@@ -238,6 +239,7 @@ def run_sweep(
     force: bool = False,
     fail_fast: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    keep_s: float = 0.0,
     listener: Listener | None = None,
     executor: Executor | None = None,
 ) -> SweepResult:
@@ -254,6 +256,7 @@ def run_sweep(
         force: whether points are executed that the store has.
         fail_fast: whether no run starts any more once one failed.
         limits: of each run.
+        keep_s: how long a fork server without a kernel stays for the next command; 0.0 for one that ends with this process.
         listener: gets the events of the sweep.
         executor: executes in place of a pool of `jobs` workers on this machine; it is closed at the end.
 
@@ -269,8 +272,8 @@ def run_sweep(
     listener.on_begin(list(known.values()), todo)
     found: dict[str, Outcome] = {}
     if todo:
-        driver = _Driver(store, listener, before, force=force, fail_fast=fail_fast, limits=limits, warm=len(todo) > 1)
-        with _on_signal(driver.stop), closing(executor or _pool(todo, jobs)) as where:
+        driver = _Driver(store, listener, before, force=force, fail_fast=fail_fast, limits=limits, warm=_is_warm(todo, keep_s))
+        with _on_signal(driver.stop), closing(executor or _pool(todo, jobs, keep_s)) as where:
             driver.run(todo, where)
         with suppress(StoreError):  # a disk that became full or read-only; the next sweep moves what is left
             store.recover()
@@ -474,11 +477,16 @@ def _on_signal(act: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _pool(plans: Sequence[Plan], jobs: int | None) -> LocalPool:
-    """Return the pool of this machine; a single run is not worth a fork server."""
-    forked = [plan for plan in plans if plan.kernel.forkable] if len(plans) > 1 else []
+def _is_warm(plans: Sequence[Plan], keep_s: float) -> bool:
+    """Return whether kernels are forked: a single run is not worth a fork server, unless that is there or stays."""
+    return len(plans) > 1 or keep_s > 0 or servers.is_kept_for(plans[0].settings)
+
+
+def _pool(plans: Sequence[Plan], jobs: int | None, keep_s: float) -> LocalPool:
+    """Return the pool of this machine."""
+    forked = [plan for plan in plans if plan.kernel.forkable] if _is_warm(plans, keep_s) else []
     settings = {tuple(plan.settings.items()): plan.settings for plan in forked}
-    return LocalPool(min(jobs or available_cores(), len(plans)), settings.values())
+    return LocalPool(min(jobs or available_cores(), len(plans)), settings.values(), keep_s)
 
 
 def _answer_of(future: "Future[worker.Answer]") -> worker.Answer:

@@ -1,16 +1,18 @@
 """The fork server: a process that imports the libraries once, computes nothing, and forks a kernel for each request.
 
-Run as a script with arguments `LISTENER LIFELINE FOLDER SPARES MODULE...`: the file descriptors of a listening Unix socket and
-of a pipe from the driver, a private folder for the kernels' sockets, and how many kernels are forked ahead. A request is one
+Run as a script with arguments `LISTENER LIFELINE FOLDER SPARES IDLE_S MODULE...`: the file descriptors of a listening Unix
+socket and of a pipe from the driver, a private folder for the kernels' sockets, how many kernels are forked ahead, and after how
+many seconds without a kernel the server ends; 0 for one that ends with its driver. A request is one
 connection: a line of JSON, with the descriptor of the kernel's log. The answers come on the same connection, a line each:
 `{"pid": ..., "server": ...}`, the processes, when a kernel has the request, `{"connection": {...}}` from the kernel when it
 listens, `{"exit": code, "max_rss_bytes": ...}` when it has ended (code is minus the signal that killed it). A kernel whose
 connection closes is killed, and what a kernel leaves running is killed after it; when the lifeline closes, every kernel is
-killed, the folder removed, and the server ends. A byte on the lifeline asks it to take no more requests, and to end once it has
-no kernel.
+killed, the folder removed, and the server ends. A byte on the lifeline, or the request `{"leave": true}`, asks it to take no
+more requests, and to end once it has no kernel; `{"idle_s": ...}` lets a server that waits for requests wait longer.
 
 Once it has imported, the file `read` in its folder names the environment variables that Python code has asked for meanwhile: a
-kernel whose own value of one of them is another cannot come from here. All others reach a kernel with its request.
+kernel whose own value of one of them is another cannot come from here. All others reach a kernel with its request. The file
+`loaded` of a server that outlives its driver names the files that it has imported, with the time of their last change and size.
 
 masklib itself is not imported here, not even for this file, so that no kernel runs a stale version of it.
 """
@@ -28,6 +30,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import warnings
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -52,19 +55,22 @@ class ForkServer:
         lifeline: the reading end of a pipe that the driver holds open.
         folder: private, for the sockets of the kernels.
         spares: kernels that are forked ahead and wait for a request.
+        idle_s: seconds without a kernel after which the server ends; 0.0 for never.
     """
 
-    def __init__(self, listener: socket.socket, lifeline: int, folder: Path, spares: int):
+    def __init__(self, listener: socket.socket, lifeline: int, folder: Path, spares: int, idle_s: float = 0.0):
         self.listener = listener
         self.lifeline = lifeline
         self.folder = folder
         self.wanted = spares
+        self.idle_s = idle_s
+        self.idle_since = time.monotonic()
         self.is_leaving = False
         self.spares: dict[int, socket.socket] = {}  # by process id, the socket by which a spare gets its request
         self.kernels: dict[int, socket.socket] = {}  # by process id, the connection of the request
 
     def serve(self) -> None:
-        """Serve until the lifeline closes."""
+        """Serve until the lifeline closes, or nobody has asked for a kernel for long enough."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a kernel leaves running becomes a child of this process
         wake, self.waker = socket.socketpair()
         wake.setblocking(False)
@@ -73,9 +79,11 @@ class ForkServer:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         while True:
             watched: list[Any] = [*self._listening(), self.lifeline, wake, *self.kernels.values()]
-            ready = select.select(watched, [], [], None if len(self.spares) >= self.wanted else 0)[0]
-            if self.lifeline in ready and not self._leave():
-                break
+            ready = select.select(watched, [], [], self._patience())[0]
+            if self.lifeline in ready:
+                if not os.read(self.lifeline, 1):
+                    break
+                self._leave()
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
                     wake.recv(4096)
@@ -85,25 +93,32 @@ class ForkServer:
                     self._obey(pid, connection)
             if self.listener in ready and not self.is_leaving:
                 self._launch()
-            if self.is_leaving and not self.kernels:
+            if not self.kernels and (self.is_leaving or self._time_left() == 0):
                 break
             self._fork_ahead()
         self._end()
+
+    def _patience(self) -> float | None:
+        """Return how long to wait for something to happen: not at all while spares are to be forked."""
+        if len(self.spares) < self.wanted:
+            return 0
+        return None if self.kernels else self._time_left()
+
+    def _time_left(self) -> float | None:
+        """Return the seconds after which this server ends, if it has no kernel until then; None for never."""
+        return max(0.0, self.idle_since + self.idle_s - time.monotonic()) if self.idle_s else None
 
     def _listening(self) -> list[socket.socket]:
         """Return the socket for requests, if they are taken."""
         return [] if self.is_leaving else [self.listener]
 
-    def _leave(self) -> bool:
-        """Take no more requests, if that is what the driver asks for; return False if it is gone."""
-        if not os.read(self.lifeline, 1):
-            return False
+    def _leave(self) -> None:
+        """Take no more requests."""
         self.is_leaving = True
         self.wanted = 0
         self.listener.close()
         for pid in self.spares:
             os.kill(pid, signal.SIGKILL)
-        return True
 
     def _fork_ahead(self) -> None:
         """Fork spare kernels up to the number that is wanted."""
@@ -112,15 +127,24 @@ class ForkServer:
             self.spares[pid] = control
 
     def _launch(self) -> None:
-        """Accept one request and hand it to a kernel."""
+        """Accept one request; one for a kernel is handed to it."""
         connection = self.listener.accept()[0]
         request, descriptors = _receive(connection)
-        if request is not None:
+        order = json.loads(request) if request is not None else {}
+        if request is not None and "environment" in order:
             self._hand_over(connection, request, descriptors)
+        else:
+            connection.close()
+            self._heed(order)
         for descriptor in descriptors:
             os.close(descriptor)
-        if request is None:
-            connection.close()
+
+    def _heed(self, order: dict[str, Any]) -> None:
+        """Do what a request asks that is not for a kernel."""
+        if order.get("leave"):
+            self._leave()
+        if self.idle_s:
+            self.idle_s = max(self.idle_s, order.get("idle_s", 0.0))
 
     def _hand_over(self, connection: socket.socket, request: bytes, descriptors: list[int]) -> None:
         """Give a request to a spare kernel, or to a new one where no spare can take it."""
@@ -137,6 +161,7 @@ class ForkServer:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
         self.kernels[pid] = connection
+        self.idle_since = time.monotonic()
         _send(connection, {"pid": pid, "server": os.getpid()})
 
     def _fork(self, connection_file: str = "") -> tuple[int, socket.socket]:
@@ -206,6 +231,7 @@ class ForkServer:
             self.wanted = 0  # a spare died while it waited: something is wrong, fork at request only
         connection = self.kernels.pop(pid, None)
         if connection is not None:
+            self.idle_since = time.monotonic()
             _send(connection, {"exit": os.waitstatus_to_exitcode(status), "max_rss_bytes": max_rss_bytes})
             connection.close()
         for path in self.folder.glob(f"{pid}[-.]*"):
@@ -371,16 +397,31 @@ def _import(name: str) -> None:
             raise
 
 
+def _loaded_files() -> dict[str, tuple[int, int]]:
+    """Return, for the file of each module that is loaded, the time of its last change in ns, and its size."""
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    about = {str(file): Path(file).stat() for file in files if file and Path(file).exists()}
+    return {file: (one.st_mtime_ns, one.st_size) for file, one in about.items()}
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value))
+    part.rename(path)
+
+
 def main() -> None:
     """Import, then serve."""
-    listener, lifeline, folder, spares, *modules = sys.argv[1:]
+    listener, lifeline, folder, spares, idle_s, *modules = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     read = import_all(modules)
-    (Path(folder) / "read.part").write_text(json.dumps(sorted(read)))
-    (Path(folder) / "read.part").rename(Path(folder) / "read")
+    if float(idle_s):
+        _write(Path(folder) / "loaded", _loaded_files())
+    _write(Path(folder) / "read", sorted(read))
     gc.collect()
     gc.freeze()
-    ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares)).serve()
+    ForkServer(socket.socket(fileno=int(listener)), int(lifeline), Path(folder), int(spares), float(idle_s)).serve()
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from masklib.claims.recording import FOLDER_VARIABLE
 from masklib.engine import distributions
 from masklib.engine.environments import STARTUP_VARIABLE
-from masklib.engine.kernels import ServerError
+from masklib.engine.kernels import ServerError, keeping
+from masklib.engine.kernels.keeping import SOCKET
 from masklib.engine.private import PrivateFolder
 from masklib.engine.settings import PYTHON_VARIABLE, SERVERS_VARIABLE, kernel_environment
 
@@ -77,8 +78,7 @@ class Server:
     @property
     def is_alive(self) -> bool:
         """Whether the server listens."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            return connection.connect_ex(str(self.path)) == 0
+        return keeping.listens(self.path)
 
     def suits(self, hashes: Mapping[str, str]) -> bool:
         """Return whether kernels of an environment can come from this server; while it imports, only those of its very own.
@@ -122,6 +122,12 @@ class Server:
             raise ServerError(msg) from None
         return connection
 
+    def order(self, **order: Any) -> None:
+        """Send the server a request that is not for a kernel: `leave=True`, or `idle_s`."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:  # it has ended
+            connection.connect(str(self.path))
+            connection.sendall(json.dumps(order).encode() + b"\n")
+
     def said(self) -> str:
         """Return the last lines that the server wrote."""
         try:
@@ -146,29 +152,10 @@ class OwnServer(Server):
 
     def __init__(self, environment: Mapping[str, str], spares: int):
         self.folder = PrivateFolder(tempfile.gettempdir())
-        super().__init__(Path(self.folder.name) / "socket")
+        super().__init__(Path(self.folder.name) / SOCKET)
         self.owner = os.getpid()
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self.path))
-        listener.listen(64)
         reading, self._lifeline = os.pipe()
-        # Not as a module, which would import masklib; and nothing is imported from the folder in which this process works.
-        run = f"import sys; del sys.path[0]; import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"
-        arguments = [str(listener.fileno()), str(reading), self.folder.name, str(spares), *PRELOAD]
-        self.log = (Path(self.folder.name) / "log").open("wb")
-        self.path.with_name(HELD).write_text(json.dumps(_hashes(environment)))
-        private = {name: self.folder.name for name in PRIVATE if name not in environment}
-        self.process = subprocess.Popen(
-            [environment.get(PYTHON_VARIABLE, sys.executable), "-c", run, *arguments],
-            env={**environment, **private, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-            pass_fds=(listener.fileno(), reading),
-            cwd=self.folder.name,  # it would import what lies in the current folder under the name of a library
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
-        listener.close()
+        self.process, self.log = _start(self.path.parent, environment, [reading], spares, 0.0)
         os.close(reading)
 
     def give_up(self) -> None:
@@ -200,21 +187,77 @@ class OwnServer(Server):
         self.folder.cleanup()
 
 
+def _start(
+    folder: Path, environment: Mapping[str, str], lifeline: list[int], spares: int, idle_s: float
+) -> tuple["subprocess.Popen[bytes]", IO[bytes]]:
+    """Start a fork server that listens at the socket in a folder, and return its process and its log.
+
+    Args:
+        folder: private, empty.
+        environment: of the server.
+        lifeline: descriptors of a pipe, the reading end first; with the other end, too, the server outlives this process.
+        spares: kernels that it forks ahead.
+        idle_s: see `masklib.engine.kernels.forkserver`.
+    """
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / SOCKET))
+        listener.listen(64)
+        # Not as a module, which would import masklib; and nothing is imported from the folder in which this process works.
+        run = f"import sys; del sys.path[0]; import runpy; runpy.run_path({FORKSERVER!r}, run_name='__main__')"
+        arguments = [str(listener.fileno()), str(lifeline[0]), str(folder), str(spares), str(idle_s), *PRELOAD]
+        log = (folder / "log").open("wb")
+        (folder / HELD).write_text(json.dumps(_hashes(environment)))
+        private = {name: str(folder) for name in PRIVATE if name not in environment}
+        process = subprocess.Popen(
+            [environment.get(PYTHON_VARIABLE, sys.executable), "-c", run, *arguments],
+            env={**environment, **private, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+            pass_fds=(listener.fileno(), *lifeline),
+            cwd=folder,  # it would import what lies in the current folder under the name of a library
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return process, log
+
+
 _servers: dict[Path, Server] = {}  # by socket, the one that was used last at the end
 _leaving: list[Server] = []
 _lock = threading.Lock()
 
 
-def start(settings: Mapping[str, str], spares: int) -> None:
+def start(settings: Mapping[str, str], spares: int, keep_s: float = 0.0) -> None:
     """Start the server for runs with these settings, where it can run; it imports while the caller continues.
 
     Args:
         settings: from `masklib.engine.settings.numeric_settings`.
         spares: kernels that it forks ahead, as many as will run at once.
+        keep_s: seconds without a kernel after which it ends, where it is to stay for the next command; 0.0 for one that ends
+            with this process.
+
+    Raises:
+        ServerError: it cannot be kept.
     """
     environment = kernel_environment(settings, Path()) | {FOLDER_VARIABLE: ""}
-    with contextlib.suppress(ServerError):
-        server_for(environment, spares=spares)
+    try:
+        server_for(environment, spares=spares, keep_s=keep_s)
+    except ServerError:
+        if keep_s:
+            raise
+
+
+def is_kept_for(settings: Mapping[str, str]) -> bool:
+    """Return whether an earlier command has left a server for runs with these settings."""
+    hashes = _hashes(_common(kernel_environment(settings, Path()) | {FOLDER_VARIABLE: ""}))
+    return any(one.suits(hashes) for one in _kept())
+
+
+def stop_kept() -> int:
+    """Ask the servers that earlier commands left to end, each once it has no kernel, and return how many there are."""
+    found = _kept()
+    for server in found:
+        server.order(leave=True)
+    return len(found)
 
 
 def shared() -> dict[str, str]:
@@ -222,29 +265,65 @@ def shared() -> dict[str, str]:
     return {SERVERS_VARIABLE: json.dumps([str(path) for path in _servers])}
 
 
-def server_for(environment: Mapping[str, str], *, spares: int = 1) -> Server:
+def server_for(environment: Mapping[str, str], *, spares: int = 1, keep_s: float = 0.0) -> Server:
     """Return the server for kernels in this environment: one that is there, or a new one.
 
+    Args:
+        environment: of the kernels.
+        spares: kernels that a new server forks ahead.
+        keep_s: see `start`.
+
     Raises:
-        ServerError: this system cannot fork safely.
+        ServerError: this system cannot fork safely, or a server cannot be kept.
     """
     if not sys.platform.startswith("linux"):
         msg = f"Forked kernels need Linux, this is {sys.platform}."
         raise ServerError(msg)
-    omitted = OF_A_RUN + (PRIVATE if FOLDER_VARIABLE in environment else ())
-    common = {name: value for name, value in environment.items() if name not in omitted}
+    common = _common(environment)
     hashes = _hashes(common)
     with _lock:
         _forget_the_dead()
-        candidates = [*reversed(_servers.values()), *_of_parent()]
+        candidates = [*reversed(_servers.values()), *_of_parent(), *_kept()]
         suiting = (one for one in candidates if one.suits(hashes) and one.is_alive and not one.is_given_up)
-        found = next(suiting, None) or OwnServer(common, spares)
+        found = next(suiting, None) or (_keep(common, spares, keep_s) if keep_s else OwnServer(common, spares))
+        if keep_s:
+            found.order(idle_s=keep_s)
         _servers.pop(found.path, None)
         _servers[found.path] = found
         while len(_servers) > MOST:
             _leaving.append(_servers.pop(next(iter(_servers))))
             _leaving[-1].leave()
     return found
+
+
+def _common(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment without those that each kernel has its own."""
+    omitted = OF_A_RUN + (PRIVATE if FOLDER_VARIABLE in environment else ())
+    return {name: value for name, value in environment.items() if name not in omitted}
+
+
+def _kept() -> list[Server]:
+    """Return the servers that earlier commands left; those that imported what has changed since are asked to end."""
+    found = [Server(path) for path in reversed(keeping.sockets())]
+    stale = [one for one in found if one.path.with_name(READ).exists() and not keeping.is_current(one.path)]
+    for server in stale:
+        server.order(leave=True)
+    return [one for one in found if one not in stale]
+
+
+def _keep(environment: Mapping[str, str], spares: int, idle_s: float) -> Server:
+    """Start a server that stays after this process, and return it; of more than `MOST`, that which forked least lately ends."""
+    with keeping.only_starter() as folder:
+        for old in keeping.sockets()[: 1 - MOST]:
+            Server(old).order(leave=True)
+        folder.mkdir(mode=0o700)
+        lifeline = list(os.pipe())
+        process, log = _start(folder, environment, lifeline, spares, idle_s)
+        process.returncode = 0  # nobody waits for it: without this Python warns that it still runs
+        log.close()
+        for descriptor in lifeline:
+            os.close(descriptor)
+    return Server(folder / SOCKET)
 
 
 def _hashes(environment: Mapping[str, str]) -> dict[str, str]:
