@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.errors import ClaimError
 
 try:
@@ -23,7 +24,6 @@ try:
 except ImportError:  # Python 3.10
     import tomli as tomllib  # type: ignore[import-not-found,no-redef] # where this is checked it is not installed
 
-HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"
 
 LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
 

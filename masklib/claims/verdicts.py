@@ -5,7 +5,8 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from masklib.claims.ledger import HOLDS, OPEN, UNTESTED, load_claims, shorten
+from masklib.claims.ledger import load_claims, shorten
+from masklib.claims.words import HOLDS, OPEN, UNTESTED
 
 if TYPE_CHECKING:
     import pandas as pd

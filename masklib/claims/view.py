@@ -5,8 +5,8 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, Judgement, count_parts, decide, find_claim, shorten
-from masklib.claims.words import marked
+from masklib.claims.ledger import Judgement, count_parts, decide, find_claim, shorten
+from masklib.claims.words import HOLDS, REFUTED, UNTESTED, marked
 
 COLUMNS = (
     *("claim", "verdict", "what the documents say", "cases", "deciding case"),

@@ -3,8 +3,7 @@
 Notebooks, terminal and site all take them from here; each has its own colour for a kind.
 """
 
-from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED
-
+HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"  # verdicts
 MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts can be distinguished without colours
 GOOD, NOTICE, QUIET, BAD = "good", "notice", "quiet", "bad"  # kinds of colours
 _KINDS = {HOLDS: GOOD, "ok": GOOD, REFUTED: NOTICE, "timeout": NOTICE, "interrupted": NOTICE, UNTESTED: QUIET, OPEN: QUIET}

@@ -3,24 +3,21 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED, load_claims
-
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def notebook_rows() -> list[dict[str, Any]]:
     """Return a row for each parameter of each notebook of the suite."""
-    from masklib.engine.notebooks import read_notebook, suite
-    from masklib.engine.parameters import own_parameters
+    from masklib.engine.declaring import read_parameters
+    from masklib.engine.notebooks import find_parameters_cell, suite
 
     rows = []
     for path in suite():
-        notebook = read_notebook(path)
-        for p in own_parameters(notebook):
+        for p in read_parameters(find_parameters_cell(path), f"the parameters cell of {path.stem}", "python"):
             default = "(required)" if p.required else "(computed)" if p.computed else repr(p.default)
             row = {
-                "notebook": notebook.name,
+                "notebook": path.stem,
                 "parameter": p.name,
                 "type": p.kind,
                 "default": default,
@@ -44,6 +41,7 @@ def claim_rows(store: Any) -> tuple[list[dict[str, Any]], list[str]]:
     Raises:
         StoreError: the store cannot be listed.
     """
+    from masklib.claims.ledger import load_claims
     from masklib.engine.collect import collect
 
     tables = collect(store)
@@ -58,6 +56,8 @@ def claim_rows(store: Any) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
     """Return one row: a claim with its runs on one Keras and backend, oldest first."""
+    from masklib.claims.words import HOLDS, OPEN, REFUTED, UNTESTED
+
     last = runs.iloc[-1] if len(runs) else {"verdict": OPEN, "keras": "", "backend": ""}
     counts = Counter(runs["verdict"])
     return {

@@ -111,13 +111,14 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
 
     Example: masklib list --claims
     """
-    from masklib.claims.verdicts import count_verdicts
     from masklib.cli import listing
-    from masklib.engine.stores import open_store
 
     if not claims:
         show(listing.notebook_rows(), as_json, "Notebooks and their parameters")
         return
+    from masklib.claims.verdicts import count_verdicts
+    from masklib.engine.stores import open_store
+
     store = open_store(root)
     if click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT:
         check_there(store)  # without runs every claim is open, which is no answer about a path that was mistyped

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from masklib.claims.ledger import NOT_TESTED, REFUTED, UNTESTED, Judgement, decide, find_claim, judge
+from masklib.claims.ledger import NOT_TESTED, Judgement, decide, find_claim, judge
 from masklib.claims.recording import CLAIM_KINDS, RECORDS
+from masklib.claims.words import REFUTED, UNTESTED
 from masklib.engine.files import is_local, make_folder, reason, remove_unfinished, store_error, write_atomically
 from masklib.engine.identity import source_hash
 from masklib.engine.locks import Lock, acquire

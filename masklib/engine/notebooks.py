@@ -8,9 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
-
 from masklib.engine.contents import parse_json
 from masklib.engine.kernels.choosing import THIS, find_kernel, kernel_name
 from masklib.errors import NotebookError
@@ -127,12 +124,31 @@ def read_notebook(name: str | Path, kernel: str | None = None) -> Notebook:
     return Notebook(path.stem, path, node)
 
 
+def find_parameters_cell(path: Path) -> str:
+    """Return the source of the cell of a notebook that is tagged `parameters`; "" where there is none.
+
+    The file is read as JSON and not checked, for importing what checks it takes longer than all else that a list needs.
+
+    Raises:
+        NotebookError: the file cannot be read, or is no notebook.
+    """
+    try:
+        cells = parse_json(path.read_bytes().decode())["cells"]
+        found = [cell["source"] for cell in cells if PARAMETERS_TAG in cell.get("metadata", {}).get("tags", [])]
+        return "".join(found[0]) if found else ""
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return read_notebook(path).parameters_source
+
+
 def _read(path: Path) -> Any:
     """Return the content of a notebook's file.
 
     Raises:
         NotebookError: it cannot be read, or holds something else.
     """
+    import nbformat
+    from nbformat.warnings import DuplicateCellId, MissingIDFieldWarning
+
     try:
         text = path.read_bytes().decode()
         parse_json(text)

@@ -12,7 +12,8 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
-from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, Claim, load_claims
+from masklib.claims.ledger import Claim, load_claims
+from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.errors import StoreError
 from masklib.site.architecture import layout
 

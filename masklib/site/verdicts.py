@@ -4,8 +4,9 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property
 
-from masklib.claims.ledger import HOLDS, REFUTED, UNTESTED, load_claims
+from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import reason
+from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.engine.reproduce import VERDICTS, reference_folder
 from masklib.site.survey import MAIN, Survey, version_key
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from masklib.claims.ledger import HOLDS, OPEN, REFUTED, UNTESTED
-from masklib.claims.words import BAD, GOOD, MARKS, NOTICE, QUIET, WORDS, kind_of
+from masklib.claims.words import BAD, GOOD, HOLDS, MARKS, NOTICE, OPEN, QUIET, REFUTED, UNTESTED, WORDS, kind_of
 from masklib.cli.console import COLOURS, coloured
 from masklib.engine.record import DIED, FAILED, INTERRUPTED, OK, TIMEOUT
 from masklib.site import look
