@@ -40,6 +40,15 @@ for _ in range(int(sys.argv[2]) + 1):
 json.dump(times, open(sys.argv[1], "w"))
 """
 
+PEER = "ploomber-engine==0.0.33"
+IN_ONE_PROCESS = """
+import json, sys, tempfile
+from ploomber_engine import execute_notebook
+for cell, seed in json.loads(sys.argv[2]):
+    with tempfile.TemporaryDirectory() as folder:
+        execute_notebook(sys.argv[1], folder + "/out.ipynb", parameters={"cell": cell, "seed": seed}, progress_bar=False)
+"""
+
 
 def seconds(act: Callable[[], Any]) -> float:
     """Return how long `act` takes."""
@@ -142,6 +151,24 @@ def sweep(points: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         grid = ["-g", f"seed=0:{seeds}", "-g", f"cell={','.join(CELLS)}"]
         show("masklib sweep", seconds(lambda: masklib("sweep", SUBJECT, *grid, "--runs", folder)), usual)
+    in_one_process(seeds, cores, usual)
+
+
+def in_one_process(seeds: int, cores: int, usual: float) -> None:
+    """The same points by ploomber-engine, which executes them in one process a core: no kernel, no isolation of runs."""
+    uv = shutil.which("uv") or ".uv/bin/uv"
+    python = [uv, "run", "--locked", "--with", PEER, "python", "-c"]
+    if subprocess.run([*python, "import ploomber_engine"], capture_output=True, check=False).returncode:
+        print(f"  {PEER} cannot be had here: not measured")
+        return
+    points = [[cell, seed] for cell in CELLS for seed in range(seeds)]
+
+    def act() -> None:
+        parts = [json.dumps(points[core::cores]) for core in range(cores)]
+        started = [subprocess.Popen([*python, IN_ONE_PROCESS, str(NOTEBOOKS / f"{SUBJECT}.ipynb"), part]) for part in parts]
+        assert [process.wait() for process in started] == [0] * cores
+
+    show("ploomber-engine, one process a core, not isolated", seconds(act), usual)
 
 
 def suite() -> None:
