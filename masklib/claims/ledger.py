@@ -25,6 +25,7 @@ except ImportError:  # Python 3.10
     import tomli as tomllib  # type: ignore[import-not-found,no-redef] # where this is checked it is not installed
 
 
+_LARGEST_EXACT = 2**53
 LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
 
 
@@ -119,16 +120,23 @@ def judge(observed: Any, expected: Any, atol: float = 0.0) -> Judgement:
     if not 0 <= atol < math.inf:
         msg = f"atol must be finite and not negative, got {atol!r}."
         raise ClaimError(msg)
+    one, other = _as_number(observed), _as_number(expected)
+    if one is not None and other is not None and math.isfinite(other):  # as below; a table of ten thousand runs has 600,000
+        return _judge_deviation(abs(one - other), atol)
     left, right = _as_numbers(observed), _as_numbers(expected)
     if right is not None and not np.isfinite(right).all():
         msg = f"expected must be finite, got {expected!r}. Claim a boolean instead, such as np.isfinite(observed).all()."
         raise ClaimError(msg)
     if left is None or right is None or left.shape != right.shape:
         return Judgement(HOLDS, 0.0) if observed == expected else Judgement(REFUTED, math.inf)
-    deviation = np.abs(left - right).max(initial=0.0)
-    if np.isnan(deviation):
+    return _judge_deviation(float(np.abs(left - right).max(initial=0.0)), atol)
+
+
+def _judge_deviation(deviation: float, atol: float) -> Judgement:
+    """Return whether a deviation is within the tolerance; NaN never is."""
+    if math.isnan(deviation):
         return Judgement(REFUTED, math.inf)
-    return Judgement(HOLDS if deviation <= atol else REFUTED, float(deviation))
+    return Judgement(HOLDS if deviation <= atol else REFUTED, deviation)
 
 
 def decide(parts: Sequence[Judgement]) -> tuple[str, int]:
@@ -166,6 +174,12 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _as_number(value: Any) -> float | None:
+    """Return a single number as a float; None for anything else, and for an integer that a float may not hold exactly."""
+    is_exact = isinstance(value, float) or (isinstance(value, int) and abs(value) <= _LARGEST_EXACT)
+    return float(value) if is_exact else None
 
 
 def _as_numbers(value: Any) -> "np.ndarray[Any, np.dtype[np.float64]] | None":

@@ -4,6 +4,7 @@ What was read of a folder once is kept in `.rows.jsonl` beside them, so that the
 That file is never needed: it is made again if it is damaged, or was made by another version of masklib.
 """
 
+import gc
 import io
 import json
 import time
@@ -152,6 +153,24 @@ def collect(store: Store) -> Tables:
     Raises:
         StoreError: the store cannot be listed.
     """
+    with _without_collector():
+        return _collect(store)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let the collector of reference circles rest: it would walk through millions of new values that are in none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _collect(store: Store) -> Tables:
+    """See `collect`."""
     cache = store.root / CACHE
     entries = store.entries()
     known = _load(cache)

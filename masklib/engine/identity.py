@@ -19,14 +19,13 @@ from typing import Any
 from masklib.engine import distributions
 from masklib.engine.environments import Environment, find_environment
 from masklib.engine.kernels.choosing import THIS_KERNEL, Kernel
-from masklib.engine.notebooks import Notebook, tags
+from masklib.engine.notebooks import Notebook
 from masklib.engine.settings import ENVIRONMENT_VARIABLE
 from masklib.engine.values import as_json
 
 SCHEMA = 2
 RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
 _PACKAGE = Path(__file__).parents[1]
-EXECUTION_TAGS = frozenset({"parameters", "skip-execution", "raises-exception"})
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
 
 
@@ -52,7 +51,7 @@ def identity(
     python, pins = _python(other, kernel)
     return {
         "schema": SCHEMA,
-        "cells": [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in notebook.code_cells],
+        "cells": notebook.executed,
         "folder": folder,
         "parameters": {name: [type(value).__name__, as_json(value)] for name, value in parameters.items()},
         "masklib": masklib_of(kernel),

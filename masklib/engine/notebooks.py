@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from masklib.engine.kernels.choosing import THIS, find_kernel, kernel_name
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
+EXECUTION_TAGS = frozenset({PARAMETERS_TAG, "skip-execution", "raises-exception"})
 OWN_NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # of the checkout that holds masklib
 
 
@@ -30,7 +32,7 @@ class Notebook:
     path: Path
     node: Any
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """The folder in which its kernel works, absolute; "" for masklib's own notebooks, which each checkout has."""
         folder = self.path.absolute().parent
@@ -41,12 +43,17 @@ class Notebook:
         """The code cells, in order."""
         return (cell for cell in self.node.cells if cell.cell_type == "code")
 
-    @property
+    @cached_property
+    def executed(self) -> list[list[Any]]:
+        """The source of each code cell, with the tags that change how it is executed."""
+        return [[cell.source, sorted(EXECUTION_TAGS.intersection(tags(cell)))] for cell in self.code_cells]
+
+    @cached_property
     def parameters_source(self) -> str:
         """The source of the cell that is tagged `parameters`; "" where there is none."""
         return parameters_source(self.node)
 
-    @property
+    @cached_property
     def language(self) -> str:
         """The language that its metadata name, in lower case; "python" where they name none."""
         return language_of(self.node)

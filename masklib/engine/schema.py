@@ -1,6 +1,6 @@
 """The form of what a run writes: `record.json`, and the lines of `records.jsonl`. What has another form is no record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import NoneType
 from typing import Any
 
@@ -47,6 +47,7 @@ _LINES: dict[str, Types] = {  # by kind
     "claim": {"claim": _TEXT, "part": _TEXT, "atol": _NUMBER},
     "untested": {"claim": _TEXT, "part": _TEXT, "reason": _TEXT},
 }
+_KIND: Types = {"kind": _TEXT}
 _OPTIONAL = {"page"}
 
 
@@ -90,17 +91,18 @@ def check_lines(lines: Any) -> None:
         LookupError, TypeError, ValueError: a line is no record.
     """
     for line in lines:
-        _check(line, {"kind": _TEXT}, "a record")
-        types = _LINES.get(line["kind"], {})
-        _check(line, {name: one for name, one in types.items() if name in line or name not in _OPTIONAL}, line["kind"])
+        _check(line, _KIND, "a record")
+        _check(line, _LINES.get(line["kind"], {}), line["kind"], _OPTIONAL)
 
 
-def _check(values: Any, types: Types, where: str) -> None:
-    """Check that values are there and of these types; a boolean is no number."""
+def _check(values: Any, types: Types, where: str, optional: Set[str] = frozenset()) -> None:
+    """Check that values are there, but for the optional ones, and of these types; a boolean is no number."""
     if not isinstance(values, dict):
         msg = f"{where} must be an object, got {type(values).__name__}"
         raise TypeError(msg)
     for name, allowed in types.items():
+        if name in optional and name not in values:
+            continue
         value = values[name]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             msg = f"{name} of {where} must be {' or '.join(one.__name__ for one in allowed)}, got {type(value).__name__}"

@@ -139,14 +139,14 @@ def render_all(recipe: Recipe, formats: list[str], *, theme: str = "light", widt
 
 
 def preview(recipe: Recipe) -> bytes:
-    """Return a figure as a PNG that costs little: laid out once, where `render` repeats that until everything has its room.
+    """Return a figure as a PNG that costs little: laid out twice, where `render` repeats that until everything has its room.
 
     Args:
         recipe: what is drawn, by a function of `masklib.figures.plots`.
     """
     with style():
         figure = getattr(plots, recipe.plot)(**recipe.arguments).figure
-        lay_out(figure, passes=1)
+        lay_out(figure, passes=2)
         return save(figure, "png", recipe)
 
 
