@@ -50,9 +50,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     from importlib import import_module
 
-    if name in _SUBMODULES:
-        return import_module(f"{__name__}.{name}")
-    return getattr(import_module(_MODULES[name]), name)
+    try:
+        if name in _SUBMODULES:
+            return import_module(f"{__name__}.{name}")
+        return getattr(import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        from masklib.extras import missing
+
+        raise missing(error) or error from None
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,7 @@
 """The command that audits a model: what is given is checked, then the model is tested, then the report is shown."""
 
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -17,8 +18,9 @@ import click
 from masklib.auditing.files import LIMIT_BYTES, check_model_file, in_gb, is_in_code, read_arrays
 from masklib.auditing.report.coverage import PARTS
 from masklib.cli.audit_view import Stages, check_page, show, write_page
-from masklib.cli.options import json_option, several
+from masklib.cli.options import json_option, parse_bytes, several
 from masklib.errors import ArgumentError, MasklibError, printable
+from masklib.extras import missing
 
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # of Keras: the package of each
 INTERRUPTED = 130  # as a shell has it
@@ -31,8 +33,6 @@ def _read_parts(context: click.Context, option: click.Parameter, text: str | Non
 
 def _read_bytes(context: click.Context, option: click.Parameter, text: str | None) -> int:
     """Return a size in bytes."""
-    from masklib.cli.sweep_view import parse_bytes
-
     return LIMIT_BYTES if text is None else parse_bytes(text, "--max-size")
 
 
@@ -113,8 +113,9 @@ def _one_sentence(model: str) -> Iterator[None]:
 
 def _sentence(model: str, error: BaseException) -> str:
     """Return the sentence for an error."""
-    if isinstance(error, MasklibError):
-        return str(error)
+    found = missing(error) if isinstance(error, ModuleNotFoundError) else error
+    if isinstance(found, MasklibError):
+        return str(found)
     told = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
     first = told.strip().splitlines()[0][:300].rstrip(".")
     return f"{model} could not be tested: {first}. Where it broke: masklib --debug audit ..."
@@ -199,6 +200,25 @@ def _set_backend(backend: str | None) -> None:
         raise ArgumentError(msg)
     if backend:
         os.environ["KERAS_BACKEND"] = backend
+    elif not wanted and "keras" not in sys.modules:
+        _choose_backend()
+
+
+def _choose_backend() -> None:
+    """Let Keras run on a backend that is installed, where the one that it is set to is not, and say so."""
+    found = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
+    if found and _configured() not in found:
+        os.environ["KERAS_BACKEND"] = found[0]
+        click.echo(f"Keras is set to {_configured()}, which is not installed: {found[0]} is used. --backend chooses.", err=True)
+
+
+def _configured() -> str:
+    """Return the backend that Keras's own configuration names; its default where there is none."""
+    file = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser(), "keras.json")
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return "tensorflow"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,7 +84,8 @@ def show(report: Any) -> None:
     from masklib.auditing.report import text
 
     links = {code: f"{file.as_uri()}#{anchor}" for code, (file, anchor) in _catalogue().items()}
-    text.show(report, Console(width=text.width(), highlight=False), links)
+    with suppress(SystemExit):  # of rich, where a reader such as head has closed the pipe
+        text.show(report, Console(width=text.width(), highlight=False), links)
 
 
 def _catalogue() -> Mapping[str, tuple[Path, str]]:

@@ -54,6 +54,22 @@ def claim_rows(store: Any) -> tuple[list[dict[str, Any]], list[str]]:
     return rows, tables.unreadable
 
 
+def committed_rows() -> list[dict[str, Any]]:
+    """Return the rows of `claim_rows` for the verdicts that masklib was published with; `runs` says "committed"."""
+    from masklib.claims.ledger import load_claims
+    from masklib.claims.words import OPEN
+    from masklib.engine.reproduce import committed_verdicts
+
+    rows = []
+    for claim in load_claims().values():
+        found = [row for row in committed_verdicts() if row["claim"] == claim.id]
+        for row in found or [{"verdict": OPEN, "keras": "", "backend": ""}]:
+            measured = {name: row[name] for name in ("verdict", "keras", "backend")}
+            rest = {"runs": "committed", "notebook": claim.notebook, "statement": claim.statement}
+            rows.append({"claim": claim.id, "document": claim.document, **measured, **rest})
+    return rows
+
+
 def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
     """Return one row: a claim with its runs on one Keras and backend, oldest first."""
     from masklib.claims.words import HOLDS, OPEN, REFUTED, UNTESTED

@@ -23,6 +23,7 @@ from masklib.cli.options import (
     json_option,
     keep_option,
     kernel_option,
+    parse_bytes,
     runs_option,
     say_unreadable,
     show,
@@ -40,6 +41,7 @@ from masklib.errors import (
     UntestableError,
     printable,
 )
+from masklib.extras import missing
 
 USAGE_ERRORS = (ArgumentError, ClaimError, NotebookError, ParameterError, UntestableError)
 
@@ -60,6 +62,12 @@ class _Group(click.Group):
                 raise
             click.echo(f"masklib: {error}", err=True)
             ctx.exit(2 if isinstance(error, USAGE_ERRORS) else 1)
+        except ModuleNotFoundError as error:
+            found = missing(error)
+            if found is None or ctx.params.get("debug"):
+                raise
+            click.echo(f"masklib: {found}", err=True)
+            ctx.exit(2)
         except OSError as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):  # the second is click's, of `masklib ... | head`
                 raise
@@ -89,8 +97,6 @@ def _split_grid(context: click.Context, option: click.Parameter, given: tuple[st
 
 def _read_bytes(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
     """Return a size in bytes."""
-    from masklib.cli.sweep_view import parse_bytes
-
     return None if text is None else parse_bytes(text)
 
 
@@ -109,6 +115,8 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def list_(claims: bool, root: str, as_json: bool) -> None:
     """Show the notebooks with their parameters, or the claims with their verdicts.
 
+    Where nothing was run yet, the verdicts are those that masklib was published with; the column runs then says "committed".
+
     Example: masklib list --claims
     """
     from masklib.cli import listing
@@ -122,7 +130,7 @@ def list_(claims: bool, root: str, as_json: bool) -> None:
     store = open_store(root)
     if click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT:
         check_there(store)  # without runs every claim is open, which is no answer about a path that was mistyped
-    rows, unreadable = listing.claim_rows(store)
+    rows, unreadable = listing.claim_rows(store) if store.exists() else (listing.committed_rows(), [])
     show(rows, as_json, "Claims")
     if not as_json:
         click.echo(count_verdicts(rows))
@@ -327,6 +335,19 @@ def collect(root: str, as_json: bool) -> None:
         "Tables",
     )
     exit_unless(say_unreadable(tables.unreadable))
+
+
+@main.command(short_help="Copy masklib's notebooks, to be changed.")
+@click.argument("folder", type=click.Path(path_type=Path))
+def notebooks(folder: Path) -> None:
+    """Copy the notebooks of the documents into a FOLDER that is new or empty, to be read, changed and run there.
+
+    Example: masklib notebooks notebooks
+    """
+    from masklib.engine.notebooks import copy_own
+
+    for path in copy_own(folder):
+        click.echo(path)
 
 
 main.add_command(runs)

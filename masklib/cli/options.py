@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
-from masklib.errors import StoreError, printable
+from masklib.errors import ArgumentError, StoreError, printable
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 LONGEST_KEPT_S = 24 * 3600
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LARGEST_BYTES = 2**62
 
 runs_option = click.option(
     "--runs",
@@ -62,6 +65,20 @@ depends_option = click.option(
     help="A file, or a pattern in quotes such as 'data/*.csv', that the results follow from; may be repeated.",
 )
 force_option = click.option("--force", is_flag=True, help="Execute what is there already, too.")
+
+
+def parse_bytes(text: str, option: str = "--memory") -> int:
+    """Return the number of bytes that a text such as `500MB` or `2GiB` names.
+
+    Raises:
+        ArgumentError: it names none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size <= LARGEST_BYTES:
+        msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
+        raise ArgumentError(msg)
+    return round(size)
 
 
 def several(allowed: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]]:

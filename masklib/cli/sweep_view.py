@@ -1,7 +1,6 @@
 """What `masklib sweep` does besides the sweep itself: its plan, its progress and its end, as text."""
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,6 @@ from masklib.engine.sweep import Outcome, SweepResult, look_up, run_sweep
 from masklib.errors import ArgumentError
 
 Pairs = Sequence[tuple[str, str]]
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-LARGEST_BYTES = 2**62
 _SHOWN = 12  # digits of a key
 
 
@@ -90,20 +87,6 @@ def _fixed(grid: Pairs, fixed: Pairs, files: tuple[Path, ...]) -> list[tuple[str
     """Return the parameters with one value: those of files, but for what an option gives, and those of -p."""
     given = {name for name, _ in (*grid, *fixed)}
     return [*((name, value) for name, value in read_files(files).items() if name not in given), *fixed]
-
-
-def parse_bytes(text: str, option: str = "--memory") -> int:
-    """Return the number of bytes that a text such as `500MB` or `2GiB` names.
-
-    Raises:
-        ArgumentError: it names none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]i?|)b?", text.strip().lower())
-    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if not 1 <= size <= LARGEST_BYTES:
-        msg = f"{option} must be a size such as 500MB or 2GB, got {text!r}."
-        raise ArgumentError(msg)
-    return round(size)
 
 
 def _connect(address: str) -> Executor:

@@ -24,7 +24,7 @@ from masklib.engine.settings import ENVIRONMENT_VARIABLE
 from masklib.engine.values import as_json
 
 SCHEMA = 2
-RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
+RUNNER = ("engine", "site", "cli", "suite", "__main__")  # parts that run notebooks or show results: no kernel imports them
 _PACKAGE = Path(__file__).parents[1]
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
 

@@ -1,6 +1,7 @@
 """Finding and reading notebooks; a notebook that a run could not use is refused here."""
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
 EXECUTION_TAGS = frozenset({PARAMETERS_TAG, "skip-execution", "raises-exception"})
-OWN_NOTEBOOKS = Path(__file__).parents[2] / "notebooks"  # of the checkout that holds masklib
+_INSTALLED = Path(__file__).parents[1] / "suite" / "notebooks"  # of a masklib that was installed from its wheel
+OWN_NOTEBOOKS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "notebooks"  # else of the checkout
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,26 @@ def tags(cell: Any) -> list[str]:
 
 
 def notebooks_folder() -> Path:
-    """Return `notebooks` of the current folder, or of the checkout that holds masklib."""
+    """Return `notebooks` of the current folder, or masklib's own."""
     here = Path("notebooks")
     return here if here.is_dir() else OWN_NOTEBOOKS
+
+
+def copy_own(folder: Path) -> list[Path]:
+    """Copy masklib's own notebooks into a folder, and return their paths.
+
+    Raises:
+        NotebookError: the folder holds something, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            msg = f"Notebooks are copied into a folder that is new or empty, {folder} holds something. Name another one."
+            raise NotebookError(msg)
+        return [Path(shutil.copyfile(path, folder / path.name)) for path in sorted(OWN_NOTEBOOKS.glob("*.ipynb"))]
+    except OSError as error:
+        msg = f"Notebooks are copied into a folder that can be written, {folder} cannot: {error.strerror}."
+        raise NotebookError(msg) from None
 
 
 def suite() -> list[Path]:
@@ -91,7 +110,7 @@ def suite() -> list[Path]:
     """
     paths = sorted(notebooks_folder().glob("*.ipynb"))
     if not paths:
-        msg = f"The suite needs notebooks, found none in {notebooks_folder()}. Run from a checkout of masklib."
+        msg = f"The suite needs notebooks, found none in {notebooks_folder()}. Copy those of masklib: masklib notebooks DIR."
         raise NotebookError(msg)
     return paths
 

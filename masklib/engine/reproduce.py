@@ -1,5 +1,6 @@
 """The suite from one call: every notebook, the tables, the figures, and the comparison with the committed verdicts."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +45,17 @@ class Reproduction:
 
 
 def reference_folder() -> Path:
-    """Return `runs/reference` of the checkout whose notebooks the suite executes."""
+    """Return `runs/reference` beside the notebooks that the suite executes."""
     return notebooks_folder().parent / "runs" / "reference"
+
+
+def committed_verdicts() -> list[dict[str, str]]:
+    """Return the rows of the committed verdicts; [] where the notebooks that are executed have none."""
+    path = reference_folder() / VERDICTS
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def plan_suite(profile: str, **chosen: str) -> list[Plan]:

@@ -1,13 +1,12 @@
 """Every claim on every Keras and backend: measured in this store, or else committed with masklib."""
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 
 from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import reason
 from masklib.claims.words import HOLDS, REFUTED, UNTESTED
-from masklib.engine.reproduce import VERDICTS, reference_folder
+from masklib.engine.reproduce import committed_verdicts
 from masklib.site.survey import MAIN, Survey, version_key
 
 Column = tuple[str, str]  # Keras, backend
@@ -57,7 +56,7 @@ class Matrix:
 def matrix(survey: Survey) -> Matrix:
     """Return the verdicts that the store measured; those that are committed with masklib where it has none."""
     cells: dict[str, dict[Column, Found]] = {claim: {} for claim in load_claims()}
-    for row in _committed():
+    for row in committed_verdicts():
         if row["claim"] in cells:
             cells[row["claim"]][row["keras"], row["backend"]] = Found(row["verdict"], row["reason"])
     for experiment in survey.shown():
@@ -66,12 +65,3 @@ def matrix(survey: Survey) -> Matrix:
             if before is None or not before.page or load_claims()[row["claim"]].notebook == experiment.record.notebook:
                 cells[row["claim"]][experiment.cell] = Found(row["verdict"], reason(row), experiment.page)
     return Matrix(cells)
-
-
-def _committed() -> list[dict[str, str]]:
-    """Return the rows of the committed verdicts; [] where masklib is used without its checkout."""
-    path = reference_folder() / VERDICTS
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -96,13 +96,6 @@ def test_without_results_there_is_nothing_to_show_or_to_check(checkout: Path, ar
     assert (result.exit_code, "Run the suite first" in result.stderr, result.stdout) == (1, True, "")
 
 
-def test_the_picture_of_a_run_is_the_one_that_is_drawn_again(checkout: Path):
-    call("figures", "--format", "svg,png")
-    (run,) = (checkout / "runs" / "01_first").glob("[0-9a-f]*")
-    for name in ("line.svg", "line.png", "tiles.svg", "tiles.png"):
-        assert (checkout / "runs" / "figures" / name).read_bytes() == (run / "figures" / name).read_bytes()
-
-
 @pytest.mark.slow
 def test_two_processes_draw_the_same_bytes(checkout: Path):
     command = [sys.executable, "-m", "masklib", "figures", "--format", "svg,png,pdf", "--theme", "light,dark", "--out"]

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from masklib.cli import console
-from masklib.cli.sweep_view import parse_bytes
+from masklib.cli.options import parse_bytes
 from masklib.engine.run import execute_plan, plan_run
 from masklib.engine.store import Store, read_record
 from masklib.errors import ArgumentError

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
+from masklib.extras import imported
 
 LOSS = "loss"  # the name of a model's loss as a whole, beside those of its outputs
 NO_METRICS = "the metrics cannot be computed"
@@ -141,13 +142,15 @@ class PaddingCheck:
         return not self.leaks
 
     def to_frame(self) -> Any:
-        """Return everything as a DataFrame, one row each."""
-        import pandas as pd
+        """Return everything as a DataFrame, one row each; it needs pandas."""
+        return imported("pandas", "plot").DataFrame(self.rows(), columns=list(COLUMNS))
 
-        return pd.DataFrame(self._rows(), columns=list(COLUMNS))
+    def rows(self) -> list[dict[str, Any]]:
+        """Return everything, one row each, by the names of the columns."""
+        return [dict(zip(COLUMNS, row, strict=True)) for row in self._rows()]
 
     def _rows(self) -> list[tuple[Any, ...]]:
-        """Return the rows of the frame."""
+        """Return the values of the rows."""
         leaks = [("leak", o.change.value, o.kind.value, o.of, o.relative, o.tolerance, o.layer, o.example) for o in self.leaks]
         passed = [("passed", o.change.value, o.kind.value, o.of, o.relative, o.tolerance, None, "") for o in self.passed]
         untested = [("not tested", o.change.value, o.kind.value, o.of, math.nan, math.nan, None, o.why) for o in self.untested]

@@ -1,8 +1,10 @@
 """The report of an audit as HTML: a fragment, for a notebook or for a page around it. Names and messages are text, not markup."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib.util import find_spec
 from typing import Any
 
 from masklib.auditing.report import matrix
@@ -55,9 +57,9 @@ def fragment(report: Any, *, graph: bool = False, links: Mapping[str, str] = NO_
     but = {gap.why for gap in report.gaps}
     parts += [_assumptions(report.check.assumptions)]
     parts += [_notes([*matrix.reasons(report.check, but), *matrix.divisors(report.check), *report.check.notes])]
-    parts += [_folded("Every number", _table(report.check.to_frame()))]
-    parts += [_folded("The path of the mask", _table(report.trace.to_frame()))]
-    if graph:
+    parts += [_folded("Every number", _table(report.check.rows()))]
+    parts += [_folded("The path of the mask", _table(report.trace.rows()))]
+    if graph and find_spec("matplotlib"):
         drawn = "".join(f'<div class="scroll {theme}">{_drawn(report.trace, theme)}</div>' for theme in ("light", "dark"))
         parts += [_folded("The path of the mask, drawn", drawn, is_open=True)]
     return "\n".join([*parts, "</div>"])
@@ -133,12 +135,18 @@ def _notes(notes: Any) -> str:
     return "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
-def _table(frame: Any) -> str:
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a table."""
-    html = frame.map(lambda one: printable(one) if isinstance(one, str) else one).to_html(
-        index=False, na_rep="", escape=True, border=0, float_format="{:.3g}".format
-    )
-    return f'<div class="scroll">{html}</div>'
+    head = "".join(f"<th>{_text(name)}</th>" for name in next(iter(rows), {}))
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row.values())}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: Any) -> str:
+    """Return a value in a table: numbers with three digits, "" for what is not there."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else _text(value)
 
 
 def _folded(title: str, body: str, *, is_open: bool = False) -> str:

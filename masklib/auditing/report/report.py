@@ -1,6 +1,5 @@
 """Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack
@@ -25,6 +24,7 @@ from masklib.auditing.tracing.outcomes import IGNORED
 from masklib.auditing.tracing.trace import Trace, trace, trace_of
 from masklib.checks import check_one_of
 from masklib.errors import ArgumentError, UntestableError
+from masklib.extras import imported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,15 +95,14 @@ class Report:
         return any(finding.severity in accused for finding in self.findings)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a row a finding: code, severity, where, title, relative (of the scale of what changed), remedy."""
-        import pandas as pd
-
+        """Return a row a finding: code, severity, where, title, relative (of the scale of what changed), remedy; needs pandas."""
         names = ["code", "severity", "where", "title", "relative", "remedy"]
-        return pd.DataFrame([[getattr(finding, name) for name in names] for finding in self.findings], columns=names)
+        rows = [[getattr(finding, name) for name in names] for finding in self.findings]
+        frame: pd.DataFrame = imported("pandas", "plot").DataFrame(rows, columns=names)
+        return frame
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as what JSON can hold; numbers that are none are null."""
-        tested = self.check.to_frame()
         return {
             "schema": SCHEMA,
             "model": self.model,
@@ -111,11 +110,11 @@ class Report:
             "verdict": self.verdict,
             "not_tested": [{**asdict(gap), "allowed": gap.part in self.allowed} for gap in self.gaps],
             "findings": [_plain(finding) for finding in self.findings],
-            "tested": json.loads(tested.to_json(orient="records")),
+            "tested": [_finite(row) for row in self.check.rows()],
             "denominators": dict(self.check.denominators),
             "notes": list(self.check.notes),
             "assumptions": list(self.check.assumptions),
-            "trace": json.loads(self.trace.to_frame().to_json(orient="records")),
+            "trace": [_finite(row) for row in self.trace.rows()],
         }
 
     def __str__(self) -> str:
@@ -258,6 +257,11 @@ def _as_notes(findings: Sequence[Finding], where: str) -> list[Finding]:
     """Return what was found with padding at the other side."""
     accused = [one for one in findings if one.severity != NOTE]
     return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in accused]
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as what JSON can hold: numbers that are none are null."""
+    return {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in row.items()}
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from masklib.auditing.tracing.calls import Call, CallRecord, Mask
 from masklib.auditing.tracing.outcomes import BAD, decide
 from masklib.auditing.tracing.watch import record
+from masklib.extras import imported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +44,14 @@ class Trace:
         """Return a row a call: path, layer, mask in, mask to call, mask out, valid (share of the steps), shape, outcome.
 
         The masks are one sign a tensor: "m" with a mask, "-" without; of `call`, one sign an argument for a mask, and
-        "not taken" if it has none.
+        "not taken" if it has none. It needs pandas.
         """
-        import pandas as pd
+        frame: pd.DataFrame = imported("pandas", "plot").DataFrame(self.rows(), columns=list(COLUMNS))
+        return frame
 
-        return pd.DataFrame([_row(call) for call in self.calls], columns=list(COLUMNS))
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `to_frame`, each by the names of its columns."""
+        return [_row(call) for call in self.calls]
 
     def __str__(self) -> str:
         """A line a call, indented as they are nested, and what to look at."""
@@ -78,6 +82,7 @@ class Trace:
 
     def plot(self, *, ax: "Axes | None" = None) -> "Axes":
         """Draw the calls and the path of the masks between them; see `masklib.auditing.tracing.drawing.plot_calls`."""
+        imported("matplotlib", "plot")
         from masklib.auditing.tracing.drawing import plot_calls
 
         return plot_calls(self.calls, self.lost, self.model, ax=ax)

@@ -1,0 +1,58 @@
+"""What not every installation has: which extra of masklib brings a module that is missing.
+
+`pip install masklib` brings what the audit needs beside the user's own Keras. The rest comes by extras; see `pyproject.toml`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from masklib.errors import UnavailableError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+_ENGINE = (
+    *("IPython", "fsspec", "ipykernel", "jupyter_client", "nbclient", "nbformat", "pandas", "papermill", "platformdirs"),
+    *("psutil", "pyarrow", "scipy", "traitlets", "upath", "yaml"),
+)
+_SUITE = (
+    *("bleach", "bs4", "defusedxml", "docutils", "furo", "jinja2", "jupyterlab"),
+    *("markupsafe", "myst_nb", "nbconvert", "sphinx"),
+)
+EXTRAS = {  # by the module that is imported
+    **dict.fromkeys(_SUITE, "suite"),
+    **dict.fromkeys(_ENGINE, "engine"),
+    **dict.fromkeys(("dask", "distributed"), "dask"),
+    "matplotlib": "plot",
+}
+KERAS = (
+    "This needs Keras and a backend, Keras is not installed. Install masklib where your model runs, or: "
+    "pip install 'masklib[jax]' (or 'masklib[tensorflow]', or keras and torch)."
+)
+
+
+def missing(error: ModuleNotFoundError) -> UnavailableError | None:
+    """Return the error that says what to install for a module that was not found; None for one that no extra brings."""
+    name = (error.name or "").partition(".")[0]
+    if name == "keras":
+        return UnavailableError(KERAS)
+    if name in BACKENDS:
+        way = f"pip install {name}" if name == "torch" else f"pip install 'masklib[{name}]'"
+        msg = f"Keras needs the backend that it is set to, {name} is not installed. {way}, or set KERAS_BACKEND to one that is."
+        return UnavailableError(msg)
+    if name in EXTRAS:
+        return UnavailableError(f"This needs {name}, which is not installed. pip install 'masklib[{EXTRAS[name]}]'.")
+    return None
+
+
+def imported(name: str, extra: str) -> Any:
+    """Return a module that an extra brings.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:
+            raise
+        msg = f"This needs {name}, which is not installed. pip install 'masklib[{extra}]'."
+        raise UnavailableError(msg) from None
