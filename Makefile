@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock env-smoke env-locks reference lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock env-smoke env-locks reference dist lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ test: setup ## run the tests that take minutes together; the slow ones are run b
 tests: setup ## run all tests but those that take minutes each
 	$(PYTEST) -m "not full"
 
-check: lint types torch tests reproduce ## what CI runs: lint, types, all tests, the suite in smoke
+check: lint types dist torch tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
 
 check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
 	$(PYTEST) -m full
@@ -81,6 +81,11 @@ env-smoke: setup ## build an old environment from nothing in a temporary folder,
 
 env-locks: setup ## resolve the requirements in masklib/engine/environments.toml anew
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
+
+dist: setup ## build sdist and wheel into dist/, and let twine check them
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	$(UV) tool run --quiet twine check --strict dist/*
 
 lab: setup ## open the notebooks in JupyterLab, with warm kernels
 	$(BIN)/python -m masklib.engine.kernels.lab notebooks

@@ -15,13 +15,14 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 KERAS = {"keras"} | BACKENDS
 PRIVATE_MASK = "_keras_mask"
 
-_BASE = {"checks", "errors"}
+_BASE = {"checks", "errors", "extras"}
 _REMEDIES = {"layers", "losses", "metrics"}
 _AUDIT = ("borrowing", "tracing", "inputs", "invariance", "report")  # each imports those before it
 # part of masklib (a folder stands for all in it): the parts that it may import, in functions too
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "checks": {"errors"},
+    "extras": {"errors"},
     "reference": _BASE,
     "compat": _BASE,
     "_steps": _BASE | {"compat"},

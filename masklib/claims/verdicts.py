@@ -40,5 +40,6 @@ def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) ->
     counts = Counter(row["verdict"] for row in rows)
     if whole_ledger:
         counts[OPEN] = len(set(load_claims()) - {row["claim"] for row in rows})
-    total = sum(counts.values())
-    return f"{total} claims: " + ", ".join(f"{counts[v]} {v}" for v in sorted(counts)) + "."
+    total, claims = sum(counts.values()), {row["claim"] for row in rows}
+    what = "claims" if len(claims) == len(rows) else f"verdicts on {len(claims)} claims"
+    return f"{total} {what}: " + ", ".join(f"{counts[v]} {v}" for v in sorted(counts)) + "."

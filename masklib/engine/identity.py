@@ -24,7 +24,8 @@ from masklib.engine.settings import ENVIRONMENT_VARIABLE
 from masklib.engine.values import as_json
 
 SCHEMA = 2
-RUNNER = ("engine", "site", "cli", "suite", "__main__")  # parts that run notebooks or show results: no kernel imports them
+RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
+SUITE = "suite"  # beside them in an installed masklib: its notebooks and verdicts
 _PACKAGE = Path(__file__).parents[1]
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
 
@@ -107,7 +108,8 @@ def kernel_source_hash_now(package: Path = _PACKAGE) -> str:
     Args:
         package: the folder of masklib.
     """
-    return _hash(package, [path for path in _sources(package) if path.relative_to(package).parts[0].split(".")[0] not in RUNNER])
+    parts = {path: path.relative_to(package).parts[0].partition(".")[0] for path in _sources(package)}
+    return _hash(package, [path for path, part in parts.items() if part not in (*RUNNER, SUITE)])
 
 
 @cache

@@ -131,7 +131,7 @@ def plan_run(
     folder = _check_folder(notebook.folder if cwd is None else str(Path(cwd).absolute()))
     files = [resolved[one.name] for one in declared if one.is_file and resolved[one.name]]
     inputs = identity(notebook, resolved, settings, files, folder, chosen)
-    if chosen.is_this and not environment:
+    if chosen.is_this and not environment and (backend or inputs["versions"]["keras"]):
         _check_backend(settings["KERAS_BACKEND"], inputs["versions"])
     try:
         return Plan(notebook, folder, resolved, settings, inputs, key_of(inputs))

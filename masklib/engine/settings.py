@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from masklib.engine.environments import find_environment
 from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel
+from masklib.extras import BACKENDS
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -69,7 +72,14 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
     fixed["XLA_FLAGS"] = " ".join([*flags, f"{XLA_THREADS}={str(threads > 1).lower()}"])
     searched = _join_paths(*map(os.path.abspath, filter(None, environment.get(SEARCHED, "").split(os.pathsep))))
     fixed |= {SEARCHED: searched} if searched else {}
-    return dict(sorted({"KERAS_BACKEND": "tensorflow", **kept, **fixed}.items()))
+    return dict(sorted({"KERAS_BACKEND": _default_backend(), **kept, **fixed}.items()))
+
+
+@cache
+def _default_backend() -> str:
+    """Return the backend on which Keras runs where no other one is chosen: the first that is installed."""
+    found = (name for name in BACKENDS if find_spec(name)) if find_spec("keras") else iter(())
+    return next(found, BACKENDS[0])
 
 
 def settings_for(settings: Mapping[str, str], backend: str | None, environment: str | None = None) -> dict[str, str]:
