@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auditing.loading": _BASE | _REMEDIES | {"compat", "auditing.files"},
     "engine": _BASE | {"claims"},
     "site": _BASE | {"claims", "figures", "engine"},
+    "pytest_plugin": {"auditing.report", "cli"},
     "cli": _BASE | {"claims", "engine", "site", "auditing.report", "auditing.files", "auditing.loading"},
     "__main__": {"cli"},
 }

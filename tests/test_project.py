@@ -37,6 +37,7 @@ def test_the_packages_of_the_mission_are_dependencies():
 
 # Used by name, not imported: a store's protocols, the site's builder, its theme and its reader of notebooks, pandas's Parquet.
 BY_NAME = {"fsspec", "sphinx", "furo", "myst-nb", "pyarrow", "s3fs", "gcsfs"}
+USERS = {"pytest"}  # whose plugin is ours
 OLD_PYTHON = {"tomli"}  # in environments whose Python has no tomllib; see masklib/engine/environments.toml
 
 
@@ -50,7 +51,7 @@ def imported() -> set[str]:
     modules = graph.find_modules_that_directly_import
     found = {name for name in graph.modules if graph.is_module_squashed(name) and modules(name)} - sys.stdlib_module_names
     providers = packages_distributions()
-    return {canonicalize_name(providers.get(name, [name])[0]) for name in found} - OLD_PYTHON
+    return {canonicalize_name(providers.get(name, [name])[0]) for name in found} - OLD_PYTHON - USERS
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():

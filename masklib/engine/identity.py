@@ -24,7 +24,13 @@ from masklib.engine.settings import ENVIRONMENT_VARIABLE
 from masklib.engine.values import as_json
 
 SCHEMA = 2
-RUNNER = ("engine", "site", "cli", "__main__")  # parts of masklib that run notebooks or show results: no kernel imports them
+RUNNER = (
+    "engine",
+    "site",
+    "cli",
+    "pytest_plugin",
+    "__main__",
+)  # parts of masklib that run notebooks or show results: no kernel imports them
 SUITE = "suite"  # beside them in an installed masklib: its notebooks and verdicts
 _PACKAGE = Path(__file__).parents[1]
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}
