@@ -5,6 +5,7 @@ samples beside them, and without padding, and what comes out is compared. What c
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -130,32 +131,36 @@ def _check(
         one, batch, records = choosing.prepare(model, given, settings, seed=seed)
         say("the outputs")
         subject = examine(runner, batch, records, seed)
-        alternatives = Alternatives(subject)
         if quick:
-            tested, empty = _quickly(subject, alternatives), {}
+            parts, empty = _quickly(subject), {}
         else:
-            outputs = _of_outputs(subject, alternatives, causal)
-            chosen, weights = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
-            teaching = Teaching(chosen, weights, settings.target_pad)
-            tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+            targets, weights = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
+            parts = _fully(subject, Teaching(targets, weights, settings.target_pad), causal, say)
             empty = subject.of_empty_sample()
-    verdicts = [verdict for part in tested for verdict in part.verdicts]
-    return PaddingCheck(
-        leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
-        passed=tuple(one for one in verdicts if isinstance(one, Passed)),
-        untested=tuple(one for one in verdicts if isinstance(one, Untested)),
+    return replace(
+        _put_together([Tested(notes=batch.notes, assumptions=batch.assumptions), *parts]),
         noise=subject.noise.by_source,
-        denominators={name: count for part in tested for name, count in part.denominators.items()},
-        notes=(*batch.notes, *(note for part in tested for note in part.notes)),
-        assumptions=(*batch.assumptions, *(one for part in tested for one in part.assumptions)),
-        batch_size={name: both for part in tested for name, both in part.batch_size.items()},
-        in_fit={name: both for part in tested for name, both in part.in_fit.items()},
         empty=empty,
         inputs=batch.inputs,
         has_targets=one.targets is not None,
         valid=_distinct([group.valid for group in (*batch.groups, *subject.batch.groups)]),
         calls=tuple(records),
         model=model,
+    )
+
+
+def _put_together(parts: Sequence[Tested]) -> PaddingCheck:
+    """Return what was found of all parts of a model."""
+    verdicts = [verdict for part in parts for verdict in part.verdicts]
+    return PaddingCheck(
+        leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
+        passed=tuple(one for one in verdicts if isinstance(one, Passed)),
+        untested=tuple(one for one in verdicts if isinstance(one, Untested)),
+        denominators={name: count for part in parts for name, count in part.denominators.items()},
+        notes=tuple(note for part in parts for note in part.notes),
+        assumptions=tuple(one for part in parts for one in part.assumptions),
+        batch_size={name: both for part in parts for name, both in part.batch_size.items()},
+        in_fit={name: both for part in parts for name, both in part.in_fit.items()},
     )
 
 
@@ -169,6 +174,13 @@ def _nothing_to_test(model: Any, settings: PaddingSettings, why: str) -> Padding
     return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=assumed, notes=(why,), model=model)
 
 
+def _fully(subject: Subject, teaching: Teaching, causal: bool | None, say: Callable[[str], object]) -> list[Tested]:
+    """Return what was found of the outputs, and of all that training and `evaluate` compute."""
+    alternatives = Alternatives(subject)
+    outputs = _of_outputs(subject, alternatives, causal)
+    return [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+
+
 def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | None) -> Tested:
     """Return what was found of the outputs."""
     judge = OutputJudge(subject, alternatives)
@@ -177,9 +189,9 @@ def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | Non
     return Tested([*verdicts, *later], [*_on_states(subject.model), *meant])
 
 
-def _quickly(subject: Subject, alternatives: Alternatives) -> list[Tested]:
+def _quickly(subject: Subject) -> list[Tested]:
     """Return what was found of the outputs in two kinds of situations; the rest of the model is not tested."""
-    verdicts = OutputJudge(subject, alternatives).verdicts_of_two()
+    verdicts = OutputJudge(subject, Alternatives(subject)).verdicts_of_two()
     return [Tested(verdicts, _on_states(subject.model)), *leave_out_training(subject.model)]
 
 
