@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, explained, is_stateful, patched, with_values
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import unchanged

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.invariance import comparing, noise

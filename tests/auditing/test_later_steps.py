@@ -8,7 +8,7 @@ import keras
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, Computed
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.making import prepare

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from masklib.auditing.borrowing.running import assign_if_other
 from masklib.auditing.borrowing.tensors import to_array
+from masklib.auditing.borrowing.unchanged import assign_if_different
 
 
 def has_loss(model: Any) -> bool:
@@ -86,7 +86,7 @@ def compiled_as_before(model: Any) -> Iterator[None]:
         for attributes, before in kept:
             _bring_back(attributes, before)
         for variable, value in values:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
 
 def reset_metrics(model: Any) -> None:

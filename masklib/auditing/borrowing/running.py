@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from masklib import compat
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
-from masklib.auditing.borrowing.unchanged import layers_of, unchanged
+from masklib.auditing.borrowing.unchanged import assign_if_different, layers_of, unchanged
 from masklib.compat.attached import keras_mask
-
-if TYPE_CHECKING:
-    from masklib.auditing.borrowing.doors import Doors
 
 Array = NDArray[Any]
 SEED_STATE = "seed_generator_state"
@@ -46,16 +43,11 @@ class Computed(NamedTuple):
 
 
 class Runner:
-    """A model that is called again and again, without training; to be had from `doors.borrowed`.
+    """A model that is called again and again, within `restored`.
 
     Args:
         model: built, functional, sequential or subclassed.
-
-    Attributes:
-        doors: by which its user calls it.
     """
-
-    doors: "Doors"
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -93,7 +85,7 @@ class Runner:
     def put_back(self) -> None:
         """Restore the states that a call changed, such as those of stateful layers."""
         for variable, value in self._states:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
     def _call_compiled(self, inputs: Any) -> Any:
         """Return outputs and masks from a compiled call."""
@@ -152,7 +144,7 @@ class Runner:
 
 
 @contextmanager
-def restored(model: Any) -> Iterator[Runner]:
+def restored(model: Any) -> Iterator[None]:
     """Within this context a model may be called, and given other weights; afterwards it is restored, also after an error.
 
     A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
@@ -162,7 +154,7 @@ def restored(model: Any) -> Iterator[Runner]:
             if isinstance(getattr(type(layer), "input_spec", None), property):
                 layer.input_spec = None
         with _from_the_beginning(model):
-            yield Runner(model)
+            yield
 
 
 def states_of(model: Any) -> list[Any]:
@@ -183,7 +175,7 @@ def _from_the_beginning(model: Any) -> Iterator[None]:
         yield
     finally:
         for variable, value in before:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
 
 def is_stateful(layer: Any) -> bool:
@@ -202,15 +194,7 @@ def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
         yield
     finally:
         for variable, value in before:
-            assign_if_other(variable, value)
-
-
-def assign_if_other(variable: Any, value: Array) -> None:
-    """Give a variable a value that it does not have; a metric that `evaluate` left broken has none that can be given."""
-    if value.shape != tuple(variable.shape):
-        return
-    if not np.array_equal(to_array(variable.value), value, equal_nan=value.dtype.kind == "f"):
-        variable.assign(value)
+            assign_if_different(variable, value)
 
 
 @contextmanager

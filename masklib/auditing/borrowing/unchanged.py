@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from masklib import compat
+from masklib.auditing.borrowing.tensors import to_array
 
 
 @contextmanager
@@ -21,18 +22,23 @@ def unchanged(model: Any) -> Iterator[None]:
         model: a Keras model or layer that is built.
     """
     variables = _variables_of(model)
-    values = [np.array(compat.to_numpy(variable.value)) for variable in variables]
+    values = [to_array(variable.value) for variable in variables]
     notes = [(vars(layer), _contents(vars(layer))) for layer in layers_of(model)]
     try:
         yield
     finally:
         for variable, value in zip(variables, values, strict=True):
-            if value.shape != tuple(variable.shape):
-                continue  # a metric that `evaluate` left broken
-            if not np.array_equal(compat.to_numpy(variable.value), value, equal_nan=value.dtype.kind == "f"):
-                variable.assign(value)
+            assign_if_different(variable, value)
         for attributes, before in notes:
             _bring_back(attributes, before)
+
+
+def assign_if_different(variable: Any, value: NDArray[Any]) -> None:
+    """Assign a value to a variable, if it has another one."""
+    if value.shape != tuple(variable.shape):  # a metric after an `evaluate` that failed
+        return
+    if not np.array_equal(to_array(variable.value), value, equal_nan=value.dtype.kind == "f"):
+        variable.assign(value)
 
 
 def _variables_of(model: Any) -> list[Any]:

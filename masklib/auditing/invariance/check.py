@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of

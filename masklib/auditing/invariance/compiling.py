@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from masklib.auditing.borrowing.doors import as_given
+from masklib.auditing.borrowing.methods import as_given
 from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array

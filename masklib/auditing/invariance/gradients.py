@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.doors import Step
+from masklib.auditing.borrowing.methods import Step
 from masklib.auditing.borrowing.running import CallError, Runner, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array

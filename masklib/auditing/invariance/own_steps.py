@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.doors import Data
+from masklib.auditing.borrowing.methods import Data
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -100,7 +100,7 @@ class OwnSteps:
         if len(self._packing.names) > 1:
             return True
         try:
-            found = self._subject.runner.doors.evaluate(Data(self._subject.batch.inputs, self._packing.targets([target])))
+            found = self._subject.runner.evaluate(Data(self._subject.batch.inputs, self._packing.targets([target])))
         except CallError:
             return False
         return bool(found) and bool(np.isfinite(list(found.values())).all())

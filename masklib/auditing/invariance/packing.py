@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.doors import Data
+from masklib.auditing.borrowing.methods import Data
 from masklib.auditing.inputs.arranging import as_given
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.subject import Subject

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from masklib.auditing.borrowing.doors import Step
+from masklib.auditing.borrowing.methods import Step
 from masklib.auditing.invariance.packing import Packing
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.situations import Situation
@@ -60,7 +60,7 @@ class Reports:
             CallError: it cannot be computed.
         """
         given = [self.packing.data(x, several) for x, several in zip(inputs, predictions, strict=True)]
-        return self._of_the_whole(self.packing.subject.runner.doors.evaluate(*given))
+        return self._of_the_whole(self.packing.subject.runner.evaluate(*given))
 
     def fitted(self, predictions: Sequence[Prediction], situation: Situation | None = None) -> Step:
         """Return what a step of `fit` reports, and its gradients; random layers are switched off.
@@ -75,10 +75,10 @@ class Reports:
         subject = self.packing.subject
         with without_randomness(subject.model):
             if situation is None:
-                step = subject.runner.doors.fit(self.packing.data(subject.batch.inputs, predictions))
+                step = subject.runner.fit(self.packing.data(subject.batch.inputs, predictions))
             else:
                 with situation.changed():
-                    step = subject.runner.doors.fit(self.packing.data(situation.batch.inputs, predictions))
+                    step = subject.runner.fit(self.packing.data(situation.batch.inputs, predictions))
         return Step(self._of_the_whole(step.reported), step.gradients)
 
     def _of_the_whole(self, reported: dict[str, float]) -> dict[str, float]:

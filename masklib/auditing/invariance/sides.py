@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs import making
 from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.auditing.invariance.alternatives import Alternatives

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import CallError, Runner
+from masklib.auditing.borrowing.methods import BorrowedModel
+from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.causality import claims_of
@@ -40,7 +41,7 @@ class Subject:
         causal: the layers that claim to be causal, by id.
     """
 
-    runner: Runner
+    runner: BorrowedModel
     given: Batch
     records: Sequence[CallRecord]
     seed: int
@@ -117,7 +118,7 @@ class Subject:
             return False
 
 
-def examine(runner: Runner, batch: Batch, records: Sequence[CallRecord], seed: int) -> Subject:
+def examine(runner: BorrowedModel, batch: Batch, records: Sequence[CallRecord], seed: int) -> Subject:
     """Return a model under test: its outputs, their time axes and their noise.
 
     Args:
@@ -130,7 +131,7 @@ def examine(runner: Runner, batch: Batch, records: Sequence[CallRecord], seed: i
         UntestableError: an output is random.
     """
     with claims_of(runner.model) as causal:
-        observations, unit = Observations(runner.outputs, batch, runner.doors.predict), unit_of(runner.model)
+        observations, unit = Observations(runner.outputs, batch, runner.predict), unit_of(runner.model)
     with runner.other_seeds():
         again = observations.anew(batch)
     NoiseMeter(runner.model, observations, batch, unit, seed).check_repeats(again)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from masklib import compat
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, Runner
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs.batch import Batch

@@ -1,7 +1,6 @@
-"""A model used as its user uses it: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user compiled it.
+"""The methods by which a user calls a model: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user set it.
 
-The model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics` are what runs. What a call changes is restored
-by the context in which a model is borrowed; see `masklib.auditing.borrowing.doors.borrowed`.
+They run the model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics`. `borrowed` restores what they change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 
 Array = NDArray[Any]
-FUNCTIONS = ("predict_function", "test_function", "train_function")  # that Keras compiles once, and keeps
+FUNCTIONS = ("predict_function", "test_function", "train_function")  # Keras compiles each once, and keeps it
 
 
 class Data(NamedTuple):
@@ -42,17 +41,16 @@ class Step(NamedTuple):
     gradients: list[Array]
 
 
-class Doors:
-    """The doors of a borrowed model; to be had from `opened`.
+class BorrowedModel(Runner):
+    """A model that may be called by all its methods; `borrowed` returns one.
 
     Args:
-        runner: of the model.
-        recorder: the optimizer of the model while its doors are open.
+        model: built, functional, sequential or subclassed.
+        recorder: the optimizer of the model while it is borrowed.
     """
 
-    def __init__(self, runner: Runner, recorder: "GradientRecorder") -> None:
-        self.model = runner.model
-        self._runner = runner
+    def __init__(self, model: Any, recorder: "GradientRecorder") -> None:
+        super().__init__(model)
         self._recorder = recorder
 
     def predict(self, inputs: Any) -> list[Array]:
@@ -61,7 +59,7 @@ class Doors:
         Raises:
             CallError: the model does not take these inputs.
         """
-        with self._opened():
+        with self._as_by_the_user():
             outputs = self.model.predict_on_batch(as_given(inputs))
         return [to_array(one) for one in flatten(outputs, "output")[1]]
 
@@ -72,7 +70,7 @@ class Doors:
             CallError: the model does not take these batches.
         """
         given = [Data(*map(as_given, one)) for one in batches]
-        with self._opened():
+        with self._as_by_the_user():
             if len(given) > 1:
                 reported = self.model.evaluate(_dataset(given), steps=len(given), verbose=0, return_dict=True)
             elif self._has_own_steps:
@@ -89,7 +87,7 @@ class Doors:
             CallError: the model cannot be trained on this batch.
         """
         given = Data(*map(as_given, data))
-        with self._opened():
+        with self._as_by_the_user():
             self._recorder.forget(self.model.trainable_variables)
             if self._has_own_steps:
                 x, y, weight = given
@@ -106,9 +104,9 @@ class Doors:
         return compiled.has_own_step(self.model) or compiled.has_own_training(self.model)
 
     @contextmanager
-    def _opened(self) -> Iterator[None]:
-        """Within this context a door is open; what layers then add to the loss is forgotten: it may belong to a compiled call."""
-        self._runner.put_back()
+    def _as_by_the_user(self) -> Iterator[None]:
+        """Within this context a method may be called; afterwards losses that layers added are cleared: they may be symbolic."""
+        self.put_back()
         try:
             with explained(), quietly():
                 yield
@@ -147,25 +145,24 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Kera
 
 
 @contextmanager
-def borrowed(model: Any) -> Iterator[Runner]:
-    """Within this context a model may be called, by its doors too; afterwards it is restored, also after an error."""
-    with restored(model) as runner, opened(runner) as runner.doors:
-        yield runner
+def borrowed(model: Any) -> Iterator[BorrowedModel]:
+    """Within this context a model may be called by all its methods; afterwards it is restored, also after an error."""
+    with restored(model), _without_compiled_functions(model) as recorder:
+        yield BorrowedModel(model, recorder)
 
 
 @contextmanager
-def opened(runner: Runner) -> Iterator[Doors]:
-    """Within this context the doors of a model are open; afterwards it has its user's optimizer and compiled functions again.
+def _without_compiled_functions(model: Any) -> Iterator["GradientRecorder"]:
+    """Within this context a model has a recorder as its optimizer and compiles anew; afterwards it has the user's own again.
 
-    Keras builds an optimizer even where it only evaluates, so the recorder takes the place of the user's for all doors.
+    The recorder is the optimizer for all methods, because Keras builds an optimizer also where it only evaluates.
     """
-    model, recorder = runner.model, GradientRecorder()
-    attributes = vars(model)
+    recorder, attributes = GradientRecorder(), vars(model)
     names = [name for name in (*FUNCTIONS, "optimizer") if name in attributes]
     before = {name: attributes[name] for name in names}
     attributes.update({name: recorder if name == "optimizer" else None for name in names})
     try:
-        yield Doors(runner, recorder)
+        yield recorder
     finally:
         attributes.update(before)
 
