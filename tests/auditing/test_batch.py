@@ -125,7 +125,7 @@ def test_pairs_of_steps_are_padded_along_both_axes():
 
 
 def test_another_pad_id_is_asked_for():
-    with pytest.raises(ArgumentError, match="Samples of 'inputs' end in several 9: is that the pad_id"):
+    with pytest.raises(ArgumentError, match="Samples of 'inputs' end with several 9: is that the pad_id"):
         describe(np.where(IDS == 0, 9, IDS))
 
 

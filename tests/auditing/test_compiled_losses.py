@@ -141,7 +141,7 @@ def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets(
     [
         ({"a": np.ones(3), "c": np.ones(3)}, r"targets must have the outputs' names \['a', 'b'\], got \['a', 'c'\]"),
         (np.ones(3), r"one array for each of the outputs \['a', 'b'\], got 1"),
-        ([np.ones(3), np.ones(2)], r"'b' must have 3 samples as the inputs, got shape \(2,\)"),
+        ([np.ones(3), np.ones(2)], r"'b' must have 3 samples, as the inputs have, got shape \(2,\)"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(given: Any, message: str):

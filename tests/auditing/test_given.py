@@ -79,7 +79,7 @@ def test_each_batch_keeps_its_own_length_with_its_targets() -> None:
     assert dataset.read == [0, 1, 2]
     assert [one.inputs.shape for one in found.batches] == [(3, 2), (3, 3), (3, 4)]
     assert [one.targets.tolist() for one in found.batches] == [Y.tolist()] * 3
-    assert found.notes == ("3 batches were read of the Batches, of 3, 3, 3 samples",)
+    assert found.notes == ("3 batches were read from the Batches, of 3, 3, 3 samples",)
 
 
 @pytest.mark.parametrize(("size", "n_read"), [(1, MOST_BATCHES), (ENOUGH_SAMPLES // 2, 2), (2 * ENOUGH_SAMPLES, 1)])
@@ -112,7 +112,7 @@ def test_what_rows_are_padded_with_is_said_and_can_be_chosen() -> None:
     found = given({"ids": ROWS}, ids=9, side="pre")
 
     assert found.batches[0].inputs["ids"].tolist() == [[1, 2, 3, 4], [9, 9, 5, 6], [9, 9, 9, 7]]
-    assert found.notes == ("the rows of ids have several lengths: padded with 9 before them",)
+    assert found.notes == ("the rows of ids have different lengths: they were padded with 9 before their content",)
     assert given([[[1, 2], [3]], [[4]]], side="pre").batches[0].inputs.tolist() == [[[1, 2], [0, 3]], [[0, 0], [0, 4]]]
 
 
@@ -132,7 +132,7 @@ def test_several_arrays_in_a_list_stay_several() -> None:
 
 
 def test_rows_that_are_no_rows_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="Rows must be alike"):
+    with pytest.raises(ArgumentError, match="Rows must all be"):
         given([[1, [2, 3]], [[4]]])
 
 
@@ -146,7 +146,7 @@ def test_an_exhausted_generator_and_targets_beside_a_dataset_are_refused() -> No
     list(used)
     with pytest.raises(ArgumentError, match="must yield at least one batch, got none from this generator"):
         given(used)
-    with pytest.raises(ArgumentError, match="must hold the targets itself, got generator"):
+    with pytest.raises(ArgumentError, match="must hold the targets itself, got them in addition to a generator"):
         given(generated(), Y)
     with pytest.raises(ArgumentError, match="this list_iterator yields 4 things"):
         given(iter([(X, X, X, X)]))
@@ -174,7 +174,7 @@ def test_batches_without_padding_are_joined_and_that_is_said() -> None:
 
     assert tested.inputs.tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]
     assert tested.targets.tolist() == [[1.0], [1.0]]
-    assert any("none of them holds padding" in note for note in batch.notes)
+    assert any("none of these holds padding" in note for note in batch.notes)
 
 
 def test_targets_that_had_to_be_padded_are_not_guessed() -> None:

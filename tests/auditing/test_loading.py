@@ -68,7 +68,7 @@ def test_a_model_with_code_of_its_own_needs_and_takes_it(
 ):
     with pytest.raises(
         ArgumentError,
-        match=rf"needs {name}, which is not Keras's. Give it: --custom module:{name}, or custom=\['module:{name}'\]",
+        match=rf"needs {name}, which is not part of Keras. Give it: --custom module:{name}, or custom=\['module:{name}'\]",
     ):
         loading.load_model(saved / file)
     monkeypatch.syspath_prepend(saved)
@@ -98,7 +98,7 @@ def test_a_model_of_a_newer_keras_is_told_as_such(loading: ModuleType, saved: Pa
             if name == "metadata.json":
                 content = json.dumps({**json.loads(content), "keras_version": "3.99.0"}).encode()
             new.writestr(name, content.replace(b'"units": 2', b'"units": 2, "of_the_future": 1'))
-    with pytest.raises(ArgumentError, match=r"was saved by Keras 3\.99\.0, this is .* Install the newer one"):
+    with pytest.raises(ArgumentError, match=r"was saved by Keras 3\.99\.0 and cannot be loaded by .* Install the newer Keras"):
         loading.load_model(newer)
 
 

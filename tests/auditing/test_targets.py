@@ -85,7 +85,7 @@ def test_labels_are_made_for_ctc_and_the_steps_that_it_counts_are_found(loss: An
 
     assert not [one for one in report.check.untested if one.kind == "loss"]
     assert [one.where for one in report.findings if one.severity == "leak"] == ["the loss"]
-    assert any("labels of their own number of steps" in one for one in report.check.assumptions)
+    assert any("labels with their own number of steps" in one for one in report.check.assumptions)
 
 
 def test_one_number_a_sequence_is_made_for_a_loss_of_sequences() -> None:
@@ -130,7 +130,7 @@ def test_dicts_of_targets_are_taken_as_evaluate_takes_them() -> None:
     assert masklib.audit(model, X, {"tags": Y}).verdict == "no leak found"
     with pytest.raises(ArgumentError, match="must have the outputs' names"):
         masklib.audit(model, X, {"tag": Y})
-    with pytest.raises(ArgumentError, match="must have 3 samples as the inputs"):
+    with pytest.raises(ArgumentError, match="must have 3 samples, as the inputs have"):
         masklib.audit(model, X, {"tags": Y[:2]})
 
 

@@ -61,7 +61,7 @@ def test_a_model_of_text_is_tested_after_the_lookup(name: str, is_given: bool) -
     report = masklib.audit(MODELS[name](True), inputs)
 
     assert report.verdict == "no leak found"
-    assert any("is tested, with the ids that it makes of text" in note for note in report.check.notes)
+    assert any("is tested, with the ids that it makes from text" in note for note in report.check.notes)
     assert masklib.audit(MODELS[name](False), inputs).verdict == "leak"
 
 

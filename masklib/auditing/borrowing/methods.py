@@ -54,7 +54,7 @@ class BorrowedModel(Runner):
         self._recorder = recorder
 
     def predict(self, inputs: Any) -> list[Array]:
-        """Return the outputs of `predict` for one batch as arrays, in the order of the model's outputs.
+        """Return what `predict` returns for one batch as arrays, in the order of the model's outputs.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -64,7 +64,7 @@ class BorrowedModel(Runner):
         return [to_array(one) for one in flatten(outputs, "output")[1]]
 
     def evaluate(self, *batches: Data) -> dict[str, float]:
-        """Return what `evaluate` reports of one batch or of several, by name.
+        """Return what `evaluate` reports for one batch or for several, by name.
 
         Raises:
             CallError: the model does not take these batches.
@@ -81,7 +81,7 @@ class BorrowedModel(Runner):
             return compiled.numbers(reported)
 
     def fit(self, data: Data) -> Step:
-        """Return what one step of `fit` reports, and the gradients that it hands to the optimizer; no weight is changed.
+        """Return what one step of `fit` reports, and the gradients that it passes to the optimizer; no weight is changed.
 
         Raises:
             CallError: the model cannot be trained on this batch.
@@ -100,7 +100,7 @@ class BorrowedModel(Runner):
 
     @property
     def _has_own_steps(self) -> bool:
-        """Whether the model has steps of its own, which get a batch as `fit` and `evaluate` pack it: weights only if given."""
+        """Whether the model overrides a step; then `fit` and `evaluate` must pack the batch: weights only if given."""
         return compiled.has_own_step(self.model) or compiled.has_own_training(self.model)
 
     @contextmanager
@@ -115,26 +115,26 @@ class BorrowedModel(Runner):
 
 
 class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Keras publishes no types
-    """An optimizer that leaves weights as they are, and keeps the gradients that it is given."""
+    """An optimizer that does not change weights, and stores the gradients that it gets."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1.0)
         self._kept: list[Any] = []
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Make a place for the gradient of each variable."""
+        """Create a variable for the gradient of each variable."""
         if self.built:
             return
         super().build(variables)
         self._kept = [self.add_variable_from_reference(one, name="gradient") for one in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keep the gradient of a variable."""
+        """Store the gradient of a variable."""
         kept = self._kept[self._get_variable_index(variable)]
         self.assign_add(kept, compat.ops.cast(gradient, kept.dtype) if not hasattr(gradient, "indices") else gradient)
 
     def forget(self, variables: Sequence[Any]) -> None:
-        """Forget what was kept."""
+        """Set what was stored to zero."""
         self.build(variables)
         for one in self._kept:
             one.assign(np.zeros(one.shape, one.dtype))
@@ -153,7 +153,7 @@ def borrowed(model: Any) -> Iterator[BorrowedModel]:
 
 @contextmanager
 def _without_compiled_functions(model: Any) -> Iterator["GradientRecorder"]:
-    """Within this context a model has a recorder as its optimizer and compiles anew; afterwards it has the user's own again.
+    """Within this context a model has a recorder as its optimizer and compiles again; afterwards it has the user's own again.
 
     The recorder is the optimizer for all methods, because Keras builds an optimizer also where it only evaluates.
     """
@@ -168,7 +168,7 @@ def _without_compiled_functions(model: Any) -> Iterator["GradientRecorder"]:
 
 
 def as_given(structure: Any) -> Any:
-    """Return arrays as `predict`, `evaluate` and `fit` hand them to the model: floats in Keras's own precision."""
+    """Return arrays as `predict`, `evaluate` and `fit` pass them to the model: floats in Keras's default precision."""
 
     def cast(array: Any) -> Any:
         array = array if hasattr(array, "dtype") else np.asarray(array)
@@ -179,12 +179,12 @@ def as_given(structure: Any) -> Any:
 
 
 def _samples(data: Data) -> int:
-    """Return how many samples a batch has."""
+    """Return the number of samples of a batch."""
     return int(np.shape(flatten(data.x)[1][0])[0])
 
 
 def _dataset(batches: Sequence[Data]) -> Any:
-    """Return batches of several lengths as people give them: on TensorFlow a tf.data.Dataset, else a generator."""
+    """Return batches of different lengths as users give them: on TensorFlow a tf.data.Dataset, else a generator."""
     given = [_with_tuples(tuple(one) if one.sample_weight is not None else (one.x, one.y)) for one in batches]
     if keras.backend.backend() != "tensorflow":
         return iter(given)
@@ -198,7 +198,7 @@ def _dataset(batches: Sequence[Data]) -> Any:
 
 
 def _with_tuples(structure: Any) -> Any:
-    """Return a structure with tuples for lists, which tf.data takes for arrays."""
+    """Return a structure with tuples in place of lists, because tf.data converts a list to one array."""
     if isinstance(structure, Mapping):
         return {name: _with_tuples(one) for name, one in structure.items()}
     return tuple(_with_tuples(one) for one in structure) if isinstance(structure, (list, tuple)) else structure
