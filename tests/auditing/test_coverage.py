@@ -64,7 +64,7 @@ def test_what_would_make_it_testable_fits_what_was_given():
 
     assert "y in the file of --inputs" in without.remedy
     assert "evaluate" in given.remedy
-    assert "as soon as the loss is" in metrics.remedy
+    assert "tested if the loss is" in metrics.remedy
     quick = PaddingCheck(passed=ALL[:1], untested=(untested("gradient", "all weights", why=NOT_ASKED),))
     assert [gap.remedy for gap in gaps(quick, ("gradients",), has_targets=False)] == ["Test without quick."]
 

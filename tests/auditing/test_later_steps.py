@@ -62,7 +62,7 @@ def test_attention_that_looks_ahead_beside_attention_that_does_not_is_a_leak():
 
 def test_a_layer_that_is_made_to_look_ahead_is_meant_unless_the_user_says_causal():
     verdicts, notes = judge(attention("causal", causal=True), backwards())
-    assert (verdicts, notes) == ([], ["'both' depends on later steps by 'both', although another layer is causal"])
+    assert (verdicts, notes) == ([], ["'both' depends on later steps because of 'both', although another layer is causal"])
     (said,), notes = judge(backwards(), causal=True)
     assert (type(said), notes) == (Leak, [])
 

@@ -34,11 +34,11 @@ def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
     tried = next(line for line in found.evidence if line.startswith("tried"))
     assert all(f"'attention_{place}'" in tried for place in range(1, n_blocks))
     assert "'attention_0'" not in tried
-    assert float(tried.partition("off by ")[2].split()[0]) < 1e-5
-    assert f"the mask is missing at {n_blocks - 1} calls: hand it to all of them" in found.evidence
+    assert float(tried.partition("differs by ")[2].split()[0]) < 1e-5
+    assert f"the mask is missing at {n_blocks - 1} calls: pass it to all of them" in found.evidence
     lines = found.fix.splitlines()
     assert lines[:2] == ["mask = ids != 0", "attended = attention_0(x, x, query_mask=mask, value_mask=mask)"]
-    assert lines[5:] == (["# and so to attention_4, attention_5, attention_6"] if n_blocks == 7 else [])
+    assert lines[5:] == (["# and in the same way to attention_4, attention_5, attention_6"] if n_blocks == 7 else [])
     assert masklib.audit(transformer(n_blocks, handed=True), IDS).verdict == "no leak found"
 
 
@@ -85,7 +85,7 @@ def test_no_cause_is_proved_by_two_samples_alone() -> None:
     model = keras.Model(ids, layers.Lambda(late, name="late")([x, ids]))
     evidence = [line for one in masklib.audit(model, given).findings for line in one.evidence]
 
-    assert not any("handed to 'lstm' the output is off by 0 " in line and "'longer padding'" in line for line in evidence)
+    assert not any("passed to 'lstm', the output differs by 0 " in line and "'longer padding'" in line for line in evidence)
 
 
 def test_marks_are_kept_and_other_floats_are_not() -> None:

@@ -113,7 +113,7 @@ def test_a_mask_that_is_ignored_without_harm_is_a_note(keras: ModuleType):
     assert report.verdict == "no leak found"
     (note,) = [finding for finding in report.findings if finding.code == "MSK103"]
     assert note.severity == "note"
-    assert "in front of it" in note.evidence[0]
+    assert "before it" in note.evidence[0]
 
 
 def test_a_residual_connection_around_attention_loses_the_mask(keras: ModuleType):
@@ -200,7 +200,7 @@ def never(y_true: Any, y_pred: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("metric", "why"), [(constant, "it is the same whatever the model predicts"), (never, "it is 0 in every situation")]
+    ("metric", "why"), [(constant, "it is the same for all predictions that were tried"), (never, "it is 0 in every situation")]
 )
 def test_a_metric_that_could_not_differ_is_not_tested(keras: ModuleType, metric: Any, why: str):
     model = tagger(keras, loss="sparse_categorical_crossentropy", metrics=["accuracy", metric])
@@ -309,10 +309,10 @@ def test_no_line_is_wider_than_it_may_be_and_further_lines_hang(report: Any, col
 def test_what_stands_in_the_table_is_explained(report: Any):
     for columns in (60, 160):
         told = " ".join(as_text(report, columns).split())
-        for words in ("batch mates other samples beside them", "embedding row another vector for the id of padding"):
+        for words in ("batch mates other samples in the batch", "embedding row another embedding vector for the id of padding"):
             assert words in told
-    assert re.search(r"^  -  .*it does not apply", as_text(report, 160), re.MULTILINE)
-    assert "it does not apply" in report._repr_html_()
+    assert re.search(r"^  -  .*does not apply", as_text(report, 160), re.MULTILINE)
+    assert "does not apply" in report._repr_html_()
 
 
 def test_a_name_cannot_control_a_terminal(report: Any):

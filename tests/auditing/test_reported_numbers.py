@@ -37,7 +37,7 @@ def test_a_metric_that_keras_cannot_compute_leaves_the_loss_to_be_tested():
         report = masklib.audit(model, IDS, IDS)
         assert {one.kind for one in report.check.passed} >= {Quantity.LOSS, Quantity.GRADIENT}
         assert [gap.part for gap in report.gaps] == ["metrics"]
-        assert "Mend the metric" in report.gaps[0].remedy
+        assert "Fix the metric" in report.gaps[0].remedy
 
 
 def test_a_model_whose_evaluate_failed_is_audited():
@@ -58,7 +58,7 @@ def test_where_the_mask_of_the_predictions_was_lost_is_said_of_a_loss():
     model.compile("adam", "sparse_categorical_crossentropy")
     (finding,) = [one for one in masklib.audit(model).findings if one.code == "MSK201"]
 
-    assert "the predictions carry no mask: it is lost at 'attention' (MSK109)" in finding.evidence
+    assert "the predictions have no mask: it is lost at 'attention' (MSK109)" in finding.evidence
 
 
 def test_weights_of_0_make_the_loss_exact_only_with_the_reduction_that_divides_by_them():

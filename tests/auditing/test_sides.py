@@ -27,11 +27,11 @@ def test_a_model_for_padding_in_front_is_not_accused_and_the_side_is_said() -> N
     assert report.verdict == "no leak found"
     assert masklib.audit(left_padded(), padding_side="pre").verdict == "no leak found"
     assert any(
-        note.startswith("it wants padding before the sequences: with padding after them output") for note in report.check.notes
+        note.startswith("it needs padding before the sequences: with padding after them, output") for note in report.check.notes
     )
     assert any("padding stands before the sequences" in one and "padding_side='post'" in one for one in report.check.assumptions)
     assert [one.severity for one in report.findings] == ["note"]
-    assert report.findings[0].evidence[0].startswith("harmless where padding stands before the sequences; after them: ")
+    assert report.findings[0].evidence[0].startswith("harmless if padding stands before the sequences; after them: ")
 
 
 def test_the_side_that_the_user_says_decides() -> None:

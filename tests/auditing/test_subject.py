@@ -209,7 +209,7 @@ def test_the_row_of_padding_is_no_padding_where_it_is_an_output_class_too():
         rows = Alternatives(examine(runner, *prepare(model, None, DEFAULT, seed=0), 0)).pad_rows
 
         assert rows.situations == []
-        assert rows.why_none == "each Embedding looks up its row of padding for something else, too"
+        assert rows.why_none == "each Embedding also uses its row of padding for something else"
 
 
 def test_ids_of_a_fixed_length_without_a_mask_may_be_no_sequences():
@@ -234,5 +234,5 @@ def test_a_row_that_content_looks_up_too_is_not_changed():
         batch, records = prepare(model, inputs, DEFAULT, seed=0)
         return [one.labels[1] for one in situations.embedding_rows(model, batch, records, 0)]
 
-    assert rows(IDS) == ["with another one"]
+    assert rows(IDS) == ["with another row"]
     assert rows(np.where(IDS == 1, 0, IDS)) == []  # 0 stands between other steps, too

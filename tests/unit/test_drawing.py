@@ -142,7 +142,7 @@ def test_every_outcome_has_a_sign_of_its_own():
 
 def test_the_legend_explains_what_is_drawn_and_nothing_else():
     written = texts(trace(behind_embedding(layers.LSTM(2, name="lstm")), IDS).plot())
-    assert {"made", "consumed", "line: a mask travels", "line: no mask"} <= set(written)
+    assert {"made", "consumed", "line: a mask is attached", "line: no mask"} <= set(written)
     assert "kept" not in written
     assert f"line: {LOST}" not in written
 

@@ -1,4 +1,4 @@
-"""What `evaluate` and `fit` report of a model in each situation: the one place where reported numbers are obtained."""
+"""What `evaluate` and `fit` report for a model in each situation: no other module calls them for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from masklib.auditing.invariance.statistics import without_randomness
 
 @dataclass(frozen=True)
 class Reports:
-    """Asks a model for what its user would see.
+    """Calls `evaluate` and `fit`, to get what the user would see.
 
     Attributes:
-        packing: puts together what the model gets.
+        packing: builds what the model gets.
     """
 
     packing: Packing
 
     def moved(self, base: Sequence[Prediction], situation: Situation) -> list[Prediction]:
-        """Return what the losses get in a situation, from an ordinary call: `predict` may lose steps where it is compiled.
+        """Return what the losses get in a situation, from an ordinary call, because a compiled `predict` may lose steps.
 
         Args:
             base: what they get for the batch as given.
-            situation: which one.
+            situation: the situation.
 
         Raises:
             CallError: the model does not take it.
@@ -35,11 +35,11 @@ class Reports:
         return [one.made_longer(array, mask) for one, array, mask in both]
 
     def evaluated(self, predictions: Sequence[Prediction], situation: Situation | None = None) -> dict[str, float]:
-        """Return what `evaluate` reports of one batch, by name, without the losses of single outputs.
+        """Return what `evaluate` reports for one batch, by name, without the losses of single outputs.
 
         Args:
             predictions: what the losses get.
-            situation: in which; None is the batch as given.
+            situation: the situation; None is the batch as given.
 
         Raises:
             CallError: it cannot be computed.
@@ -50,7 +50,7 @@ class Reports:
             return self.of_batches([situation.batch.inputs], [predictions])
 
     def of_batches(self, inputs: Sequence[object], predictions: Sequence[Sequence[Prediction]]) -> dict[str, float]:
-        """Return what `evaluate` reports of several batches, by name.
+        """Return what `evaluate` reports for several batches, by name.
 
         Args:
             inputs: of each batch.
@@ -67,7 +67,7 @@ class Reports:
 
         Args:
             predictions: what the losses get.
-            situation: in which; None is the batch as given.
+            situation: the situation; None is the batch as given.
 
         Raises:
             CallError: the model cannot be trained on it.
@@ -82,6 +82,6 @@ class Reports:
         return Step(self._of_the_whole(step.reported), step.gradients)
 
     def _of_the_whole(self, reported: dict[str, float]) -> dict[str, float]:
-        """Return what is reported without the losses of single outputs, which the loss of the whole has in it."""
+        """Return what is reported without the losses of single outputs, which are part of the whole loss."""
         single = {f"{name}_loss" for name in self.packing.names}
         return {name: value for name, value in reported.items() if name not in single}
