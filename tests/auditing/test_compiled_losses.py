@@ -1,4 +1,4 @@
-"""The loss and metrics that a model was compiled with: the values are those of Keras, and padding is found in them."""
+"""The compiled loss and metrics: the values are those of Keras, and it is found whether they count padding."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ TARGETS = np.random.default_rng(0).normal(size=(3, 4, 1))
 
 
 def tagger(loss: Any = "mse", **options: Any) -> Any:
-    """Ids to a number a step, eager: a graph takes longer than the test."""
+    """From ids to one number per step; eager, because compiling takes longer than the test."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None,), dtype="int32")
     e = layers.Embedding(9, 3, mask_zero=True)(x)
@@ -41,7 +41,7 @@ def tagger(loss: Any = "mse", **options: Any) -> Any:
 
 
 def penalized() -> Any:
-    """A tagger whose activity is penalized."""
+    """A tagger with an activity regularizer."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None,), dtype="int32")
     e = layers.Embedding(9, 3, mask_zero=True)(x)
@@ -92,7 +92,7 @@ def test_what_layers_add_is_in_the_loss_of_the_model_once(subject: Subject):
     assert tried.second == pytest.approx(whole.loss + values.penalty(situation), rel=1e-4)
 
 
-def test_targets_whose_padding_makes_the_loss_no_number_are_a_leak():
+def test_targets_whose_padding_makes_the_loss_nan_are_a_leak():
     targets = np.where((INPUTS != 0)[..., None], TARGETS, np.nan)
     found = check_padding(tagger(loss=lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1)), INPUTS, targets)
     (leak,) = [one for one in found.leaks if one.kind is Quantity.LOSS]
@@ -120,7 +120,7 @@ def test_a_loss_is_silent_if_padding_does_not_count_in_it_by_itself():
             assert Losses(subject, Alternatives(subject), Teaching(TARGETS)).is_silent is is_silent
 
 
-def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets():
+def test_the_count_by_which_a_loss_divides_is_found_with_the_padding_of_its_targets():
     targets = np.where((INPUTS != 0)[..., None], TARGETS, 0.0)
 
     def over_all(y: Any, p: Any) -> Any:

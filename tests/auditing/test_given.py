@@ -1,4 +1,4 @@
-"""What people have is accepted: datasets, generators, ragged tensors and rows, and no more of them is read than is needed."""
+"""Inputs of every form are accepted: datasets, generators, ragged tensors and rows, and no more is read than is needed."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def given(inputs: Any, *beside: Any, n_inputs: int = 1, **filling: Any) -> Given
 
 
 class Batches(keras.utils.PyDataset):
-    """Three batches, each of its own length."""
+    """Three batches of different lengths."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ def test_a_generator_is_consumed_no_further_than_is_needed(size: int, n_read: in
         ([[1.5, 2.0], [3.0]], [[1.5, 2.0], [3.0, 0.0]]),
     ],
 )
-def test_rows_of_several_lengths_are_padded(rows: Any, array: Any) -> None:
+def test_rows_of_different_lengths_are_padded(rows: Any, array: Any) -> None:
     assert given(rows).batches[0].inputs.tolist() == np.asarray(array).tolist()
 
 
@@ -131,12 +131,12 @@ def test_several_arrays_in_a_list_stay_several() -> None:
     assert [one.shape for one in given([X, X[:, :2]], n_inputs=0).batches[0].inputs] == [(3, 4), (3, 2)]
 
 
-def test_rows_that_are_no_rows_are_refused() -> None:
+def test_rows_of_mixed_depth_are_refused() -> None:
     with pytest.raises(ArgumentError, match="Rows must all be"):
         given([[1, [2, 3]], [[4]]])
 
 
-def test_an_array_is_no_dataset() -> None:
+def test_an_array_is_not_a_dataset() -> None:
     assert not any(is_dataset(one) for one in (None, X, ROWS, {"x": X}, "text", keras.ops.ones((2, 3))))
     assert all(is_dataset(one) for one in (iter([X]), (X for _ in range(2)), Batches()))
 
@@ -162,7 +162,7 @@ def test_an_exhausted_generator_and_targets_beside_a_dataset_are_refused() -> No
         Batches,
     ],
 )
-def test_a_model_is_audited_with_what_people_have(make: Callable[[], Any]) -> None:
+def test_a_model_is_audited_with_inputs_of_every_form(make: Callable[[], Any]) -> None:
     assert masklib.audit(small.recurrent(), make()).verdict == "no leak found"
     assert masklib.audit(small.recurrent(masked=False), make()).verdict == "leak"
 

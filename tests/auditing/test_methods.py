@@ -60,7 +60,7 @@ def test_predict_and_evaluate_are_those_of_the_user(model: Any):
     assert reported == pytest.approx(model.evaluate(IDS, TARGETS, verbose=0, return_dict=True), rel=1e-6)
 
 
-def test_batches_may_have_lengths_of_their_own(model: Any):
+def test_batches_may_have_different_lengths(model: Any):
     batches = [Data(IDS[:1], TARGETS[:1]), Data(IDS[1:, :3], TARGETS[1:, :3])]
     reported = borrow(model, lambda one: one.evaluate(*batches))
     expected = model.evaluate(((one.x, one.y) for one in batches), steps=2, verbose=0, return_dict=True)
@@ -78,7 +78,7 @@ def test_the_gradients_of_fit_are_those_by_which_plain_descent_moves_the_weights
     assert step.reported == pytest.approx({name: values[0] for name, values in history.items()}, rel=1e-5)
 
 
-def test_steps_of_the_model_s_own_are_what_runs():
+def test_the_models_own_steps_are_run():
     model = build(OwnSteps, metrics=None)
     reported, step = borrow(model, lambda one: (one.evaluate(Data(IDS, TARGETS)), one.fit(Data(IDS, TARGETS))))
     total = float(model.predict(IDS, verbose=0).sum())
@@ -88,7 +88,7 @@ def test_steps_of_the_model_s_own_are_what_runs():
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["fresh", "used before"])
-def test_the_model_is_as_before(is_used: bool):
+def test_the_model_is_restored(is_used: bool):
     model = build()
     if is_used:
         model.fit(IDS, TARGETS, verbose=0)
@@ -111,7 +111,7 @@ def test_the_model_is_as_before(is_used: bool):
         np.testing.assert_array_equal(first, second)
 
 
-def test_what_the_model_does_not_take_is_one_error(model: Any):
+def test_what_the_model_does_not_take_raises_one_kind_of_error(model: Any):
     with pytest.raises(CallError, match=r"\w"):
         borrow(model, lambda one: one.predict(np.zeros((2, 3, 4))))
     with pytest.raises(CallError, match=r"\w"):

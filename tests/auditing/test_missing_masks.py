@@ -1,4 +1,4 @@
-"""A mask that is missing at several calls: no single one of them explains the leak, and a report says so."""
+"""A mask that is missing at several calls: no single one explains the leak, and a report says so."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
 
 
 def transformer(n_blocks: int, *, handed: bool) -> Any:
-    """Return a post-norm transformer, in which attention takes the mask off the tensor that is added to what it returns."""
+    """Return a post-norm transformer, in which attention removes the mask from the tensor that is added to its output."""
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(11, 8, mask_zero=True, name="embedded")(ids)
     mask = ids != 0
@@ -42,7 +42,7 @@ def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
     assert masklib.audit(transformer(n_blocks, handed=True), IDS).verdict == "no leak found"
 
 
-def test_a_model_without_masks_is_told_from_one_that_lost_them() -> None:
+def test_a_model_without_masks_is_distinguished_from_one_that_lost_them() -> None:
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(11, 8)(ids)
     for _ in range(3):
@@ -57,7 +57,7 @@ def test_a_model_without_masks_is_told_from_one_that_lost_them() -> None:
 
 
 def test_a_leak_that_needs_the_whole_batch_is_located() -> None:
-    """The two samples that are followed first show nothing: how long the padding of the second sample is moves the third."""
+    """The two samples that are tried first show nothing: the padding of the second sample changes the third."""
     given = np.array([[3, 4, 5, 6, 7], [2, 0, 0, 0, 0], [9, 6, 7, 0, 0]])
     ids = keras.Input((None,), dtype="int32")
 
@@ -73,7 +73,7 @@ def test_a_leak_that_needs_the_whole_batch_is_located() -> None:
 
 
 def test_no_cause_is_proved_by_two_samples_alone() -> None:
-    """A mask cures the two samples that leak most; the third leaks by another way, which no mask closes."""
+    """A mask removes the leak of the two samples that leak most; the third sample leaks in another way, which no mask removes."""
     given = np.array([[3, 4, 5, 6, 7], [9, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
     ids = keras.Input((None,), dtype="int32")
     x = layers.LSTM(4, name="lstm")(layers.Embedding(11, 4)(ids))
