@@ -304,10 +304,7 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
     declared = declared_files(plan.depends, Present())
     clock = time.monotonic()
     try:
-        execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
-        if execution.failure and execution.failure.ename == SET_TOO_LATE:
-            _empty(work)
-            execution = _execute(plan, work, limits=limits, warm=False, on_cell=on_cell)
+        execution = _execute_as_set(plan, work, limits=limits, warm=warm, on_cell=on_cell)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
@@ -327,6 +324,15 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
         sums=sums_of(work, files),
     )
     return Result(record, store.finish(work, record, again=again), cached=False)
+
+
+def _execute_as_set(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:
+    """Execute a plan; again in a cold kernel if the notebook set a variable that the warm kernel had read before."""
+    execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
+    if execution.failure and execution.failure.ename == SET_TOO_LATE:
+        _empty(work)
+        return _execute(plan, work, limits=limits, warm=False, on_cell=on_cell)
+    return execution
 
 
 def _empty(work: Path) -> None:
