@@ -83,7 +83,7 @@ def is_picture(array: Array, records: Sequence[CallRecord], free: tuple[bool, bo
 
     Args:
         array: as the input was given.
-        records: of the calls with them.
+        records: of the calls with it.
         free: whether each of its two axes has no fixed length; a spectrogram is free along one of them.
     """
     if array.ndim < 3 or free[0] != free[1]:

@@ -46,7 +46,7 @@ def spread_out(prediction: Prediction, draw: int) -> Prediction:
 
 
 def named(total: float, each: Array, valid: NDArray[np.bool_] | None, weight: Array | None = None) -> str:
-    """Return the count by which the sum of `each`, (B,) or (B, T), is `total`; "unknown" if none is, or more than one.
+    """Return the count that divides the sum of `each`, (B,) or (B, T), to give `total`; "unknown" if none does, or several.
 
     Args:
         total: the loss.

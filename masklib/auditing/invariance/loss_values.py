@@ -1,4 +1,4 @@
-"""The compiled loss and metrics of a model for given predictions: no other module computes them."""
+"""The compiled loss and metrics of a model for given predictions; all that are compared come from here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext

@@ -1,4 +1,4 @@
-"""The outputs of a model in each situation: no other module computes them.
+"""The outputs of a model in each situation; all outputs that the check compares come from here.
 
 The outputs of `predict` are compared, compiled as the user compiled the model. An ordinary call gives the masks of the outputs.
 It also replaces `predict` where the model's layers are patched, because a compiled function would not call the patches.

@@ -1,4 +1,4 @@
-"""What `evaluate` and `fit` report for a model in each situation: no other module calls them for it."""
+"""What `evaluate` and `fit` report for a model in each situation; all reported numbers that are compared come from here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
