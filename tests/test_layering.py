@@ -99,10 +99,14 @@ def test_all_arrows_point_down(graph: grimp.ImportGraph):
     assert upward(edges(graph)) == set()
 
 
-def test_no_part_and_no_module_is_in_a_circle(graph: grimp.ImportGraph):
+def test_no_part_is_in_a_circle():
     assert len(tuple(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)
-    inside = {one: set(graph.find_modules_directly_imported_by(one)) for one in graph.modules}
-    assert len(tuple(TopologicalSorter(inside).static_order())) == len(graph.modules)
+
+
+def test_no_module_is_in_a_circle_of_imports_not_even_of_those_for_types_only():
+    whole = grimp.build_graph("masklib", cache_dir=None)
+    inside = {one: set(whole.find_modules_directly_imported_by(one)) for one in whole.modules}
+    assert len(tuple(TopologicalSorter(inside).static_order())) == len(whole.modules) > 100
 
 
 def test_no_part_imports_a_library_that_it_must_not(graph: grimp.ImportGraph):

@@ -1,4 +1,4 @@
 """The audit of a user's model.
 
-The packages in it form a chain, report -> invariance -> inputs -> tracing -> borrowing, and each imports only those after it.
+Its packages form a chain, report -> invariance -> inputs -> tracing -> borrowing; each imports only those after it.
 """

@@ -1,7 +1,7 @@
-"""What a file may be that is given to the audit, checked before anything of it is unpacked; Keras is not needed for it.
+"""Checks of the files that a user gives to the audit, made before anything is unpacked; they do not need Keras.
 
-A compressed file of a few kilobytes may unpack to all memory there is. So what a file says of its size is read first, and more
-than a limit is refused.
+A compressed file of a few kilobytes may unpack to more than the memory of the machine. So the sizes that the file declares are
+read first, and a file above the limit is refused.
 """
 
 import json
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-LIMIT_BYTES = 2 * 10**9  # 500 million weights in float32; the audit holds a model, its gradients and a copy: four times that
-CONFIG_BYTES = 10**8  # of all JSON in a `.keras`, which takes thirty times that in memory; a thousand layers have a megabyte
-METADATA_BYTES = 2**20  # it is some hundred bytes long
+LIMIT_BYTES = 2 * 10**9  # 500 million weights in float32; with its gradients and a copy, the audit needs about four times that
+CONFIG_BYTES = 10**8  # of all JSON in a `.keras`, which takes thirty times that in memory; a thousand layers need a megabyte
+METADATA_BYTES = 2**20  # the metadata has some hundred bytes
 SAVE = "Save the model by model.save('model.keras'); a SavedModel holds no layers."
-ZIP = b"PK"  # how an archive begins
-RAISE = "If it is what you expect: --max-size."
+ZIP = b"PK"  # the first bytes of an archive
+RAISE = "If you expect this size, raise the limit by --max-size."
 
 
 def is_in_code(given: str | Path) -> bool:
-    """Return whether what is given is module:name, and no file."""
+    """Return whether what is given has the form module:name and is not a file."""
     return has_code_form(str(given)) and not Path(given).exists()
 
 
@@ -37,14 +37,14 @@ def has_code_form(text: str) -> bool:
 
 
 def check_model_file(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Path:
-    """Return the path of a file that may hold a model; nothing of it is unpacked but what it says of itself.
+    """Return the path of a file that may hold a model; only its metadata is unpacked.
 
     Args:
-        path: of a `.keras` file, or one of the older `.h5`.
-        limit_bytes: the most that it may hold once it is unpacked.
+        path: of a `.keras` file, or of an older `.h5` file.
+        limit_bytes: the largest size that it may have unpacked.
 
     Raises:
-        ArgumentError: there is nothing, a folder, or a file that is of another kind, damaged, encrypted or too large.
+        ArgumentError: the path does not exist or is a folder, or the file is of another kind, damaged, encrypted or too large.
     """
     path = Path(path)
     _check_is_file(path, "MODEL must be a .keras file", SAVE)
@@ -60,24 +60,24 @@ def check_model_file(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Path:
 
 
 def metadata(path: Path) -> dict[str, Any] | None:
-    """Return what a `.keras` file says of itself; None if it is no such file."""
+    """Return the metadata of a `.keras` file; None if it is not such a file."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("metadata.json") as file:
-            told = json.loads(file.read(METADATA_BYTES))
+            found = json.loads(file.read(METADATA_BYTES))
     except Exception:  # a damaged, encrypted or foreign file fails in many ways
         return None
-    return told if isinstance(told, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def read_arrays(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> "dict[str, NDArray[Any]]":
-    """Return the arrays of a `.npz` or `.npy` file by name; that of a `.npy` is "x".
+    """Return the arrays of a `.npz` or `.npy` file by name; the array of a `.npy` file is named "x".
 
     Args:
         path: of the file.
-        limit_bytes: the most that it may hold once it is unpacked.
+        limit_bytes: the largest size that it may have unpacked.
 
     Raises:
-        ArgumentError: there are no plain arrays in it; or it is damaged, encrypted or too large.
+        ArgumentError: it does not hold plain arrays; or it is damaged, encrypted or too large.
     """
     import numpy as np
 
@@ -92,7 +92,9 @@ def read_arrays(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> "dict[str, 
             if file.read(len(ZIP)) == ZIP:
                 file.seek(0)
                 return dict(np.load(file, allow_pickle=False))
-        return {"x": np.array(np.load(path, mmap_mode="r", allow_pickle=False))}  # mapped: no more than the file holds
+        return {
+            "x": np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        }  # mapped, so that no more is read than the file holds
     except Exception as error:  # a damaged file fails in many ways
         why = str(error).partition("\n")[0] or type(error).__name__
         msg = f"--inputs must be a .npz or .npy file of plain arrays, {path} is not: {why}. Write it by np.savez(path, x=x)."
@@ -100,10 +102,10 @@ def read_arrays(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> "dict[str, 
 
 
 def _check_is_file(path: Path, required: str, remedy: str) -> None:
-    """Refuse what is no file that can be read.
+    """Raise unless a path is that of a file that can be read.
 
     Raises:
-        ArgumentError: there is nothing there, or a folder, or it may not be read.
+        ArgumentError: it does not exist, is a folder, or may not be read.
     """
     try:
         mode = path.stat().st_mode
@@ -121,10 +123,10 @@ def _check_is_file(path: Path, required: str, remedy: str) -> None:
 
 
 def _check_archive(path: Path, limit_bytes: int) -> None:
-    """Refuse an archive that is encrypted, or holds too much.
+    """Raise if an archive is encrypted or too large.
 
     Raises:
-        ArgumentError: it is or does.
+        ArgumentError: it is.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -140,21 +142,21 @@ def _check_archive(path: Path, limit_bytes: int) -> None:
 
 
 def _check_size(path: Path, size: int, limit_bytes: int) -> None:
-    """Refuse what is too large once it is unpacked.
+    """Raise if something is too large once it is unpacked.
 
     Raises:
         ArgumentError: it is.
     """
     if size > limit_bytes:
-        msg = f"{path} may hold {in_gb(limit_bytes)} once it is unpacked, it says that it holds {in_gb(size)}. {RAISE}"
+        msg = f"{path} may hold at most {in_gb(limit_bytes)} unpacked, it declares {in_gb(size)}. {RAISE}"
         raise ArgumentError(msg)
 
 
 def _unpacked_of_hdf5(path: Path, file: Any) -> int:
-    """Return the bytes of all arrays of a HDF5 file as it declares them; 0 if it is none, which Keras will say.
+    """Return the bytes that an HDF5 file declares for all its arrays; 0 if it is not such a file, which Keras then reports.
 
     Raises:
-        ArgumentError: an array of it stands in another file, which could be any of this machine.
+        ArgumentError: one of its arrays is in another file, which could be any file of this machine.
     """
     import h5py  # type: ignore[import-untyped] # it publishes no types
 
@@ -176,13 +178,11 @@ def _unpacked_of_hdf5(path: Path, file: Any) -> int:
     except Exception:  # a damaged file fails in many ways
         return 0
     if elsewhere:
-        msg = (
-            f"{path} must hold its arrays itself, {elsewhere[0]} stands in another file. Save the model again: model.save(path)."
-        )
+        msg = f"{path} must hold all its arrays, {elsewhere[0]} is in another file. Save the model again: model.save(path)."
         raise ArgumentError(msg)
     return sum(sizes)
 
 
 def in_gb(size: int) -> str:
-    """Return a number of bytes for a message."""
+    """Return a number of bytes as text, for a message."""
     return f"{size / 10**9:.3g} GB"

@@ -1,4 +1,4 @@
-"""Reads what a user brings: a model and a batch, saved or made by code. Nothing in a file is executed unless it is allowed."""
+"""Reads what a user gives: a model and a batch, saved or made by code. Code in a file is executed only if the user allows it."""
 
 import importlib
 import inspect
@@ -25,12 +25,12 @@ TARGETS, WEIGHTS = "y", "sample_weight"
 
 
 class Given(NamedTuple):
-    """Inputs for a model, and what belongs to them.
+    """Inputs for a model, with targets and weights.
 
     Attributes:
         inputs: as the model takes them: an array, or a list or dict of arrays; or a dataset as `fit` takes it.
-        targets: likewise for its outputs; None if not given.
-        sample_weight: likewise; None if not given.
+        targets: as `fit` takes them; None if not given.
+        sample_weight: as `fit` takes it; None if not given.
     """
 
     inputs: Any
@@ -44,13 +44,13 @@ def load_model(
     """Return a saved model, or one that is made by code.
 
     Args:
-        path: of a `.keras` file, or one of the older `.h5`; or "module:name" of a model, or of a function that returns one.
-        custom: classes and functions of its own that the model uses, each as "module:name".
-        allow_unsafe: whether code in the file, such as a Lambda layer's, may be executed.
-        limit_bytes: the most that the file may hold once it is unpacked.
+        path: of a `.keras` file, or of an older `.h5` file; or "module:name" of a model, or of a function that returns one.
+        custom: the user's classes and functions that the model needs, each as "module:name".
+        allow_unsafe: whether code in the file, such as that of a Lambda layer, may be executed.
+        limit_bytes: the largest size that the file may have unpacked.
 
     Raises:
-        ArgumentError: there is no model in this file; or it needs a newer Keras, code that is not given, or a permission.
+        ArgumentError: the file holds no model; or the model needs a newer Keras, `custom`, or `allow_unsafe`.
     """
     if is_in_code(path):
         return _built(str(path))
@@ -60,28 +60,28 @@ def load_model(
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # its state does not matter here
         try:
             return keras.saving.load_model(path, custom_objects=objects, safe_mode=not allow_unsafe)
-        except (Exception, SystemExit) as error:  # whatever Keras, or code of the user's, raises for what is in the file
+        except (Exception, SystemExit) as error:  # any error that Keras or the user's code raises for this file
             raise ArgumentError(_explain(path, error)) from error
 
 
 def find_custom(text: str) -> tuple[str, Any]:
-    """Return the name of a class or function given as "module:name", and itself.
+    """Return the name of a class or function given as "module:name", and the class or function.
 
     Raises:
-        ArgumentError: the text has another form, or names what is not there.
+        ArgumentError: the text has another form, or names something that does not exist.
     """
     return text.partition(":")[2], find_object(text, "--custom")
 
 
 def find_object(text: str, option: str) -> Any:
-    """Return what is given as "module:name"; the module is imported for it.
+    """Return the object that is given as "module:name"; the module is imported.
 
     Args:
         text: such as "my_layers:Attention".
-        option: for messages, where it was given.
+        option: by which it was given, for messages.
 
     Raises:
-        ArgumentError: the text has another form, or names what is not there; or the module cannot be imported.
+        ArgumentError: the text has another form, or names something that does not exist; or the module cannot be imported.
     """
     if not has_code_form(text):
         msg = f"{option} must be module:name, such as my_layers:Attention, got {text!r}."
@@ -89,8 +89,8 @@ def find_object(text: str, option: str) -> Any:
     module, _, name = text.partition(":")
     try:
         return operator.attrgetter(name)(importlib.import_module(module))
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does when it is imported
-        msg = f"{option} {text} cannot be imported: {_said(error)}. Name a module that Python finds, and what is defined in it."
+    except (Exception, SystemExit) as error:  # any error that the user's module raises at import
+        msg = f"{option} {text} cannot be imported: {_summary(error)}. Name a module that Python finds, and an object in it."
         raise ArgumentError(msg) from error
 
 
@@ -98,14 +98,14 @@ def load_arrays(path: str | Path, model: Any) -> Given:
     """Return the arrays of a `.npz` or `.npy` file as the model takes them, or inputs that are made by code.
 
     Args:
-        path: of the file. In a `.npz` the inputs have the names of the model's inputs, or stand in their order; `y` holds the
+        path: of the file. In a `.npz` the inputs have the names of the model's inputs, or are in their order; `y` holds the
             targets and `sample_weight` the weights, `y/NAME` and `sample_weight/NAME` those of one of several outputs.
             Or "module:name" of inputs, of a dataset, of a tuple (inputs, targets) or (inputs, targets, sample_weight), or of a
             function that returns one of these.
         model: whose inputs they are.
 
     Raises:
-        ArgumentError: there are no such arrays in the file, more or fewer than the model has inputs, or pickled objects.
+        ArgumentError: the file holds more or fewer arrays than the model has inputs, or pickled objects.
     """
     if is_in_code(path):
         return _given(_called(find_object(str(path), "--inputs"), f"--inputs {path}"), str(path))
@@ -121,7 +121,7 @@ def arrange(arrays: Mapping[str, Array], model: Any, path: str | Path) -> Given:
         path: of the file, for messages.
 
     Raises:
-        ArgumentError: they are more or fewer than the model has inputs.
+        ArgumentError: there are more or fewer arrays than the model has inputs.
     """
     names = input_names(model)
     own = {name: array for name, array in arrays.items() if name in names or name.partition("/")[0] not in (TARGETS, WEIGHTS)}
@@ -130,7 +130,7 @@ def arrange(arrays: Mapping[str, Array], model: Any, path: str | Path) -> Given:
 
 
 def input_names(model: Any) -> list[str]:
-    """Return the names of a model's inputs in their order; [] if it does not know them, as a subclassed one."""
+    """Return the names of a model's inputs in their order; [] if they are not known, as for a subclassed model."""
     struct = getattr(model, "input", None) if getattr(model, "inputs", None) else None
     if isinstance(struct, Mapping):
         return list(struct)
@@ -158,25 +158,25 @@ def _named(arrays: Mapping[str, Array], kind: str) -> Any:
 
 
 def _called(thing: Any, name: str) -> Any:
-    """Return what a function or class makes; anything else as it is.
+    """Return the result of a function or class; anything else is returned unchanged.
 
     Raises:
-        ArgumentError: it cannot be called without arguments, or fails.
+        ArgumentError: the function needs arguments, or fails.
     """
     if not inspect.isroutine(thing) and not inspect.isclass(thing):
         return thing
     try:
         return thing()
-    except (Exception, SystemExit) as error:  # whatever the user's function does
-        msg = f"{name} must be callable without arguments, it raised {_said(error)}. Name a function that needs none."
+    except (Exception, SystemExit) as error:  # any error that the user's function raises
+        msg = f"{name} must be callable without arguments, it raised {_summary(error)}. Name a function that needs none."
         raise ArgumentError(msg) from error
 
 
 def _built(text: str) -> Any:
-    """Return the model that "module:name" is or builds.
+    """Return the model that "module:name" names, or that the function of this name returns.
 
     Raises:
-        ArgumentError: it is and builds none.
+        ArgumentError: it is not a model and does not return one.
     """
     model = _called(find_object(text, "MODEL"), f"MODEL {text}")
     if not isinstance(model, keras.Model):
@@ -186,10 +186,10 @@ def _built(text: str) -> Any:
 
 
 def _given(thing: Any, text: str) -> Given:
-    """Return inputs, or a tuple of inputs, targets and weights, by their roles.
+    """Return inputs, or a tuple of inputs, targets and weights, as a `Given`.
 
     Raises:
-        ArgumentError: the tuple is a longer one.
+        ArgumentError: the tuple has a wrong length.
     """
     if not isinstance(thing, tuple):
         return Given(thing)
@@ -199,30 +199,30 @@ def _given(thing: Any, text: str) -> Given:
     return Given(*thing)
 
 
-def _said(error: BaseException) -> str:
-    """Return what an error says, in a line."""
+def _summary(error: BaseException) -> str:
+    """Return an error in one line."""
     if isinstance(error, SystemExit):
         return f"sys.exit({error.code!r})"
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(": .")
 
 
 def _explain(path: Path, raised: BaseException) -> str:
-    """Return why a model could not be loaded, and what to do, in the words of a user."""
+    """Return why a model could not be loaded, and what the user can do."""
     error = str(raised)
     missing = re.findall(r"Could not locate (?:class|function) '([^']+)'", error)
     saved_by = (metadata(path) or {}).get("keras_version", "")
     if missing:
         code = f"module:{missing[0]}"
-        return f"{path} needs {missing[0]}, which is not Keras's. Give it: --custom {code}, or custom=[{code!r}]."
+        return f"{path} needs {missing[0]}, which is not part of Keras. Give it: --custom {code}, or custom=[{code!r}]."
     if "unsafe" in error or "safe_mode" in error:
         return f"{path} holds code, in a Lambda layer. If you trust its author: --allow-unsafe, or allow_unsafe=True."
     if _is_newer(saved_by):
-        return f"{path} was saved by Keras {saved_by}, this is {keras.__version__}, which cannot load it. Install the newer one."
+        return f"{path} was saved by Keras {saved_by} and cannot be loaded by Keras {keras.__version__}. Install the newer Keras."
     return f"{path} cannot be loaded by Keras {keras.__version__}: {_last_line(raised)}"
 
 
 def _is_newer(version: str) -> bool:
-    """Return whether a version of Keras is newer than this one; False for a text that is no version."""
+    """Return whether a version of Keras is newer than this one; False for a text that is not a version."""
     try:
         return Version(version) > Version(keras.__version__)
     except InvalidVersion:
@@ -232,4 +232,4 @@ def _is_newer(version: str) -> bool:
 def _last_line(error: BaseException) -> str:
     """Return the part of Keras's message that says what went wrong."""
     reason = str(error).rpartition("Exception encountered: ")[2].strip()
-    return reason.splitlines()[0][:300] if reason and not isinstance(error, SystemExit) else _said(error)
+    return reason.splitlines()[0][:300] if reason and not isinstance(error, SystemExit) else _summary(error)

@@ -48,6 +48,26 @@ def execute(
     keep_s: float,
 ) -> bool:
     """Plan a sweep, execute it or show its plan, and print what came of it; return whether all is well."""
+    _check_options(dask, jobs, sample, seed, keep_s)
+    plan = plan_sweep(source, grid, _fixed(grid, fixed, files), cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
+    plan = replace(plan, plans=declare(plan.plans, depends))
+    if plan.duplicates:
+        click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
+    store = open_store(root)
+    if dry_run:
+        _show_plan(plan, store, force, as_json)
+        return True
+    return _run(
+        plan, store, dask, as_json, jobs=jobs, retry=retry, force=force, fail_fast=fail_fast, limits=limits, keep_s=keep_s
+    )
+
+
+def _check_options(dask: str | None, jobs: int | None, sample: int | None, seed: int | None, keep_s: float) -> None:
+    """Raise if one option contradicts another, or needs one that is missing.
+
+    Raises:
+        ArgumentError: `jobs` or `keep_s` beside `dask`, or `seed` without `sample`.
+    """
     if dask is not None and jobs:
         msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
@@ -57,25 +77,20 @@ def execute(
     if seed is not None and sample is None:
         msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
         raise ArgumentError(msg)
-    plan = plan_sweep(source, grid, _fixed(grid, fixed, files), cwd=cwd, kernel=kernel, sample=sample, seed=seed or 0)
-    plan = replace(plan, plans=declare(plan.plans, depends))
-    if plan.duplicates:
-        click.echo(f"{plan.duplicates} duplicate points were left out.", err=True)
-    store = open_store(root)
-    if dry_run:
-        _show_plan(plan, store, force, as_json)
-        return True
-    labels = _labels(plan.plans)
-    how: dict[str, Any] = {
-        "jobs": jobs,
-        "retry": retry,
-        "force": force,
-        "fail_fast": fail_fast,
-        "limits": limits,
-        "keep_s": keep_s,
-    }
+
+
+def _run(plan: Sweep, store: Store, dask: str | None, as_json: bool, **how: Any) -> bool:
+    """Execute a sweep, print what came of it and write its tables; return whether all is well.
+
+    Args:
+        plan: the sweep.
+        store: in which the runs are.
+        dask: the address of a scheduler; None: on this machine.
+        as_json: whether the result is printed as JSON.
+        **how: of `run_sweep`.
+    """
     executor = _connect(dask) if dask is not None else None
-    with SweepTracker(labels).shown() as tracker:
+    with SweepTracker(_labels(plan.plans)).shown() as tracker:
         result = run_sweep(plan.plans, store, listener=tracker, executor=executor, **how)
     tables = collect(store)
     _show_result(plan, result, store.root / "tables", as_json)

@@ -305,10 +305,7 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
     declared = declared_files(plan.depends, Present())
     clock = time.monotonic()
     try:
-        execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
-        if execution.failure and execution.failure.ename == SET_TOO_LATE:
-            _empty(work)
-            execution = _execute(plan, work, limits=limits, warm=False, on_cell=on_cell)
+        execution = _execute_as_set(plan, work, limits=limits, warm=warm, on_cell=on_cell)
     except OSError as error:
         msg = f"The run could not be written, its work is kept in {work}"
         raise store_error(msg, error) from None
@@ -328,6 +325,15 @@ def _attempt(plan: Plan, store: Store, *, again: bool, limits: Limits, warm: boo
         sums=sums_of(work, files),
     )
     return Result(record, store.finish(work, record, again=again), cached=False)
+
+
+def _execute_as_set(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnCell | None) -> Execution:
+    """Execute a plan; again in a cold kernel if the notebook set a variable that the warm kernel had read before."""
+    execution = _execute(plan, work, limits=limits, warm=warm, on_cell=on_cell)
+    if execution.failure and execution.failure.ename == SET_TOO_LATE:
+        _empty(work)
+        return _execute(plan, work, limits=limits, warm=False, on_cell=on_cell)
+    return execution
 
 
 def _empty(work: Path) -> None:
@@ -357,33 +363,35 @@ def _execute(plan: Plan, work: Path, *, limits: Limits, warm: bool, on_cell: OnC
         from masklib.engine.injecting import every_value
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its regex does not see what `resolve` has checked
-    with PrivateFolder() as private:
-        environment = kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)}
-        with suppress(PapermillExecutionError), every_value():  # reported by execution.failure, with more
-            executed = papermill.execute_notebook(
-                plan.notebook.node,
-                None,
-                parameters=_injected(plan),
-                engine_name="masklib",
-                progress_bar=False,
-                save_to=work / EXECUTED,
-                environment=environment,
-                kernel_log=work / KERNEL_LOG,
-                working_folder=plan.folder or (OWN_NOTEBOOKS if OWN_NOTEBOOKS.is_dir() else work),
-                execution=execution,
-                on_cell=on_cell,
-                find_imports=plan.kernel.is_python,
-                **_kernel_options(plan.kernel, warm=warm),
-                **asdict(limits),
-            )
-            recording.add_metrics(work, read_scraps(executed))
+    with PrivateFolder() as private, suppress(PapermillExecutionError), every_value():  # execution.failure says more of an error
+        executed = papermill.execute_notebook(
+            plan.notebook.node,
+            None,
+            parameters=_injected(plan),
+            engine_name="masklib",
+            progress_bar=False,
+            environment=kernel_environment(plan.settings, Path(private)) | {FOLDER_VARIABLE: str(work)},
+            execution=execution,
+            on_cell=on_cell,
+            **_paths(plan, work),
+            **_kernel_options(plan.kernel, warm=warm),
+            **asdict(limits),
+        )
+        recording.add_metrics(work, read_scraps(executed))
     execution.failure = execution.failure or _source_change(plan)
     return execution
 
 
+def _paths(plan: Plan, work: Path) -> dict[str, Path | str]:
+    """Return the options of the engine for files: what it writes, and the folder in which the kernel works."""
+    folder = plan.folder or (OWN_NOTEBOOKS if OWN_NOTEBOOKS.is_dir() else work)
+    return {"save_to": work / EXECUTED, "kernel_log": work / KERNEL_LOG, "working_folder": folder}
+
+
 def _kernel_options(kernel: Kernel, *, warm: bool) -> dict[str, Any]:
     """Return the options of the engine for a kernel."""
-    return {"kernel_name": kernel.name, "language": kernel.language, "kernel": kernel, "warm": warm and kernel.forkable}
+    options = {"kernel_name": kernel.name, "language": kernel.language, "find_imports": kernel.is_python}
+    return {**options, "kernel": kernel, "warm": warm and kernel.forkable}
 
 
 def _injected(plan: Plan) -> dict[str, Any]:

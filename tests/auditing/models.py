@@ -1,4 +1,4 @@
-"""Small models for the tests of the audit, healthy and faulty ones of the same kind."""
+"""Small models for the tests of the audit, healthy and faulty models of the same kinds."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def convolved(*, masked: bool) -> Any:
 
 
 def bare_convolution() -> Any:
-    """Masking(0) and a convolution that loses the mask: harmless, for padding is zero and every step is convolved with zeros."""
+    """Masking(0) and a convolution that loses the mask: harmless, because padding is zero and no bias is added to it."""
     x = keras.Input((7, 3), name="x")
     return keras.Model(x, layers.Conv1D(UNITS, 3, padding="same", name="conv")(layers.Masking()(x)))
 
@@ -48,7 +48,7 @@ def given_mask(*, used: bool) -> Any:
 
 
 class Centred(layers.Layer):
-    """Subtracts the mean of the batch: samples depend on their mates."""
+    """Subtracts the mean of the batch: samples depend on the other samples of the batch."""
 
     def call(self, inputs: Any) -> Any:
         """Return the differences."""
@@ -79,7 +79,7 @@ class Tagger(keras.Model):
         self.masked = masked
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the last state, and what is beside it."""
+        """Return the last state and another output."""
         e = self.words(inputs["ids"])
         e = e if self.masked else e * 1.0
         return {"last": self.state(self.drop(e, training=training)), "also": inputs["extra"] * 2.0}

@@ -1,4 +1,4 @@
-"""What arrays are taken for, and which of their steps count as padding."""
+"""How arrays are classified, and which of their steps count as padding."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_the_value_of_the_masking_layer_is_the_pad_value_unless_another_is_given
         describe(x, PaddingSettings(mask_value=4.0), hints=[Hint(mask_value=9.0)])
 
 
-def test_leaves_that_are_padded_alike_are_one_group_and_others_are_two():
+def test_leaves_that_are_padded_together_are_one_group_and_others_are_two():
     mask = IDS != 99
     mask[1, 3] = mask[2, 1:] = False
     alike = describe([IDS, mask], names=["ids", "mask"])
@@ -70,14 +70,14 @@ def test_steps_within_steps_have_padding_each():
     assert [(group.axis, group.lengths.tolist()) for group in batch.groups] == [(1, [2, 1]), (2, [[3, 1], [2, 0]])]
 
 
-def test_inputs_without_padding_and_nothing_but_padding_are_refused():
+def test_inputs_without_padding_and_inputs_of_only_padding_are_refused():
     with pytest.raises(ArgumentError, match="must hold padding"):
         describe(np.ones((3, 4), int))
     with pytest.raises(ArgumentError, match="something besides padding"):
         describe(np.zeros((3, 4), int))
 
 
-def test_batches_of_other_sizes_are_refused_by_name():
+def test_leaves_of_different_sizes_are_refused_by_name():
     with pytest.raises(ArgumentError, match=r"ids \(3, 4\), more \(2, 4\)"):
         describe({"ids": IDS, "more": IDS[:2]})
 
@@ -97,7 +97,7 @@ def test_one_hot_steps_of_the_class_of_padding_are_padding():
     assert batch.groups[0].lengths.tolist() == [4, 3, 1]
     assert variants.longer(batch, (0,), 2).leaves[0].array[0, 4:].tolist() == np.eye(8)[[0, 0]].tolist()
     assert describe(np.eye(8)[(IDS + 3) % 8], PaddingSettings(pad_id=3)).groups[0].lengths.tolist() == [4, 3, 1]
-    x[IDS == 0] = 0.0  # zeros, where padding is no class
+    x[IDS == 0] = 0.0  # zeros, if padding is not a class
     assert describe(x).groups[0].lengths.tolist() == [4, 3, 1]
 
 
@@ -125,11 +125,11 @@ def test_pairs_of_steps_are_padded_along_both_axes():
 
 
 def test_another_pad_id_is_asked_for():
-    with pytest.raises(ArgumentError, match="Samples of 'inputs' end in several 9: is that the pad_id"):
+    with pytest.raises(ArgumentError, match="Samples of 'inputs' end with several 9: is that the pad_id"):
         describe(np.where(IDS == 0, 9, IDS))
 
 
-def test_a_step_with_a_weight_is_content_though_it_holds_the_pad_value():
+def test_a_step_with_a_weight_is_content_although_it_holds_the_pad_value():
     ids = np.array([[3, 1, 2, 4], [5, 6, 0, 0], [7, 0, 0, 0]])
     weights = np.array([[1.0] * 4, [1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
 
@@ -138,7 +138,7 @@ def test_a_step_with_a_weight_is_content_though_it_holds_the_pad_value():
     assert describe(ids, hints=[Hint(is_ids=True)], weights=[weights]).groups[0].lengths.tolist() == [4, 2, 1]
 
 
-def test_a_square_that_holds_something_at_padded_steps_is_no_pairs_of_them():
+def test_a_square_with_content_at_padded_steps_is_not_pairs_of_steps():
     valid = np.array([[True] * 4, [True] * 3 + [False], [True] + [False] * 3])
     batch = describe({"nodes": valid[..., None] * np.ones(2), "square": np.ones((3, 4, 4))})
 

@@ -1,4 +1,4 @@
-"""What `evaluate` reports of one batch and of two is compared; a difference within the noise is none."""
+"""What `evaluate` reports for one batch and for two is compared; a difference within the noise does not count."""
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ def test_the_loss_of_two_batches_is_weighted_by_their_samples():
     assert compare({1: 5.0, 2: 2.0}, {}) == {"loss": (2.0, pytest.approx(3.0))}
 
 
-def test_a_difference_within_the_noise_is_none():
+def test_a_difference_within_the_noise_does_not_count():
     assert compare({1: 2.0, 2: 2.03}, {}, noise=0.01) == {}
 
 
@@ -42,7 +42,7 @@ def test_the_loss_is_left_out_beside_a_metric_that_is_the_same_number_over_any_b
     assert set(compare({1: 5.0, 2: 2.0}, {"mean": (2.0, 3.0)})) == {"mean", "loss"}
 
 
-def test_a_loss_that_is_no_number_or_cannot_be_computed_says_nothing():
+def test_a_loss_that_is_not_finite_or_cannot_be_computed_gives_no_difference():
     def broken(part: object) -> float:
         raise CallError
 

@@ -1,4 +1,4 @@
-"""A model is called again and again, always from the same state, and gets all back that a call or a test changes."""
+"""A model is called again and again, always from the same state, and everything that a call or a test changes is restored."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, explained, is_stateful, patched, with_values
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import unchanged
@@ -17,7 +17,7 @@ IDS = np.array([[3, 1, 2, 0], [4, 0, 0, 0], [1, 2, 3, 4]])
 
 
 def normalized() -> Any:
-    """Numbers, normalized over the batch, with what a seed decides."""
+    """A model of numbers, with BatchNormalization and with Dropout."""
     keras.utils.set_random_seed(0)
     x = keras.Input((4,), name="x")
     model = keras.Model(x, layers.Dense(2)(layers.Dropout(0.5)(layers.BatchNormalization()(x))))
@@ -109,7 +109,7 @@ def test_a_patched_layer_gets_its_own_call_back():
     assert "call" not in vars(layer)
 
 
-def test_an_error_of_the_backend_is_said_in_its_first_line():
+def test_the_first_line_of_a_backend_error_is_the_message():
     def fail() -> None:
         msg = "Exception encountered when calling Dense.call().\n\n\x1b[1mbad shape\x1b[0m\nArguments: ..."
         with explained():

@@ -13,7 +13,7 @@ def test_a_kind_that_does_not_exist_is_refused():
         Quantity("outputs")
 
 
-def test_samples_and_steps_beside_the_padding_are_no_padding():
+def test_other_samples_and_later_steps_are_no_changes_of_padding():
     assert {change for change in Change if not change.is_of_padding} == {
         Change.BATCH_MATES,
         Change.LATER_STEPS,

@@ -1,11 +1,11 @@
-"""How results are laid beside each other, and what counts as noise."""
+"""How results are compared, and what counts as noise."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.tensors import to_array
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.invariance import comparing, noise
@@ -34,7 +34,7 @@ def test_both_time_axes_of_scores_must_be_valid():
     assert valid.sum(axis=(1, 2)).tolist() == [16, 4, 0]
 
 
-def test_a_size_that_padding_does_not_explain_is_no_comparison():
+def test_a_size_that_padding_does_not_explain_cannot_be_compared():
     assert comparing.grown_axes((3, 4, 2), (3, 9, 2), 5) == [1]
     for longer in ((3, 6, 2), (4, 4, 2), (3, 4)):
         with pytest.raises(comparing.ShapeError):
@@ -49,7 +49,7 @@ def test_what_is_cut_off_is_at_the_side_of_the_padding():
     assert comparing.crop(array, (3, 3), {1: 0}, describe(IDS[:, ::-1])).tolist() == array[:, 1:].tolist()
 
 
-def test_a_number_that_becomes_none_is_infinitely_far():
+def test_a_number_that_becomes_nan_is_infinitely_far():
     first = np.array([[1.0, -4.0], [2.0, np.nan]])
     assert comparing.distance(first, np.array([[1.0, -3.5], [2.0, np.nan]])).relative == pytest.approx(0.125)
     assert comparing.distance(first, np.array([[np.nan, -4.0], [2.0, np.nan]])).size == np.inf
@@ -58,7 +58,7 @@ def test_a_number_that_becomes_none_is_infinitely_far():
     assert far.size == 0.0
 
 
-def test_each_weight_is_off_by_a_unit_and_put_back():
+def test_each_weight_is_changed_by_one_unit_and_restored():
     model = small.recurrent()
     before = [to_array(weight.value) for weight in model.weights]
     with borrowed(model), noise.rounded_otherwise(model, 2.0**-23, 0):
@@ -75,7 +75,7 @@ def test_the_unit_is_that_of_the_coarsest_floats():
     assert noise.unit_of(keras.Sequential([keras.Input((2,)), fine, coarse])) == 2.0**-7
 
 
-def test_the_tolerance_is_ten_times_the_noise_but_some_units_at_least():
+def test_the_tolerance_is_ten_times_the_noise_but_at_least_some_units():
     assert noise.Noise(0.0, 2.0, 2.0**-23).tolerance == 4 * 2.0**-23
     assert noise.Noise(0.01, 2.0, 2.0**-23).tolerance == pytest.approx(0.05)
 

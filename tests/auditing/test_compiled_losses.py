@@ -1,4 +1,4 @@
-"""The loss and metrics that a model was compiled with: the values are those of Keras, and padding is found in them."""
+"""The compiled loss and metrics: the values are those of Keras, and it is found whether they count padding."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs.arranging import by_output
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
@@ -31,7 +31,7 @@ TARGETS = np.random.default_rng(0).normal(size=(3, 4, 1))
 
 
 def tagger(loss: Any = "mse", **options: Any) -> Any:
-    """Ids to a number a step, eager: a graph takes longer than the test."""
+    """From ids to one number per step; eager, because compiling takes longer than the test."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None,), dtype="int32")
     e = layers.Embedding(9, 3, mask_zero=True)(x)
@@ -41,7 +41,7 @@ def tagger(loss: Any = "mse", **options: Any) -> Any:
 
 
 def penalized() -> Any:
-    """A tagger whose activity is penalized."""
+    """A tagger with an activity regularizer."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None,), dtype="int32")
     e = layers.Embedding(9, 3, mask_zero=True)(x)
@@ -92,7 +92,7 @@ def test_what_layers_add_is_in_the_loss_of_the_model_once(subject: Subject):
     assert tried.second == pytest.approx(whole.loss + values.penalty(situation), rel=1e-4)
 
 
-def test_targets_whose_padding_makes_the_loss_no_number_are_a_leak():
+def test_targets_whose_padding_makes_the_loss_nan_are_a_leak():
     targets = np.where((INPUTS != 0)[..., None], TARGETS, np.nan)
     found = check_padding(tagger(loss=lambda y, p: keras.ops.mean((y - p) ** 2, axis=-1)), INPUTS, targets)
     (leak,) = [one for one in found.leaks if one.kind is Quantity.LOSS]
@@ -120,7 +120,7 @@ def test_a_loss_is_silent_if_padding_does_not_count_in_it_by_itself():
             assert Losses(subject, Alternatives(subject), Teaching(TARGETS)).is_silent is is_silent
 
 
-def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets():
+def test_the_count_by_which_a_loss_divides_is_found_with_the_padding_of_its_targets():
     targets = np.where((INPUTS != 0)[..., None], TARGETS, 0.0)
 
     def over_all(y: Any, p: Any) -> Any:
@@ -141,7 +141,7 @@ def test_by_which_count_a_loss_divides_is_found_with_the_padding_of_its_targets(
     [
         ({"a": np.ones(3), "c": np.ones(3)}, r"targets must have the outputs' names \['a', 'b'\], got \['a', 'c'\]"),
         (np.ones(3), r"one array for each of the outputs \['a', 'b'\], got 1"),
-        ([np.ones(3), np.ones(2)], r"'b' must have 3 samples as the inputs, got shape \(2,\)"),
+        ([np.ones(3), np.ones(2)], r"'b' must have 3 samples, as the inputs have, got shape \(2,\)"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(given: Any, message: str):

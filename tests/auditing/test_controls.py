@@ -1,4 +1,4 @@
-"""A metric that no prediction changes says nothing of padding."""
+"""A metric that no prediction changes says nothing about padding."""
 
 import numpy as np
 

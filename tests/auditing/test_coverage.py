@@ -22,11 +22,11 @@ def found(check: PaddingCheck, parts: tuple[str, ...] = PARTS) -> list[tuple[str
     return [(gap.part, gap.of, gap.why) for gap in gaps(check, parts, has_targets=False)]
 
 
-def test_where_all_met_other_padding_nothing_is_open():
+def test_there_is_no_gap_if_everything_was_tested_with_other_padding():
     assert found(PaddingCheck(passed=ALL)) == []
 
 
-def test_a_part_that_the_model_does_not_have_is_not_missed():
+def test_a_part_that_the_model_does_not_have_is_no_gap():
     assert found(PaddingCheck(passed=ALL[:1]), parts=()) == []
     assert found(PaddingCheck(passed=ALL[:1]), parts=("gradients",)) == [
         ("gradients", ("gradients",), "no other padding could be tried")
@@ -36,18 +36,18 @@ def test_a_part_that_the_model_does_not_have_is_not_missed():
 @pytest.mark.parametrize(
     ("left_out", "part", "of"), [(0, "outputs", "outputs"), (1, "loss", "loss"), (2, "metrics", "metrics")], ids=PARTS
 )
-def test_a_part_of_which_nothing_was_tried_is_open(left_out: int, part: str, of: str):
+def test_a_part_of_which_nothing_was_tried_is_a_gap(left_out: int, part: str, of: str):
     check = PaddingCheck(passed=tuple(one for one in ALL if one != ALL[left_out]))
     assert found(check) == [(part, (of,), "no other padding could be tried")]
 
 
-def test_each_output_and_each_metric_must_have_met_other_padding():
+def test_each_output_and_each_metric_must_be_tested_with_other_padding():
     check = PaddingCheck(passed=(*ALL, passed("output", "b", "batch mates")), untested=(untested("metric", "f1"),))
     assert found(check) == [("outputs", ("b",), "no other padding could be tried"), ("metrics", ("f1",), "a reason")]
 
 
 def test_one_change_is_enough_for_an_output_but_not_for_a_loss():
-    """Longer padding that a fixed length rules out is stood in for by another; targets at padded steps by nothing."""
+    """If a fixed length rules out longer padding, another change replaces it; nothing replaces other targets at padded steps."""
     both = (untested("output", "a", "no padding"), untested("loss", "loss", "padded content"))
     assert found(PaddingCheck(passed=ALL, untested=both)) == [("loss", ("loss",), "a reason")]
 
@@ -64,12 +64,12 @@ def test_what_would_make_it_testable_fits_what_was_given():
 
     assert "y in the file of --inputs" in without.remedy
     assert "evaluate" in given.remedy
-    assert "as soon as the loss is" in metrics.remedy
+    assert "tested if the loss is" in metrics.remedy
     quick = PaddingCheck(passed=ALL[:1], untested=(untested("gradient", "all weights", why=NOT_ASKED),))
     assert [gap.remedy for gap in gaps(quick, ("gradients",), has_targets=False)] == ["Test without quick."]
 
 
-def test_parts_of_one_reason_are_told_together():
+def test_parts_with_the_same_reason_are_reported_together():
     parts = [Gap(part, (part,), "a reason", "") for part in PARTS]
     assert phrase(parts) == "loss, metrics and gradients not tested: a reason"
     assert (

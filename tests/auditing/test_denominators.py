@@ -1,4 +1,4 @@
-"""By which count a loss divides, from its value and the losses of single steps."""
+"""The count by which a loss divides, found from its value and the losses of single steps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A file is refused before anything of it is unpacked that would fill the memory, or cannot be read."""
+"""A file that would fill the memory, or cannot be read, is refused before anything is unpacked."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LIMIT = 2**20
 
 
 def model_file(path: Path, **members: bytes) -> Path:
-    """A `.keras` file that holds what a file of Keras does, and these."""
+    """A `.keras` file with the usual members, and these."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {"metadata.json": json.dumps({"keras_version": "3.0.0"}).encode(), **members}.items():
             archive.writestr(name, content)
@@ -25,7 +25,7 @@ def model_file(path: Path, **members: bytes) -> Path:
 
 
 def encrypt(path: Path) -> Path:
-    """Say of all members that they are encrypted."""
+    """Mark all members as encrypted."""
     content = bytearray(path.read_bytes())
     for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         start = content.find(magic)
@@ -41,7 +41,7 @@ def test_an_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Pat
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(2 * LIMIT, np.uint8))
     assert bomb.stat().st_size < LIMIT / 10
 
-    with pytest.raises(ArgumentError, match=r"may hold 0\.00105 GB once it is unpacked.*0\.0021 GB.*--max-size"):
+    with pytest.raises(ArgumentError, match=r"may hold at most 0\.00105 GB unpacked.*0\.0021 GB.*--max-size"):
         check_model_file(bomb, LIMIT)
     with pytest.raises(ArgumentError, match=r"--max-size"):
         read_arrays(tmp_path / "bomb.npz", LIMIT)
@@ -92,7 +92,7 @@ def encrypt_but_metadata(path: Path) -> Path:
     return path
 
 
-def test_an_array_that_promises_more_than_the_file_holds_is_refused(tmp_path: Path):
+def test_an_array_that_declares_more_than_the_file_holds_is_refused(tmp_path: Path):
     with (tmp_path / "huge.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**6, 10**6)})
     with pytest.raises(ArgumentError, match="is not"):
@@ -100,7 +100,7 @@ def test_an_array_that_promises_more_than_the_file_holds_is_refused(tmp_path: Pa
 
 
 @pytest.mark.parametrize("metadata", [b"5", b"[1]", b"[" * 200_000, b"", b"\xff"])
-def test_a_model_file_says_what_it_is(tmp_path: Path, metadata: bytes):
+def test_a_file_without_the_metadata_of_a_model_is_refused(tmp_path: Path, metadata: bytes):
     with pytest.raises(ArgumentError, match="is something else"):
         check_model_file(model_file(tmp_path / "m.keras", **{"metadata.json": metadata}))
 
@@ -126,7 +126,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path):
         ("a:", False),
     ],
 )
-def test_what_is_made_by_code_is_told_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool):
+def test_what_is_made_by_code_is_distinguished_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: bool
+):
     monkeypatch.chdir(tmp_path)
     assert is_in_code(text) is expected
     if expected:
@@ -134,7 +136,7 @@ def test_what_is_made_by_code_is_told_from_a_file(tmp_path: Path, monkeypatch: p
         assert not is_in_code(text)
 
 
-def test_arrays_that_stand_in_another_file_are_refused(tmp_path: Path):
+def test_arrays_in_another_file_are_refused(tmp_path: Path):
     secret = tmp_path / "secret"
     secret.write_bytes(b"TOP-SECRET")
     with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -151,11 +153,11 @@ def test_arrays_that_stand_in_another_file_are_refused(tmp_path: Path):
     for name, path in made.items():
         nested = model_file(tmp_path / f"{name}.keras", **{"model.weights.h5": path.read_bytes()})
         for one in (path, nested):
-            with pytest.raises(ArgumentError, match="x stands in another file"):
+            with pytest.raises(ArgumentError, match="x is in another file"):
                 check_model_file(one)
 
 
-def test_a_configuration_that_takes_all_memory_is_refused(tmp_path: Path):
+def test_a_configuration_that_needs_all_memory_is_refused(tmp_path: Path):
     path = model_file(tmp_path / "m.keras", **{"config.json": b" " * (10**8 + 1)})
-    with pytest.raises(ArgumentError, match=r"may hold 0\.1 GB once it is unpacked"):
+    with pytest.raises(ArgumentError, match=r"may hold at most 0\.1 GB unpacked"):
         check_model_file(path)

@@ -1,4 +1,4 @@
-"""Every code of the catalogue is found in a model that has the fault, and not in the same model put right."""
+"""Every code of the catalogue is found in a model that has the fault, and not in the same model corrected."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 from masklib.auditing.report.catalogue import CODES, SEVERITIES, source_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")  # the models are there to provoke it
+pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")  # the models provoke the warning on purpose
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def audit(keras: ModuleType) -> Any:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_fault_is_found_and_its_remedy_is_a_remedy(audit: Any, code: str):
+def test_a_fault_is_found_and_the_remedy_removes_it(audit: Any, code: str):
     from masklib.auditing.report.examples import BACKENDS, OPTIONS, pair
 
     if BACKENDS.get(code, "tensorflow") != "tensorflow":
@@ -79,7 +79,7 @@ def test_a_source_holds_the_layers_that_it_uses():
     assert "MeanOverAll" not in remedied
 
 
-def test_a_fault_is_laid_at_the_door_of_the_layer_that_has_it(audit: Any, keras: ModuleType):
+def test_a_fault_is_found_at_the_layer_that_has_it(audit: Any, keras: ModuleType):
     layers = keras.layers
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(20, 8, mask_zero=True, name="words")(ids)
@@ -94,8 +94,8 @@ def test_a_fault_is_laid_at_the_door_of_the_layer_that_has_it(audit: Any, keras:
     assert any("output 'score'" in sentence for sentence in finding.evidence)
 
 
-def test_an_evidence_is_true(audit: Any, keras: ModuleType):
-    """What is told of sizes is what a prediction on the audit's own inputs shows."""
+def test_the_evidence_is_true(audit: Any, keras: ModuleType):
+    """The reported sizes are what predictions on the inputs of the audit show."""
     from masklib.auditing.report.examples import pair
 
     model = pair("MSK106")[0]()

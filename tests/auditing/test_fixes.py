@@ -1,4 +1,4 @@
-"""What a report writes for the model at hand is put in as it is printed, and then the audit finds no leak."""
+"""The code that a report prints for a model is used exactly as printed, and then the audit finds no leak."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ SERIES = np.random.default_rng(0).normal(size=(3, 5, 2)).astype("float32") * (ID
 
 
 def fix_of(model: Any, code: str, *given: Any) -> str:
-    """What is written for the one finding of this code."""
+    """The lines that are printed for the one finding of this code."""
     (finding,) = [one for one in masklib.audit(model, *given).findings if one.code == code]
     assert finding.fix, finding
     assert all(line in str(masklib.audit(model, *given)) for line in finding.fix.splitlines())
@@ -53,7 +53,7 @@ def built(names: dict[str, Any], lines: list[str]) -> Any:
         ("MSK101", True, ["window = layers.Conv1D(4, 3, padding='causal')", "reader = layers.GRU(4)"]),
     ],
 )
-def test_a_mask_is_handed_over_as_it_is_written(code: str, masked: bool, parts: list[str]):
+def test_printed_code_that_passes_a_mask_works(code: str, masked: bool, parts: list[str]):
     names, lines = graph(*parts, masked=masked)
     fix = fix_of(built(names, lines), code, IDS).splitlines()
     instead = {line.partition("(x, ")[0]: line for line in fix if line.startswith("x = ") and "mask=mask" in line}
@@ -65,7 +65,7 @@ def test_a_mask_is_handed_over_as_it_is_written(code: str, masked: bool, parts: 
 
 
 def steps_of(loss: Any, width: int, activation: str | None) -> Callable[[], Any]:
-    """Builds a model whose predictions carry no mask."""
+    """Builds a model whose predictions have no mask."""
 
     def build() -> Any:
         x = keras.Input((None, 2), name="series")
@@ -89,7 +89,7 @@ def steps_of(loss: Any, width: int, activation: str | None) -> Callable[[], Any]
     ],
     ids=["mse", "mae", "binary", "sparse", "sparse of logits"],
 )
-def test_a_loss_is_replaced_as_it_is_written(build: Callable[[], Any], targets: Any):
+def test_printed_code_that_replaces_a_loss_works(build: Callable[[], Any], targets: Any):
     model = build()
     exec(fix_of(model, "MSK201", SERIES, targets), {"model": model, "masklib": masklib})
     padded = np.where((IDS != 0).reshape(*IDS.shape, *[1] * (targets.ndim - 2)), targets, -1)
@@ -98,7 +98,7 @@ def test_a_loss_is_replaced_as_it_is_written(build: Callable[[], Any], targets: 
 
 
 @pytest.mark.parametrize(("loss", "metric"), [("mse", "mae"), ("sparse_categorical_crossentropy", "accuracy")])
-def test_a_metric_is_replaced_as_it_is_written(loss: str, metric: str):
+def test_printed_code_that_replaces_a_metric_works(loss: str, metric: str):
     ids = keras.Input((None,), dtype="int32")
     h = layers.LSTM(4, return_sequences=True)(layers.Embedding(20, 4, mask_zero=True)(ids))
     is_sparse = loss.startswith("sparse")
@@ -110,7 +110,7 @@ def test_a_metric_is_replaced_as_it_is_written(loss: str, metric: str):
     assert masklib.audit(model, IDS, targets).verdict == "no leak found"
 
 
-def test_nothing_is_written_where_it_is_not_known_to_hold():
+def test_no_code_is_printed_that_is_not_known_to_be_right():
     ids, other = (keras.Input((None,), dtype="int32") for _ in range(2))
     parts = [layers.LSTM(4)(layers.Embedding(20, 4)(one)) for one in (ids, other)]
     report = masklib.audit(keras.Model([ids, other], layers.Concatenate()(parts)))
@@ -119,14 +119,14 @@ def test_nothing_is_written_where_it_is_not_known_to_hold():
 
 
 def mse(y: Any, p: Any) -> Any:
-    """A function of a user's own, by the name of one of Keras's."""
+    """A user's function with the name of one of Keras's."""
     return ops.mean(ops.abs(y - p) ** 3, axis=-1)
 
 
 @pytest.mark.parametrize(
     "loss", [mse, keras.losses.BinaryCrossentropy(label_smoothing=0.2), keras.losses.MeanSquaredError(reduction="sum")]
 )
-def test_a_loss_that_is_not_that_of_keras_as_it_comes_is_not_replaced(loss: Any):
+def test_only_a_loss_of_keras_with_default_settings_is_replaced(loss: Any):
     report = masklib.audit(steps_of(loss, 1, "sigmoid")(), SERIES, (SERIES[..., :1] > 0).astype("float32"))
 
     assert {one.fix for one in report.findings if one.code == "MSK201"} == {""}

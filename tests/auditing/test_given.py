@@ -1,4 +1,4 @@
-"""What people have is accepted: datasets, generators, ragged tensors and rows, and no more of them is read than is needed."""
+"""Inputs of every form are accepted: datasets, generators, ragged tensors and rows, and no more is read than is needed."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def given(inputs: Any, *beside: Any, n_inputs: int = 1, **filling: Any) -> Given
 
 
 class Batches(keras.utils.PyDataset):
-    """Three batches, each of its own length."""
+    """Three batches of different lengths."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def test_each_batch_keeps_its_own_length_with_its_targets() -> None:
     assert dataset.read == [0, 1, 2]
     assert [one.inputs.shape for one in found.batches] == [(3, 2), (3, 3), (3, 4)]
     assert [one.targets.tolist() for one in found.batches] == [Y.tolist()] * 3
-    assert found.notes == ("3 batches were read of the Batches, of 3, 3, 3 samples",)
+    assert found.notes == ("3 batches were read from the Batches, of 3, 3, 3 samples",)
 
 
 @pytest.mark.parametrize(("size", "n_read"), [(1, MOST_BATCHES), (ENOUGH_SAMPLES // 2, 2), (2 * ENOUGH_SAMPLES, 1)])
@@ -104,7 +104,7 @@ def test_a_generator_is_consumed_no_further_than_is_needed(size: int, n_read: in
         ([[1.5, 2.0], [3.0]], [[1.5, 2.0], [3.0, 0.0]]),
     ],
 )
-def test_rows_of_several_lengths_are_padded(rows: Any, array: Any) -> None:
+def test_rows_of_different_lengths_are_padded(rows: Any, array: Any) -> None:
     assert given(rows).batches[0].inputs.tolist() == np.asarray(array).tolist()
 
 
@@ -112,7 +112,7 @@ def test_what_rows_are_padded_with_is_said_and_can_be_chosen() -> None:
     found = given({"ids": ROWS}, ids=9, side="pre")
 
     assert found.batches[0].inputs["ids"].tolist() == [[1, 2, 3, 4], [9, 9, 5, 6], [9, 9, 9, 7]]
-    assert found.notes == ("the rows of ids have several lengths: padded with 9 before them",)
+    assert found.notes == ("the rows of ids have different lengths: they were padded with 9 before their content",)
     assert given([[[1, 2], [3]], [[4]]], side="pre").batches[0].inputs.tolist() == [[[1, 2], [0, 3]], [[0, 0], [0, 4]]]
 
 
@@ -131,12 +131,12 @@ def test_several_arrays_in_a_list_stay_several() -> None:
     assert [one.shape for one in given([X, X[:, :2]], n_inputs=0).batches[0].inputs] == [(3, 4), (3, 2)]
 
 
-def test_rows_that_are_no_rows_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="Rows must be alike"):
+def test_rows_of_mixed_depth_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="Rows must all be"):
         given([[1, [2, 3]], [[4]]])
 
 
-def test_an_array_is_no_dataset() -> None:
+def test_an_array_is_not_a_dataset() -> None:
     assert not any(is_dataset(one) for one in (None, X, ROWS, {"x": X}, "text", keras.ops.ones((2, 3))))
     assert all(is_dataset(one) for one in (iter([X]), (X for _ in range(2)), Batches()))
 
@@ -146,7 +146,7 @@ def test_an_exhausted_generator_and_targets_beside_a_dataset_are_refused() -> No
     list(used)
     with pytest.raises(ArgumentError, match="must yield at least one batch, got none from this generator"):
         given(used)
-    with pytest.raises(ArgumentError, match="must hold the targets itself, got generator"):
+    with pytest.raises(ArgumentError, match="must hold the targets itself, got them in addition to a generator"):
         given(generated(), Y)
     with pytest.raises(ArgumentError, match="this list_iterator yields 4 things"):
         given(iter([(X, X, X, X)]))
@@ -162,7 +162,7 @@ def test_an_exhausted_generator_and_targets_beside_a_dataset_are_refused() -> No
         Batches,
     ],
 )
-def test_a_model_is_audited_with_what_people_have(make: Callable[[], Any]) -> None:
+def test_a_model_is_audited_with_inputs_of_every_form(make: Callable[[], Any]) -> None:
     assert masklib.audit(small.recurrent(), make()).verdict == "no leak found"
     assert masklib.audit(small.recurrent(masked=False), make()).verdict == "leak"
 
@@ -174,7 +174,7 @@ def test_batches_without_padding_are_joined_and_that_is_said() -> None:
 
     assert tested.inputs.tolist() == [[1, 2, 3, 4], [5, 6, 0, 0]]
     assert tested.targets.tolist() == [[1.0], [1.0]]
-    assert any("none of them holds padding" in note for note in batch.notes)
+    assert any("none of these holds padding" in note for note in batch.notes)
 
 
 def test_targets_that_had_to_be_padded_are_not_guessed() -> None:

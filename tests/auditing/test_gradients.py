@@ -1,4 +1,4 @@
-"""Gradients and kept statistics are compared where padding must make no difference; one that is no number is a leak."""
+"""Gradients and moving statistics are compared where padding must make no difference; a gradient that becomes NaN is a leak."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarni
 
 
 def pooled(*parts: Any, masked: bool = True) -> Any:
-    """Floats, layers one after another, and the mean of the steps, of the valid ones if `masked`."""
+    """Floats, layers one after another, and the mean over steps; over the valid steps if `masked`."""
     keras.utils.set_random_seed(0)
     x = keras.Input((None, 2))
     h = layers.Masking()(x)
@@ -39,7 +39,7 @@ def gradients(model: Any) -> list[Verdict]:
 
 
 def statistics(model: Any) -> list[Verdict]:
-    """Return the verdicts on what BatchNormalization keeps."""
+    """Return the verdicts on the moving statistics of BatchNormalization."""
     with borrowed(model) as runner:
         subject = examine(runner, *prepare(model, None, DEFAULT, seed=0), 0)
         return Statistics(subject, Alternatives(subject)).verdicts()

@@ -1,4 +1,4 @@
-"""What a check of padding finds in faulty models, and that it is silent on healthy ones of the same kind."""
+"""What a check of padding finds in faulty models, and that it finds nothing in healthy models of the same kinds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -73,7 +73,7 @@ def test_the_size_of_a_leak_is_the_difference_that_padding_makes():
     assert np.abs(plain - padded).max() <= leak.size * (1 + 1e-3)
 
 
-def test_a_mask_lost_without_harm_is_no_leak():
+def test_a_lost_mask_that_changes_nothing_is_not_a_leak():
     check = check_padding(small.bare_convolution())
     assert check.ok
     assert {"longer padding", "no padding"} <= passed(check)
@@ -92,7 +92,7 @@ def test_garbage_beside_a_mask_is_found_where_the_mask_is_not_used():
     assert "padded content" in passed(sound)
 
 
-def test_samples_that_depend_on_their_mates_are_found():
+def test_samples_that_depend_on_other_samples_are_found():
     x = small.ids()
     h = small.Centred(name="centred")(layers.LSTM(3)(small.embedding()(x)))
     check = check_padding(keras.Model(x, h))
@@ -110,7 +110,7 @@ def test_a_model_that_is_said_to_be_causal_is_tested_for_it(is_causal: bool):
     assert ("later steps" in passed(check)) == is_causal
 
 
-def test_a_causal_layer_is_a_claim_and_a_model_without_one_makes_none():
+def test_later_steps_are_tested_if_a_layer_is_causal_and_not_without_one():
     x = small.ids()
     causal = layers.Conv1D(3, 3, padding="causal")(small.embedding()(x))
     assert "later steps" in passed(check_padding(keras.Model(x, causal)))
@@ -119,7 +119,7 @@ def test_a_causal_layer_is_a_claim_and_a_model_without_one_makes_none():
     assert "later steps" not in found(plain)
 
 
-def test_a_fixed_length_is_said_and_not_taken_for_health():
+def test_a_fixed_length_is_reported_as_untested():
     x = small.ids(steps=6)
     model = keras.Model(x, layers.Dense(2)(layers.Flatten(name="flatten")(small.embedding()(x))))
     check = check_padding(model)
@@ -127,7 +127,7 @@ def test_a_fixed_length_is_said_and_not_taken_for_health():
     assert found(check) == {"embedding row", "masked content"}
 
 
-def test_a_declared_length_is_no_fixed_length():
+def test_a_declared_length_is_not_a_fixed_length():
     assert passed(check_padding(small.recurrent(steps=6))) == ALL
 
 
@@ -176,7 +176,7 @@ def test_padding_at_the_beginning_is_tested_there():
     assert check_padding(small.recurrent(), padding_side="pre").ok
 
 
-def test_states_of_a_stateful_layer_are_put_back_each_time():
+def test_states_of_a_stateful_layer_are_restored_each_time():
     model = models.stateful("gru", small.VOCABULARY, 4, 5, (4, 6))
     check = check_padding(model)
     assert check.ok
@@ -195,7 +195,7 @@ def test_statistics_of_training_are_tested_without_the_dropout(masked: bool):
     assert not check.untested or all(one.kind == "loss" for one in check.untested)
 
 
-def test_a_loss_that_counts_padding_is_told_from_one_that_does_not():
+def test_a_loss_that_counts_padding_is_distinguished_from_one_that_does_not():
     lost = compiled(keras.Sequential([small.recurrent(sequences=True), layers.Lambda(lambda y: y * 1.0)]))
     check = check_padding(lost)
     assert found(check, "loss") == {"longer padding", "padded content"}
@@ -212,7 +212,7 @@ def test_a_loss_that_finds_padding_in_the_targets_is_not_accused():
     assert check_padding(compiled(keras.Sequential(build), MaskedMeanSquaredError(mask_value=-7.0))).ok
 
 
-def test_a_loss_that_only_divides_by_padding_is_called_so():
+def test_a_loss_that_only_divides_by_padding_is_reported_as_such():
     def mean(y: Any, p: Any) -> Any:
         return ops.mean(ops.mean(ops.square(y - p), -1) * ops.cast(ops.any(ops.not_equal(y, 0.0), -1), "float32"))
 
@@ -221,7 +221,7 @@ def test_a_loss_that_only_divides_by_padding_is_called_so():
     assert {leak.entry for leak in check.leaks if leak.kind == "loss"} == {Entry.DIVISOR}
 
 
-def test_a_loss_that_only_shows_a_leak_of_the_output_is_not_to_blame():
+def test_a_loss_that_only_shows_a_leak_of_the_output_does_not_leak_by_itself():
     check = check_padding(compiled(small.recurrent(masked=False)))
     (leak,) = [one for one in check.leaks if one.kind == "loss" and one.change == "longer padding"]
     assert not leak.alone
@@ -276,13 +276,13 @@ def test_random_outputs_are_not_tested():
         check_padding(model)
 
 
-def test_outputs_that_are_no_numbers_are_not_tested():
+def test_outputs_that_are_not_finite_are_not_tested():
     x = small.ids()
     with pytest.raises(UntestableError, match="finite"):
         check_padding(keras.Model(x, ops.log(layers.LSTM(3)(small.embedding()(x)))))
 
 
-def test_what_is_no_model_or_no_input_for_it_is_refused():
+def test_what_is_not_a_model_and_inputs_that_do_not_fit_are_refused():
     with pytest.raises(ArgumentError, match=r"keras\.Model"):
         check_padding("model")
     with pytest.raises(NoPaddingError, match="padding"):
@@ -296,7 +296,7 @@ def test_the_same_seed_finds_the_same_numbers():
     assert check_padding(model, seed=3).leaks == check_padding(model, seed=3).leaks
 
 
-def test_the_model_is_afterwards_as_it_was():
+def test_the_model_is_restored():
     x = small.ids()
     h = layers.BatchNormalization()(layers.Dropout(0.3)(small.embedding()(x)))
     h = layers.Dense(3, activation="softmax")(layers.GRU(4, return_sequences=True)(h))
@@ -311,7 +311,7 @@ def test_the_model_is_afterwards_as_it_was():
     assert model.input_shape == (None, None)
 
 
-def test_the_model_is_as_it_was_after_an_error_too():
+def test_the_model_is_restored_after_an_error():
     class Fussy(layers.Layer):
         def call(self, inputs: Any) -> Any:
             return ops.log(inputs)
@@ -327,7 +327,7 @@ def test_the_model_is_as_it_was_after_an_error_too():
 
 
 def test_the_tolerance_follows_the_noise_of_the_model():
-    """Numbers of opposite sign that cancel lose digits: what counts as equal becomes as much coarser."""
+    """Large numbers of opposite sign that cancel lose digits, so the tolerance becomes larger."""
 
     def tolerance(offset: float) -> float:
         x = keras.Input((None, 3))
@@ -342,7 +342,7 @@ def test_the_tolerance_follows_the_noise_of_the_model():
     assert tolerance(1000.0) > 30 * tolerance(0.0)
 
 
-def test_half_precision_is_no_leak():
+def test_rounding_in_half_precision_is_not_a_leak():
     x = keras.Input((None, 3))
     layer = layers.LSTM(3, dtype="mixed_float16")
     check = check_padding(keras.Model(x, layer(layers.Masking()(x))))
@@ -356,7 +356,7 @@ def test_a_tolerance_of_one_would_find_nothing(monkeypatch: pytest.MonkeyPatch):
     assert check_padding(small.recurrent(masked=False)).ok
 
 
-def test_a_comparison_at_padded_steps_would_accuse_the_healthy(monkeypatch: pytest.MonkeyPatch):
+def test_a_comparison_at_padded_steps_would_report_the_healthy(monkeypatch: pytest.MonkeyPatch):
     """The tests above would notice a check that looks at padded steps, too."""
     for module in (comparing, situations):
         monkeypatch.setattr(module, "valid_elements", lambda shape, axes, batch: np.ones(shape, bool))
@@ -384,7 +384,7 @@ def test_content_of_masked_steps_is_tried_where_the_length_is_fixed(biased: bool
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_content_of_masked_steps_is_tried_behind_a_layer_that_makes_a_mask(masked: bool):
+def test_content_of_masked_steps_is_tried_after_a_layer_that_makes_a_mask(masked: bool):
     class Lookup(layers.Layer):
         def build(self, shape: Any) -> None:
             self.table = self.add_weight(shape=(small.VOCABULARY, 6), initializer="random_normal")
@@ -422,7 +422,7 @@ def test_an_output_that_padding_turns_into_nan_is_a_leak_and_not_untestable():
     assert leak.size == float("inf")
 
 
-def test_leaves_side_by_side_that_are_padded_each_for_itself_are_made_longer_together():
+def test_concatenated_leaves_that_are_padded_independently_are_made_longer_together():
     one, two = small.ids("one"), small.ids("two")
     shared = small.embedding()
     content = [ops.multiply(shared(x), ops.cast(ops.expand_dims(ops.not_equal(x, 0), -1), "float32")) for x in (one, two)]
@@ -436,7 +436,7 @@ def test_leaves_side_by_side_that_are_padded_each_for_itself_are_made_longer_tog
     assert check.valid[-1].tolist() == ((inputs[0] != 0) | (inputs[1] != 0)).tolist()
     bare = keras.Model([one, two], layers.LSTM(3)(ops.multiply(both, 1.0)))
     assert "longer padding" in found(check_padding(bare, inputs))
-    average = layers.Average()([shared(one), shared(two)])  # half of a step that is valid for one only is padding
+    average = layers.Average()([shared(one), shared(two)])  # where only one leaf is valid, half of the step is padding
     assert found(check_padding(keras.Model([one, two], layers.LSTM(3)(average)), inputs)) == {"embedding row"}
 
 

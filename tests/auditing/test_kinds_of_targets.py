@@ -70,7 +70,7 @@ def test_padded_steps_get_a_value_that_the_type_of_the_targets_may_not_hold():
 
 def test_targets_are_made_of_the_first_kind_that_the_loss_takes():
     def own(y: Any, p: Any) -> Any:
-        """A loss whose name says nothing."""
+        """A loss whose name does not say what targets it takes."""
 
     output = np.random.default_rng(0).normal(size=(2, 3, 4))
     kind, target = made(own, output, 0, lambda y: y.shape == (2, 3))

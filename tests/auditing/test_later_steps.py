@@ -1,4 +1,4 @@
-"""Later steps are tested where a model is causal; a layer that is made to look ahead is meant to."""
+"""Later steps are tested if a model is causal; a layer that looks ahead by design is not a leak."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import keras
 import pytest
 from keras import layers
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs.making import prepare
 from masklib.auditing.inputs.settings import DEFAULT
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -44,12 +44,12 @@ def backwards() -> Any:
     return layers.Bidirectional(layers.LSTM(2, return_sequences=True), name="both")
 
 
-def test_nothing_is_tested_where_nobody_says_that_the_model_is_causal():
+def test_nothing_is_tested_if_neither_user_nor_layer_says_that_the_model_is_causal():
     assert judge(backwards()) == ([], [])
     assert judge(attention("causal", causal=True), causal=False) == ([], [])
 
 
-def test_a_causal_layer_is_a_claim():
+def test_a_causal_layer_makes_later_steps_tested():
     (verdict,), notes = judge(attention("causal", causal=True))
     assert (type(verdict), verdict.change, notes) == (Passed, Change.LATER_STEPS, [])
 
@@ -60,9 +60,9 @@ def test_attention_that_looks_ahead_beside_attention_that_does_not_is_a_leak():
     assert verdict.layer == "ahead"
 
 
-def test_a_layer_that_is_made_to_look_ahead_is_meant_unless_the_user_says_causal():
+def test_a_layer_that_looks_ahead_by_design_is_no_leak_unless_the_user_says_causal():
     verdicts, notes = judge(attention("causal", causal=True), backwards())
-    assert (verdicts, notes) == ([], ["'both' depends on later steps by 'both', although another layer is causal"])
+    assert (verdicts, notes) == ([], ["'both' depends on later steps because of 'both', although another layer is causal"])
     (said,), notes = judge(backwards(), causal=True)
     assert (type(said), notes) == (Leak, [])
 
@@ -90,7 +90,7 @@ def test_layers_of_keras_that_look_ahead_by_design_are_known(layer: Any, ahead: 
     assert looks_ahead(layer) is ahead
 
 
-def test_attention_is_what_can_be_causal():
+def test_attention_layers_can_be_causal():
     assert attends(layers.MultiHeadAttention(1, 2))
     assert not attends(layers.LSTM(2))
     assert not attends(SimpleNamespace())

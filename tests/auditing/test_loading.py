@@ -1,4 +1,4 @@
-"""A model and arrays are read as a user brings them; what cannot be used is refused in one sentence that says what to do."""
+"""A model and arrays are read as a user gives them; what cannot be used is refused in one sentence that says what to do."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def loading(keras: ModuleType) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that another process saved: plain, with a layer and a loss of its own, with code."""
+    """Models that another process saved: plain, with a custom layer and loss, with code."""
     folder = tmp_path_factory.mktemp("saved")
     (folder / "my_layers.py").write_text(MODULE)
     program = """
@@ -63,12 +63,12 @@ def test_a_saved_model_is_loaded(loading: ModuleType, saved: Path, name: str):
 
 
 @pytest.mark.parametrize(("file", "name"), [("layer.keras", "Doubling"), ("loss.keras", "own_loss")])
-def test_a_model_with_code_of_its_own_needs_and_takes_it(
+def test_a_model_with_custom_code_needs_and_takes_it(
     loading: ModuleType, saved: Path, monkeypatch: pytest.MonkeyPatch, file: str, name: str
 ):
     with pytest.raises(
         ArgumentError,
-        match=rf"needs {name}, which is not Keras's. Give it: --custom module:{name}, or custom=\['module:{name}'\]",
+        match=rf"needs {name}, which is not part of Keras. Give it: --custom module:{name}, or custom=\['module:{name}'\]",
     ):
         loading.load_model(saved / file)
     monkeypatch.syspath_prepend(saved)
@@ -79,7 +79,7 @@ def test_a_model_with_code_of_its_own_needs_and_takes_it(
     ("text", "match"),
     [("Doubling", "must be module:name"), ("no_such_module:x", "No module named"), ("json:Doubling", "no attribute")],
 )
-def test_custom_code_that_is_not_there_is_told(loading: ModuleType, text: str, match: str):
+def test_missing_custom_code_is_reported(loading: ModuleType, text: str, match: str):
     with pytest.raises(ArgumentError, match=match):
         loading.find_custom(text)
 
@@ -90,7 +90,7 @@ def test_code_in_a_file_is_executed_only_if_it_is_allowed(loading: ModuleType, s
     assert loading.load_model(saved / "code.keras", allow_unsafe=True).built
 
 
-def test_a_model_of_a_newer_keras_is_told_as_such(loading: ModuleType, saved: Path, tmp_path: Path):
+def test_a_model_of_a_newer_keras_is_reported_as_such(loading: ModuleType, saved: Path, tmp_path: Path):
     newer = tmp_path / "newer.keras"
     with zipfile.ZipFile(saved / "plain.keras") as old, zipfile.ZipFile(newer, "w") as new:
         for name in old.namelist():
@@ -98,11 +98,11 @@ def test_a_model_of_a_newer_keras_is_told_as_such(loading: ModuleType, saved: Pa
             if name == "metadata.json":
                 content = json.dumps({**json.loads(content), "keras_version": "3.99.0"}).encode()
             new.writestr(name, content.replace(b'"units": 2', b'"units": 2, "of_the_future": 1'))
-    with pytest.raises(ArgumentError, match=r"was saved by Keras 3\.99\.0, this is .* Install the newer one"):
+    with pytest.raises(ArgumentError, match=r"was saved by Keras 3\.99\.0 and cannot be loaded by .* Install the newer Keras"):
         loading.load_model(newer)
 
 
-def test_what_is_no_model_is_refused(loading: ModuleType, tmp_path: Path):
+def test_what_is_not_a_model_is_refused(loading: ModuleType, tmp_path: Path):
     (tmp_path / "text.keras").write_text("hello")
     (tmp_path / "model.pb").write_text("hello")
     (tmp_path / "text.h5").write_text("hello")
@@ -188,13 +188,13 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("code")
 @pytest.mark.parametrize("name", ["build", "model"])
-def test_a_model_that_lives_in_code_is_built(loading: ModuleType, name: str):
+def test_a_model_given_as_code_is_built(loading: ModuleType, name: str):
     assert loading.load_model(f"a_users_models:{name}").layers[-1].units == 2
 
 
 @pytest.mark.usefixtures("code")
 @pytest.mark.parametrize("name", ["batch", "batches"])
-def test_inputs_that_live_in_code_are_taken(loading: ModuleType, name: str):
+def test_inputs_given_as_code_are_taken(loading: ModuleType, name: str):
     import masklib
 
     model = loading.load_model("a_users_models:build")
@@ -216,7 +216,7 @@ def test_inputs_that_live_in_code_are_taken(loading: ModuleType, name: str):
         ("not_there:model", "No module named"),
     ],
 )
-def test_code_that_gives_no_model_is_told_in_one_sentence(loading: ModuleType, text: str, match: str):
+def test_code_that_gives_no_model_is_reported_in_one_sentence(loading: ModuleType, text: str, match: str):
     with pytest.raises(ArgumentError, match=match):
         loading.load_model(text)
     with pytest.raises(ArgumentError, match="got 4 things"):

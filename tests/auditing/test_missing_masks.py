@@ -1,4 +1,4 @@
-"""A mask that is missing at several calls: no single one of them explains the leak, and a report says so."""
+"""A mask that is missing at several calls: no single one explains the leak, and a report says so."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
 
 
 def transformer(n_blocks: int, *, handed: bool) -> Any:
-    """Return a post-norm transformer, in which attention takes the mask off the tensor that is added to what it returns."""
+    """Return a post-norm transformer, in which attention removes the mask from the tensor that is added to its output."""
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(11, 8, mask_zero=True, name="embedded")(ids)
     mask = ids != 0
@@ -34,15 +34,15 @@ def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
     tried = next(line for line in found.evidence if line.startswith("tried"))
     assert all(f"'attention_{place}'" in tried for place in range(1, n_blocks))
     assert "'attention_0'" not in tried
-    assert float(tried.partition("off by ")[2].split()[0]) < 1e-5
-    assert f"the mask is missing at {n_blocks - 1} calls: hand it to all of them" in found.evidence
+    assert float(tried.partition("differs by ")[2].split()[0]) < 1e-5
+    assert f"the mask is missing at {n_blocks - 1} calls: pass it to all of them" in found.evidence
     lines = found.fix.splitlines()
     assert lines[:2] == ["mask = ids != 0", "attended = attention_0(x, x, query_mask=mask, value_mask=mask)"]
-    assert lines[5:] == (["# and so to attention_4, attention_5, attention_6"] if n_blocks == 7 else [])
+    assert lines[5:] == (["# and in the same way to attention_4, attention_5, attention_6"] if n_blocks == 7 else [])
     assert masklib.audit(transformer(n_blocks, handed=True), IDS).verdict == "no leak found"
 
 
-def test_a_model_without_masks_is_told_from_one_that_lost_them() -> None:
+def test_a_model_without_masks_is_distinguished_from_one_that_lost_them() -> None:
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(11, 8)(ids)
     for _ in range(3):
@@ -57,7 +57,7 @@ def test_a_model_without_masks_is_told_from_one_that_lost_them() -> None:
 
 
 def test_a_leak_that_needs_the_whole_batch_is_located() -> None:
-    """The two samples that are followed first show nothing: how long the padding of the second sample is moves the third."""
+    """The two samples that are tried first show nothing: the padding of the second sample changes the third."""
     given = np.array([[3, 4, 5, 6, 7], [2, 0, 0, 0, 0], [9, 6, 7, 0, 0]])
     ids = keras.Input((None,), dtype="int32")
 
@@ -73,7 +73,7 @@ def test_a_leak_that_needs_the_whole_batch_is_located() -> None:
 
 
 def test_no_cause_is_proved_by_two_samples_alone() -> None:
-    """A mask cures the two samples that leak most; the third leaks by another way, which no mask closes."""
+    """A mask removes the leak of the two samples that leak most; the third sample leaks in another way, which no mask removes."""
     given = np.array([[3, 4, 5, 6, 7], [9, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
     ids = keras.Input((None,), dtype="int32")
     x = layers.LSTM(4, name="lstm")(layers.Embedding(11, 4)(ids))
@@ -85,7 +85,7 @@ def test_no_cause_is_proved_by_two_samples_alone() -> None:
     model = keras.Model(ids, layers.Lambda(late, name="late")([x, ids]))
     evidence = [line for one in masklib.audit(model, given).findings for line in one.evidence]
 
-    assert not any("handed to 'lstm' the output is off by 0 " in line and "'longer padding'" in line for line in evidence)
+    assert not any("passed to 'lstm', the output differs by 0 " in line and "'longer padding'" in line for line in evidence)
 
 
 def test_marks_are_kept_and_other_floats_are_not() -> None:

@@ -1,4 +1,4 @@
-"""What counts as equal: a multiple of what the model's own arithmetic is off, and no less than its numbers allow."""
+"""What counts as equal: a multiple of the model's own rounding noise, and at least some units of its number format."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_the_unit_is_that_of_the_coarsest_layer(dtype: str, unit: float):
     assert unit_of(dense(dtype=dtype)) == unit  # the input is of float32
 
 
-def test_each_weight_is_off_by_one_unit_for_a_while():
+def test_each_weight_is_changed_by_one_unit_within_the_context():
     model = dense(kernel_initializer="random_normal", bias_initializer="ones")
     before = model.get_weights()
     with rounded_otherwise(model, 1e-3, 0):

@@ -1,4 +1,4 @@
-"""What a loss gets with other padding: its valid steps stay as they are, whatever stands beside them."""
+"""What a loss gets with other padding: the valid steps are not changed."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def test_predictions_without_a_mask_get_none():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_garbage_stands_at_padded_steps_only_and_is_another(way: str):
+def test_other_predictions_are_put_at_padded_steps_only(way: str):
     one = prediction()
     other = one.with_garbage(way, 0)
 

@@ -1,4 +1,4 @@
-"""What is read of inputs: which samples are tested, which values are padding, what each input is used for."""
+"""What is found from inputs: which samples are tested, which values are padding, how each input is used."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_an_empty_sample_has_the_length_0():
 
 
 def reader(*rows: int) -> Any:
-    """A model in which Embeddings of so many rows get the same ids."""
+    """A model in which Embeddings with these numbers of rows get the same ids."""
     ids = keras.Input((None,), dtype="int32")
     parts = [layers.GlobalAveragePooling1D()(layers.Embedding(count, 2, mask_zero=True)(ids)) for count in rows]
     return keras.Model(ids, layers.Concatenate()(parts) if len(parts) > 1 else parts[0])
@@ -118,7 +118,7 @@ def test_floats_that_a_masking_layer_reads_get_no_garbage():
 
 
 def test_lengths_of_another_family_come_in_another_order():
-    """So that two sequences are never padded alike by chance."""
+    """So that two sequences never have the same padding by chance."""
     for samples in (2, 3, 5, 8):
         first, second = (content.made_lengths(samples, 9, family) for family in (0, 1))
         assert (first != second).any()

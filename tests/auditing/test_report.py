@@ -1,4 +1,4 @@
-"""A report says what was found, what was tested and what was not; it never says "no leak" of what it could not test."""
+"""A report says what was found, what was tested and what was not; it never says "no leak" about what it could not test."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def report(leaky: Any) -> Any:
     return masklib.audit(leaky)
 
 
-def test_a_report_can_be_had_as_a_table_and_as_json(report: Any):
+def test_a_report_is_available_as_a_table_and_as_json(report: Any):
     frame = report.to_frame()
 
     assert list(frame.columns) == ["code", "severity", "where", "title", "relative", "remedy"]
@@ -94,7 +94,7 @@ def test_a_test_of_a_users_own_fails_with_the_findings_as_its_text(leaky: Any, k
     masklib.assert_padding_invariant(healthy, np.array([[3, 4, 0], [1, 2, 5]]))
 
 
-def test_a_model_is_afterwards_what_it_was(leaky: Any):
+def test_an_audited_model_is_restored(leaky: Any):
     weights, settings = leaky.get_weights(), leaky.get_compile_config()
     masklib.audit(leaky)
 
@@ -104,7 +104,7 @@ def test_a_model_is_afterwards_what_it_was(leaky: Any):
 
 
 def test_a_mask_that_is_ignored_without_harm_is_a_note(keras: ModuleType):
-    """With padding behind the sequence nothing changes; a user who pads in front would be hurt."""
+    """With padding after the sequence nothing changes; padding before it would change the output."""
     ids, start = keras.Input((None,), dtype="int32"), keras.Input((3,))
     x = keras.layers.Embedding(20, 4, mask_zero=True)(ids)
     states = keras.layers.LSTM(3, return_sequences=True)(x, initial_state=[start, start])
@@ -113,11 +113,11 @@ def test_a_mask_that_is_ignored_without_harm_is_a_note(keras: ModuleType):
     assert report.verdict == "no leak found"
     (note,) = [finding for finding in report.findings if finding.code == "MSK103"]
     assert note.severity == "note"
-    assert "in front of it" in note.evidence[0]
+    assert "before it" in note.evidence[0]
 
 
 def test_a_residual_connection_around_attention_loses_the_mask(keras: ModuleType):
-    """Two textbook blocks, each x + attention(x, x): Keras's attention takes the mask off x, so the second attends to padding."""
+    """Two blocks, each x + attention(x, x): Keras's attention removes the mask from x, so the second block attends to padding."""
     keras.utils.set_random_seed(0)
     ids = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(20, 8, mask_zero=True)(ids)
@@ -147,14 +147,14 @@ IDS = np.array([[1, 2, 3, 4], [5, 6, 0, 0], [7, 0, 0, 0]])
 
 
 def own_loss(y_true: Any, y_pred: Any) -> Any:
-    """It takes a class number and a weight a step, which nobody would guess."""
+    """It takes a class number and a weight for each step, so made targets do not fit."""
     import keras
 
     both = keras.ops.reshape(y_true, (*keras.ops.shape(y_pred)[:2], 2))
     return keras.losses.sparse_categorical_crossentropy(both[..., 0], y_pred) * keras.ops.cast(both[..., 1], "float32")
 
 
-def test_a_loss_that_could_not_be_tested_is_named_and_decides(keras: ModuleType):
+def test_a_loss_that_could_not_be_tested_is_named_and_changes_the_verdict(keras: ModuleType):
     model = tagger(keras, loss=own_loss, metrics=[own_loss])
     report = masklib.audit(model, IDS)
 
@@ -186,21 +186,21 @@ def test_a_model_that_is_not_compiled_is_judged_by_outputs_and_gradients(keras: 
 
 
 def constant(y_true: Any, y_pred: Any) -> Any:
-    """A metric that looks at nothing."""
+    """A metric that uses neither targets nor predictions."""
     import keras
 
     return keras.ops.ones_like(y_true, dtype="float32")
 
 
 def never(y_true: Any, y_pred: Any) -> Any:
-    """A metric that is 0 whatever is predicted."""
+    """A metric that is 0 for all predictions."""
     import keras
 
     return keras.ops.zeros_like(y_true, dtype="float32")
 
 
 @pytest.mark.parametrize(
-    ("metric", "why"), [(constant, "it is the same whatever the model predicts"), (never, "it is 0 in every situation")]
+    ("metric", "why"), [(constant, "it is the same for all predictions that were tried"), (never, "it is 0 in every situation")]
 )
 def test_a_metric_that_could_not_differ_is_not_tested(keras: ModuleType, metric: Any, why: str):
     model = tagger(keras, loss="sparse_categorical_crossentropy", metrics=["accuracy", metric])
@@ -227,7 +227,7 @@ def test_an_accuracy_of_0_is_tested_with_other_predictions(keras: ModuleType):
 
 def test_a_metric_that_is_never_updated_is_not_tested(keras: ModuleType):
     class Own(keras.Model):
-        """It keeps a metric that only a step of its own would update."""
+        """It has a metric that only its own step would update."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -255,7 +255,7 @@ def test_only_outputs_are_tested_quickly_and_it_is_said(keras: ModuleType):
     assert {one.change for one in report.check.passed} == {"longer padding", "no padding"}
 
 
-def test_a_risk_is_no_green_light_for_what_was_not_tested(report: Any):
+def test_a_risk_does_not_hide_what_was_not_tested(report: Any):
     risk = replace(report.findings[0], severity="risk")
     assert replace(report, findings=[risk], check=PaddingCheck()).exit_status() == 2
     assert replace(report, findings=[risk], parts=()).exit_status() == 0
@@ -264,8 +264,8 @@ def test_a_risk_is_no_green_light_for_what_was_not_tested(report: Any):
     assert report.exit_status("never") == 0
 
 
-def test_a_healthy_model_gives_no_warning_of_ours(keras: ModuleType):
-    """As under `pytest -W error`, where no one filters."""
+def test_the_audit_of_a_healthy_model_does_not_warn(keras: ModuleType):
+    """As under `pytest -W error`, without filters."""
     model = tagger(keras, loss="sparse_categorical_crossentropy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -282,7 +282,7 @@ def test_the_failure_of_a_users_test_shows_the_report_and_not_our_frames(leaky: 
     assert all(len(line) <= 96 for line in caught.value.args[0].splitlines())
 
 
-def test_a_report_says_what_it_stands_on(report: Any):
+def test_a_report_says_the_conditions_of_the_audit(report: Any):
     told = str(report.heading)
 
     assert f"masklib {version('masklib')}" in told
@@ -306,17 +306,17 @@ def test_no_line_is_wider_than_it_may_be_and_further_lines_hang(report: Any, col
     assert not any(line != line.rstrip() for line in lines)
 
 
-def test_what_stands_in_the_table_is_explained(report: Any):
+def test_the_words_of_the_table_are_explained(report: Any):
     for columns in (60, 160):
         told = " ".join(as_text(report, columns).split())
-        for words in ("batch mates other samples beside them", "embedding row another vector for the id of padding"):
+        for words in ("batch mates other samples in the batch", "embedding row another embedding vector for the id of padding"):
             assert words in told
-    assert re.search(r"^  -  .*it does not apply", as_text(report, 160), re.MULTILINE)
-    assert "it does not apply" in report._repr_html_()
+    assert re.search(r"^  -  .*does not apply", as_text(report, 160), re.MULTILINE)
+    assert "does not apply" in report._repr_html_()
 
 
 def test_a_name_cannot_control_a_terminal(report: Any):
-    """Escape sequences, line breaks and marks that turn a text round are shown as text; so they are in HTML."""
+    """Escape sequences, line breaks and marks that reverse a text are shown as text, in HTML too."""
     name = "evil\x1b]0;owned\x07\n\u202eno leak found"
     finding = replace(report.findings[0], evidence=(name,))
     hostile = replace(report, model=name, findings=[finding], heading=replace(report.heading, source=name))
@@ -343,7 +343,7 @@ def test_a_page_links_a_code_only_where_there_is_an_address(report: Any):
     assert "<a " not in fragment(report)
 
 
-def test_the_stages_are_said(leaky: Any):
+def test_the_stages_are_reported(leaky: Any):
     said: list[str] = []
     masklib.audit(leaky, on_stage=said.append)
     assert said == ["the inputs", "the outputs", "the loss and the metrics", "the gradients", "the statistics", "the causes"]

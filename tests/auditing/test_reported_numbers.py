@@ -1,4 +1,4 @@
-"""What `evaluate` and `fit` report is what is judged: with metrics that fail, after an evaluate that failed, with weights."""
+"""The numbers that `evaluate` and `fit` report are judged: with metrics that fail, after a failed evaluate, with weights."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_a_metric_that_keras_cannot_compute_leaves_the_loss_to_be_tested():
         report = masklib.audit(model, IDS, IDS)
         assert {one.kind for one in report.check.passed} >= {Quantity.LOSS, Quantity.GRADIENT}
         assert [gap.part for gap in report.gaps] == ["metrics"]
-        assert "Mend the metric" in report.gaps[0].remedy
+        assert "Fix the metric" in report.gaps[0].remedy
 
 
 def test_a_model_whose_evaluate_failed_is_audited():
@@ -50,7 +50,7 @@ def test_a_model_whose_evaluate_failed_is_audited():
     assert masklib.audit(model).verdict == "no leak found"
 
 
-def test_where_the_mask_of_the_predictions_was_lost_is_said_of_a_loss():
+def test_a_finding_on_a_loss_says_where_the_mask_of_the_predictions_was_lost():
     ids = keras.Input((None,), dtype="int32")
     e = layers.Embedding(9, 8, mask_zero=True)(ids)
     h = layers.LayerNormalization()(layers.Add()([e, layers.MultiHeadAttention(2, 4, name="attention")(e, e)]))
@@ -58,7 +58,7 @@ def test_where_the_mask_of_the_predictions_was_lost_is_said_of_a_loss():
     model.compile("adam", "sparse_categorical_crossentropy")
     (finding,) = [one for one in masklib.audit(model).findings if one.code == "MSK201"]
 
-    assert "the predictions carry no mask: it is lost at 'attention' (MSK109)" in finding.evidence
+    assert "the predictions have no mask: it is lost at 'attention' (MSK109)" in finding.evidence
 
 
 def test_weights_of_0_make_the_loss_exact_only_with_the_reduction_that_divides_by_them():
@@ -75,7 +75,7 @@ def test_weights_of_0_make_the_loss_exact_only_with_the_reduction_that_divides_b
     assert count in ("valid steps", "the sum of the weights")
 
 
-def test_by_which_count_a_loss_divides_is_known_before_the_model_has_learned_anything():
+def test_the_count_by_which_a_loss_divides_is_found_for_an_untrained_model():
     ids = keras.Input((None,), dtype="int32")
     h = layers.LSTM(6, return_sequences=True)(layers.Embedding(20, 5)(ids))
     flat = keras.initializers.RandomNormal(stddev=0.01)
@@ -86,8 +86,8 @@ def test_by_which_count_a_loss_divides_is_known_before_the_model_has_learned_any
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rounding_of_a_gradient_is_no_leak(seed: int):
-    """The terms of a gradient cancel: what is left of them is far smaller than what was rounded."""
+def test_rounding_of_a_gradient_is_not_a_leak(seed: int):
+    """The terms of a gradient cancel: the sum is much smaller than the terms that were rounded."""
 
     def masked_mean(y: Any, p: Any) -> Any:
         losses = keras.losses.sparse_categorical_crossentropy(y, p)

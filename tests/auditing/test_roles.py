@@ -1,4 +1,4 @@
-"""What made inputs are is found by trying the model: lengths, pictures, pairs of steps, sequences with lengths of their own."""
+"""The roles of made inputs are found by trying the model: lengths, pictures, pairs of steps, independently padded sequences."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def roles(model: Any, **options: Any) -> dict[str, tuple[str, int]]:
 
 
 def lengths_of(array: Any) -> list[int]:
-    """The number of steps that hold something, of each sample."""
+    """The number of steps with content, of each sample."""
     return (np.asarray(array) != 0).reshape(*array.shape[:2], -1).any(axis=-1).sum(axis=1).tolist()
 
 
@@ -59,7 +59,7 @@ class ByLengths(layers.Layer):
 
 @pytest.mark.parametrize("name", ["n_steps", "lengths", "duration"])
 @pytest.mark.parametrize("count", ["steps", "last"])
-def test_lengths_are_known_by_the_mask_that_is_made_of_them(name: str, count: str) -> None:
+def test_lengths_are_known_by_the_mask_that_is_made_from_them(name: str, count: str) -> None:
     model = of_lengths(name, count)
     found = made(model)
     series, lengths = found.inputs
@@ -69,7 +69,7 @@ def test_lengths_are_known_by_the_mask_that_is_made_of_them(name: str, count: st
     assert masklib.audit(model).verdict == "no leak found"
 
 
-def test_lengths_are_known_in_a_layer_of_the_users_own() -> None:
+def test_lengths_are_known_in_a_custom_layer() -> None:
     x, n = keras.Input((None, 3), name="x"), keras.Input((), dtype="float32", name="n")
     model = keras.Model([x, n], ByLengths()([x, n[:, None]]))
 
@@ -77,7 +77,7 @@ def test_lengths_are_known_in_a_layer_of_the_users_own() -> None:
     assert masklib.audit(model).verdict == "no leak found"
 
 
-def test_a_number_a_sample_that_makes_no_mask_is_none() -> None:
+def test_a_number_per_sample_without_a_mask_is_not_a_length() -> None:
     x, age = keras.Input((None, 3), name="x"), keras.Input((1,), dtype="int32", name="age")
     both = layers.Concatenate()([layers.LSTM(4)(layers.Masking()(x)), ops.cast(age, "float32")])
 
@@ -106,7 +106,7 @@ def encoder_decoder(*, right: bool) -> Any:
     return keras.Model([a, b], layers.Dense(9)(embedded(b) + seen))
 
 
-def test_a_source_and_a_target_have_lengths_of_their_own_also_where_the_model_takes_as_many_steps_only() -> None:
+def test_a_source_and_a_target_are_padded_independently_even_if_they_need_equally_many_steps() -> None:
     for right in (True, False):
         source, target = made(encoder_decoder(right=right)).inputs
         assert lengths_of(source) != lengths_of(target)
@@ -116,7 +116,7 @@ def test_a_source_and_a_target_have_lengths_of_their_own_also_where_the_model_ta
 
 
 def dot_product(masked_by: str) -> Any:
-    """Attention written out, of a target that looks at a source."""
+    """Attention of a target to a source, written as products."""
     a, b = keras.Input((None,), dtype="int32", name="a"), keras.Input((None,), dtype="int32", name="b")
     key, query = embedded(a), embedded(b)
     scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
@@ -124,7 +124,7 @@ def dot_product(masked_by: str) -> Any:
     return keras.Model([a, b], layers.Dense(3)(ops.matmul(ops.softmax(scores), key)))
 
 
-def test_attention_that_is_written_out_is_attention() -> None:
+def test_attention_that_is_written_as_products_is_found() -> None:
     assert masklib.audit(dot_product("a")).verdict == "no leak found"
     assert masklib.audit(dot_product("b")).verdict == "leak"
 
@@ -138,7 +138,7 @@ def test_inputs_that_are_added_step_by_step_have_the_same_lengths() -> None:
     assert masklib.audit(model).verdict == "no leak found"
 
 
-def test_two_towers_have_lengths_of_their_own() -> None:
+def test_two_towers_are_padded_independently() -> None:
     title, body = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
     read = [layers.LSTM(3)(embedded(x, mask_zero=True)) for x in (title, body)]
     model = keras.Model([title, body], layers.Dense(1)(layers.Concatenate()(read)))
@@ -169,7 +169,7 @@ def with_a_picture(shape: Sequence[int | None], *before: Any) -> Any:
         ((28, 28), (layers.Reshape((28, 28, 1)),)),
     ],
 )
-def test_a_picture_is_no_sequence(shape: Any, before: Any) -> None:
+def test_a_picture_is_not_a_sequence(shape: Any, before: Any) -> None:
     model = with_a_picture(shape, *before)
 
     assert roles(model)["picture"] == ("plain", -1)
@@ -183,7 +183,7 @@ def test_a_spectrogram_is_a_sequence() -> None:
     assert roles(keras.Model(x, layers.LSTM(2)(h)))["spectrogram"][0] == "sequence"
 
 
-def test_features_of_a_fixed_number_beside_a_sequence_are_none() -> None:
+def test_features_of_a_fixed_number_beside_a_sequence_are_not_a_sequence() -> None:
     regions, words = keras.Input((6, 5), name="regions"), keras.Input((None,), dtype="int32", name="words")
     asked = layers.LSTM(4)(embedded(words, mask_zero=True))
     flat = layers.Dense(4)(layers.Flatten()(regions))
@@ -200,7 +200,7 @@ def test_floats_of_a_fixed_length_that_are_masked_are_a_sequence() -> None:
         assert roles(keras.Model([x, words], layers.Concatenate()([read, asked])))["x"][0] == "sequence"
 
 
-def test_what_the_user_says_is_no_sequence_is_none() -> None:
+def test_an_input_that_the_user_says_is_not_a_sequence_is_not_padded() -> None:
     regions, words = keras.Input((None, 5), name="regions"), keras.Input((None,), dtype="int32", name="words")
     read = [layers.LSTM(4)(regions), layers.LSTM(4)(embedded(words, mask_zero=True))]
     model = keras.Model([regions, words], layers.Concatenate()(read))
@@ -240,7 +240,7 @@ def test_made_inputs_that_do_not_fit_are_said_to_be_made() -> None:
     a, b = keras.Input((None, 3)), keras.Input((None, None, 2))
     model = keras.Model([a, b], layers.Dense(1)(ops.matmul(ops.reshape(b, (-1, 7, 4)), ops.reshape(a, (-1, 4, 5)))))
 
-    with pytest.raises(masklib.errors.ArgumentError, match="inputs made from the model's signature do not fit"):
+    with pytest.raises(masklib.errors.ArgumentError, match="does not take the inputs made from its signature"):
         masklib.audit(model)
 
 
@@ -258,7 +258,7 @@ def test_the_pad_id_is_that_which_the_models_own_mask_marks() -> None:
     assert masklib.audit(model, np.where(given == 1, 0, given), pad_id=0).verdict == "leak"
 
 
-def test_what_was_assumed_is_said_with_the_option_that_says_otherwise() -> None:
+def test_what_was_assumed_is_reported_with_the_option_that_changes_it() -> None:
     report = masklib.audit(of_lengths("n_steps"))
 
     told = [one for one in report.check.assumptions if one.startswith("'n_steps' holds the lengths")]
@@ -277,7 +277,7 @@ def test_lengths_are_those_that_a_mask_or_its_opposite_marks() -> None:
     assert steps_marked_by(np.array([3, 3, 3]), [within]) is None
 
 
-def test_an_id_is_padding_if_a_mask_tells_it_from_several_others() -> None:
+def test_an_id_is_padding_if_a_mask_distinguishes_it_from_several_others() -> None:
     ids = np.array([[3, 1, 2], [4, 3, 3]])
 
     assert ids_marked_by(ids, [ids != 3]) == ids_marked_by(ids, [ids == 3]) == 3

@@ -1,4 +1,4 @@
-"""What a user says about padding travels as one object; a misspelt option is refused by Python, whichever function gets it."""
+"""What a user says about padding is passed on as one object; Python refuses a misspelt option in every function."""
 
 import inspect
 from typing import Any
@@ -20,7 +20,7 @@ def test_a_misspelt_option_is_refused(function: Any):
         function(None, np.zeros((2, 3), int), pad_ids=1)
 
 
-def test_the_options_that_are_handed_on_are_those_of_check_padding():
+def test_the_options_that_are_passed_on_are_those_of_check_padding():
     parameters = inspect.signature(masklib.check_padding).parameters.values()
     options = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 

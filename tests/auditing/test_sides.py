@@ -1,4 +1,4 @@
-"""Where nobody says at which side padding stands, a model is judged at the side for which it was made."""
+"""If the user does not say at which side padding stands, a model is judged at the side where it does not leak."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.auditing import models as small
 
 
 def left_padded() -> Any:
-    """Right for padding in front: positions from the mask, and the last step read."""
+    """Correct for padding before the sequences: positions from the mask, and the last step is used."""
     ids = small.ids()
     mask = ids != 0
     positions = ops.maximum(ops.cumsum(ops.cast(mask, "int32"), 1) - 1, 0)
@@ -21,17 +21,17 @@ def left_padded() -> Any:
     return keras.Model(ids, layers.Dense(3)(h[:, -1]))
 
 
-def test_a_model_for_padding_in_front_is_not_accused_and_the_side_is_said() -> None:
+def test_a_model_for_padding_before_the_sequences_does_not_leak_and_the_side_is_reported() -> None:
     report = masklib.audit(left_padded())
 
     assert report.verdict == "no leak found"
     assert masklib.audit(left_padded(), padding_side="pre").verdict == "no leak found"
     assert any(
-        note.startswith("it wants padding before the sequences: with padding after them output") for note in report.check.notes
+        note.startswith("it needs padding before the sequences: with padding after them, output") for note in report.check.notes
     )
     assert any("padding stands before the sequences" in one and "padding_side='post'" in one for one in report.check.assumptions)
     assert [one.severity for one in report.findings] == ["note"]
-    assert report.findings[0].evidence[0].startswith("harmless where padding stands before the sequences; after them: ")
+    assert report.findings[0].evidence[0].startswith("harmless if padding stands before the sequences; after them: ")
 
 
 def test_the_side_that_the_user_says_decides() -> None:
@@ -41,7 +41,7 @@ def test_the_side_that_the_user_says_decides() -> None:
     assert masklib.audit(left_padded(), before).verdict == "no leak found"
 
 
-def test_a_model_that_leaks_at_both_sides_is_accused_of_padding_after_the_sequences() -> None:
+def test_a_model_that_leaks_at_both_sides_is_reported_with_padding_after_the_sequences() -> None:
     report = masklib.audit(small.recurrent(masked=False))
 
     assert report.verdict == "leak"
@@ -49,7 +49,7 @@ def test_a_model_that_leaks_at_both_sides_is_accused_of_padding_after_the_sequen
     assert any(one == "padding stands after the sequences (padding_side)" for one in report.check.assumptions)
 
 
-def test_a_model_without_a_sequence_is_not_tested_and_that_is_said() -> None:
+def test_a_model_without_a_sequence_is_reported_as_untested() -> None:
     x = keras.Input((5,), name="table")
     picture = keras.Input((8, 8, 3), name="picture")
     seen = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(picture))
@@ -62,7 +62,7 @@ def test_a_model_without_a_sequence_is_not_tested_and_that_is_said() -> None:
         masklib.audit(model, np.ones((2, 8, 8, 3)), not_a_sequence="picture")
 
 
-def test_a_name_that_is_no_inputs_is_refused() -> None:
+def test_a_name_that_no_input_has_is_refused() -> None:
     for inputs in (None, small.TOKENS):
         with pytest.raises(masklib.errors.ArgumentError, match=r"not_a_sequence must name inputs, of \['ids'\], got 'id'"):
             masklib.audit(small.recurrent(), inputs, not_a_sequence=["id"])

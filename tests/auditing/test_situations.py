@@ -1,4 +1,4 @@
-"""A situation lays two results side by side where padding must make no difference."""
+"""A situation compares two results where padding must make no difference."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_only_valid_steps_are_compared_with_longer_padding(side: str):
     assert situation.compare(first, at_content, AXES, batch).size == 45.0
 
 
-def test_a_sample_without_padding_is_laid_beside_its_own():
+def test_a_sample_without_padding_is_compared_with_the_padded_one():
     batch = describe(IDS)
     found = {one.rows: one for one in situations.no_padding(batch)}
 
@@ -39,7 +39,7 @@ def test_a_sample_without_padding_is_laid_beside_its_own():
     assert found[1,].compare(OUTPUT, np.array([[6.0]]), AXES, batch).size == 1.0
 
 
-def test_mates_are_turned_replaced_and_parted():
+def test_batch_mates_are_reversed_replaced_and_split():
     batch = describe(IDS)
     found = situations.batch_mates(batch, situations.in_another_order(batch))
 

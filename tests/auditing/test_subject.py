@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, Computed
 from masklib.auditing.inputs.describing import describe
 from masklib.auditing.inputs.making import prepare
@@ -32,13 +32,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarni
 
 
 def computed(*arrays: np.ndarray) -> Computed:
-    """What a model of so many outputs puts out."""
+    """The result of a call with these arrays as outputs."""
     return Computed([f"out{i}" for i in range(len(arrays))], list(arrays), [None] * len(arrays), list)
 
 
 @pytest.fixture(scope="module")
 def tagger() -> Iterator[Subject]:
-    """Ids to a vector a step, healthy."""
+    """A healthy model from ids to a vector for each step."""
     keras.utils.set_random_seed(0)
     with borrowed(small.recurrent(sequences=True)) as runner:
         yield examine(runner, *prepare(runner.model, None, DEFAULT, seed=0), 0)
@@ -62,7 +62,7 @@ def test_a_situation_is_computed_once_and_another_one_of_the_same_inputs_again()
 
     assert np.array_equal(observations.of(one)[0], observations.of(one)[0])
     assert observations.masks_of(one) == [None]
-    assert len(calls) == 3  # the masks are those of an ordinary call
+    assert len(calls) == 3  # the masks come from an ordinary call
     assert not np.array_equal(observations.of(other)[0], observations.of(one)[0])
     assert not np.array_equal(observations.anew(batch)[0], observations.base[0])
 
@@ -71,7 +71,7 @@ def test_a_situation_is_in_force_while_it_is_computed():
     batch, log = describe(IDS), []
 
     class Changed:
-        """Says when it begins and ends."""
+        """Logs when it begins and ends."""
 
         def __enter__(self) -> None:
             log.append("changed")
@@ -110,7 +110,7 @@ def test_steps_of_an_output_that_grows_by_another_number_are_not_known():
 
 
 def test_a_difference_is_measured_by_the_scale_of_the_whole_output():
-    """The first samples of this output are small: a part of it would make a small difference large."""
+    """The first samples of this output are small: relative to them, a small difference would be large."""
     batch = describe(IDS)
     observations = Observations(lambda inputs: computed(np.array([[0.01], [0.01], [100.0]])), batch)
     (without,) = [one for one in situations.no_padding(batch) if one.rows == (1,)]
@@ -141,7 +141,7 @@ def test_the_noise_is_that_of_three_computations(tagger: Subject):
     assert tagger.noise.of[0].size == max(one.size for found in tagger.noise.sources.values() for one in found)
 
 
-def test_samples_that_depend_on_their_place_are_no_noise():
+def test_samples_that_depend_on_their_place_are_not_noise():
     keras.utils.set_random_seed(0)
     x = keras.Input((None, 3))
     last = layers.LSTM(4)(layers.Masking()(x))
@@ -164,7 +164,7 @@ def test_a_random_output_is_not_tested():
 
 
 def test_an_empty_sample_is_padded_with_the_id_of_padding():
-    """0 is a word where 3 is padding: the mean over no valid step is no number."""
+    """0 is a word and 3 is padding: the mean over no valid step is NaN."""
     ids = keras.Input((None,), dtype="int32")
     mask = ops.cast(ids != 3, "float32")[..., None]
     model = keras.Model(ids, ops.sum(layers.Embedding(9, 2)(ids) * mask, axis=1) / ops.sum(mask, axis=1))
@@ -199,7 +199,7 @@ def test_what_must_be_the_same_in_training_leaves_out_rows_that_a_regularizer_lo
     assert kinds(embeddings_regularizer="l2") == ({Change.EMBEDDING_ROW}, {Change.LONGER_PADDING})
 
 
-def test_the_row_of_padding_is_no_padding_where_it_is_an_output_class_too():
+def test_the_row_of_padding_is_not_changed_if_it_is_also_an_output_class():
     keras.utils.set_random_seed(0)
     x = keras.Input((None,), dtype="int32")
     embedding = layers.Embedding(9, 2, mask_zero=True)
@@ -209,10 +209,10 @@ def test_the_row_of_padding_is_no_padding_where_it_is_an_output_class_too():
         rows = Alternatives(examine(runner, *prepare(model, None, DEFAULT, seed=0), 0)).pad_rows
 
         assert rows.situations == []
-        assert rows.why_none == "each Embedding looks up its row of padding for something else, too"
+        assert rows.why_none == "each Embedding also uses its row of padding for something else"
 
 
-def test_ids_of_a_fixed_length_without_a_mask_may_be_no_sequences():
+def test_ids_of_a_fixed_length_without_a_mask_may_not_be_sequences():
     keras.utils.set_random_seed(0)
     x = keras.Input((6,), dtype="int32")
     model = keras.Model(x, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 2)(x))))
@@ -234,5 +234,5 @@ def test_a_row_that_content_looks_up_too_is_not_changed():
         batch, records = prepare(model, inputs, DEFAULT, seed=0)
         return [one.labels[1] for one in situations.embedding_rows(model, batch, records, 0)]
 
-    assert rows(IDS) == ["with another one"]
+    assert rows(IDS) == ["with another row"]
     assert rows(np.where(IDS == 1, 0, IDS)) == []  # 0 stands between other steps, too

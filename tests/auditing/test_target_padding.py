@@ -1,4 +1,4 @@
-"""What padded steps of targets hold is the first value with which a loss ignores padding in every way that is tried."""
+"""Padded steps of targets hold the first value for which a loss ignores padding in every try."""
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ SUBJECT: Any = SimpleNamespace(unit=2.0**-23, seed=0, lengthened=SimpleNamespace
 
 
 def settle(loss: Loss, teaching: Teaching | None = None, **options: Any) -> Settled:
-    """Return what padded steps hold for a loss of one output."""
+    """Return what is chosen for padded steps, for a loss of one output."""
     values: Any = SimpleNamespace(loss=lambda predictions: loss(predictions[0]))
     return TargetPadding(values, SUBJECT, teaching or Teaching()).settle([prediction(**options).padded_with(0.0)])
 
@@ -42,7 +42,7 @@ def test_the_value_that_a_loss_ignores_is_found(pad: float):
     assert all(one.relative < 1e-6 for one in settled.alone)
 
 
-def test_the_first_value_is_kept_where_the_loss_ignores_none():
+def test_the_first_value_is_chosen_if_the_loss_ignores_none():
     settled = settle(ignoring())
 
     assert settled.base[0].padding == 0.0
@@ -50,8 +50,8 @@ def test_the_first_value_is_kept_where_the_loss_ignores_none():
     assert {one.change for one in settled.alone} == {Change.PADDED_CONTENT, Change.LONGER_PADDING}
 
 
-def test_a_value_is_no_proof_that_is_silent_for_some_changes_only():
-    """With 0 at padded steps this loss ignores other predictions there, and divides by the steps all the same."""
+def test_a_value_is_not_chosen_if_the_loss_ignores_only_some_changes():
+    """With 0 at padded steps this loss ignores other predictions there, but still divides by all steps."""
 
     def loss(one: Prediction) -> float:
         valid = (one.target != 0.0).all(axis=-1)
@@ -72,7 +72,7 @@ def test_targets_that_are_given_stay_as_they_are():
     assert max(one.relative for one in settled.alone) > 0.01
 
 
-def test_a_value_that_is_said_is_the_only_one_tried():
+def test_a_value_that_the_user_gives_is_the_only_one_tried():
     assert settle(ignoring(-1.0), Teaching(target_pad=5.0)).base[0].padding == 5.0
 
 
@@ -81,7 +81,7 @@ def test_an_output_without_steps_or_without_a_loss_is_not_tried():
     assert TargetPadding(SUBJECT, SUBJECT, Teaching()).settle([]).base == ()
 
 
-def test_a_value_that_the_loss_does_not_take_is_passed_over():
+def test_a_value_that_the_loss_does_not_take_is_skipped():
     def loss(one: Prediction) -> float:
         if (one.target == 0.0).any():
             raise CallError
@@ -91,7 +91,7 @@ def test_a_value_that_the_loss_does_not_take_is_passed_over():
 
 
 @pytest.mark.parametrize("loss", [ignoring(-1.0), ignoring()], ids=["-1 is ignored", "nothing is ignored"])
-def test_a_value_with_which_the_loss_is_no_number_is_passed_over(loss: Loss):
+def test_a_value_for_which_the_loss_is_not_finite_is_skipped(loss: Loss):
     settled = settle(lambda one: np.nan if (one.target == 0.0).any() else loss(one))
 
     assert settled.base[0].padding == -1.0

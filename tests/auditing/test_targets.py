@@ -1,4 +1,4 @@
-"""Targets are made as the loss takes them, found by trying, and given ones are taken as `evaluate` takes them."""
+"""Targets are made as the loss takes them, found by trying; given targets are used as `evaluate` uses them."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def divides_by_all(y_true: Any, y_pred: Any) -> Any:
 
 
 def of_labels(y_true: Any, y_pred: Any) -> Any:
-    """Connectionist temporal classification by a name that says nothing."""
+    """Connectionist temporal classification under another name."""
     steps, labels = (ops.full((ops.shape(one)[0],), ops.shape(one)[1], dtype="int32") for one in (y_pred, y_true))
     return ops.ctc_loss(ops.cast(y_true, "int32"), y_pred, labels, steps)
 
@@ -85,7 +85,7 @@ def test_labels_are_made_for_ctc_and_the_steps_that_it_counts_are_found(loss: An
 
     assert not [one for one in report.check.untested if one.kind == "loss"]
     assert [one.where for one in report.findings if one.severity == "leak"] == ["the loss"]
-    assert any("labels of their own number of steps" in one for one in report.check.assumptions)
+    assert any("labels with their own number of steps" in one for one in report.check.assumptions)
 
 
 def test_one_number_a_sequence_is_made_for_a_loss_of_sequences() -> None:
@@ -130,12 +130,12 @@ def test_dicts_of_targets_are_taken_as_evaluate_takes_them() -> None:
     assert masklib.audit(model, X, {"tags": Y}).verdict == "no leak found"
     with pytest.raises(ArgumentError, match="must have the outputs' names"):
         masklib.audit(model, X, {"tag": Y})
-    with pytest.raises(ArgumentError, match="must have 3 samples as the inputs"):
+    with pytest.raises(ArgumentError, match="must have 3 samples, as the inputs have"):
         masklib.audit(model, X, {"tags": Y[:2]})
 
 
-def test_samples_that_pass_for_steps_are_found() -> None:
-    """Targets (B, T) of a Dense(1) are computed where B is T, are neither mean, and raise elsewhere."""
+def test_samples_that_are_taken_for_steps_are_found() -> None:
+    """With targets (B, T) for a Dense(1), a loss is computed only if B equals T, and is not the mean; otherwise Keras raises."""
     ids = np.array([[3, 5, 2, 7], [4, 2, 0, 0], [6, 3, 5, 0], [2, 7, 0, 0]])
     y = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
     model = tagger("mse", 1, None)
@@ -151,7 +151,7 @@ def test_samples_that_pass_for_steps_are_found() -> None:
 
 
 def test_positions_whose_weights_say_what_is_padding() -> None:
-    """Position 0 is content where it has a weight, as in the masked language models of keras-hub."""
+    """Position 0 is content if it has a weight, as in the masked language models of keras-hub."""
     tokens, where = keras.Input((None,), dtype="int32", name="tokens"), keras.Input((None,), dtype="int32", name="where")
     h = layers.LSTM(8, return_sequences=True)(small.embedding()(tokens))
     model = keras.Model([tokens, where], layers.Dense(9)(ops.take_along_axis(h, where[..., None], 1)))

@@ -1,4 +1,4 @@
-"""A tensor becomes an array that numpy can compute with, whatever its type."""
+"""A tensor of any dtype becomes an array that NumPy can compute with."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def test_a_variable_becomes_a_copy():
 
 
 def test_masked_steps_inside_a_model_of_bfloat16_are_changed_as_in_one_of_float32():
-    """Records of such a model were arrays that numpy knows as no floats: nothing was put at its masked steps."""
+    """NumPy does not treat bfloat16 as floats: without a conversion nothing would be put at masked steps of such a model."""
     keras.utils.set_random_seed(0)
     x = keras.Input((6, 3))
     h = layers.Dense(4, bias_initializer="ones", dtype="bfloat16")(layers.Masking(dtype="bfloat16")(x))

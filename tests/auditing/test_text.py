@@ -1,4 +1,4 @@
-"""Models of text are tested after the layers that turn it into ids, and that is said."""
+"""Models of text are tested after the layers that turn text into ids, and a note says so."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras import layers
 import masklib
 from masklib.errors import ArgumentError
 
-# Lookups of text are TensorFlow's, whatever the backend.
+# Lookups of text need TensorFlow on every backend.
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text in a graph needs TensorFlow")
 
 SENTENCES = ["the cat sat on the mat", "the dog", "a cat"]
@@ -61,11 +61,11 @@ def test_a_model_of_text_is_tested_after_the_lookup(name: str, is_given: bool) -
     report = masklib.audit(MODELS[name](True), inputs)
 
     assert report.verdict == "no leak found"
-    assert any("is tested, with the ids that it makes of text" in note for note in report.check.notes)
+    assert any("is tested, with the ids that it makes from text" in note for note in report.check.notes)
     assert masklib.audit(MODELS[name](False), inputs).verdict == "leak"
 
 
-def test_the_model_is_as_it_was_and_its_loss_is_tested() -> None:
+def test_the_model_is_restored_and_its_loss_is_tested() -> None:
     model = classifier(vectorized(), (1,))
     text = keras.ops.convert_to_tensor([[one] for one in SENTENCES])
     before = model.predict(text, verbose=0)
@@ -87,7 +87,7 @@ def test_other_inputs_stay_beside_the_ids() -> None:
     assert masklib.audit(model, given).verdict == "no leak found"
 
 
-def test_words_that_are_counted_are_no_sequence() -> None:
+def test_word_counts_are_not_a_sequence() -> None:
     text = keras.Input((1,), dtype="string", name="text")
     model = keras.Model(text, layers.Dense(1)(vectorized(output_mode="multi_hot")(text)))
 

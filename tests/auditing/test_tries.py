@@ -1,4 +1,4 @@
-"""A loss or metric beside its value as given: how far it is off, also where one of the two is no number."""
+"""A loss or metric compared with its value as given: how much it differs, also if one of the two is not finite."""
 
 import math
 
@@ -35,12 +35,12 @@ def test_a_difference_is_relative_to_the_value_as_given(first: float, second: fl
 
 
 @pytest.mark.parametrize("second", [NAN, INF, -INF])
-def test_a_number_that_becomes_none_is_the_largest_change(second: float):
+def test_a_number_that_becomes_nan_is_the_largest_change(second: float):
     assert tried(2.0, second).relative == INF
     assert largest([tried(2.0, 4.0), tried(2.0, second)]) == INF
 
 
-def test_what_was_no_number_as_given_says_nothing():
+def test_a_value_that_was_not_finite_as_given_says_nothing():
     assert tried(NAN, 2.0).size == 0.0
 
 

@@ -1,4 +1,4 @@
-"""The same sequences given otherwise: what changes, and what must not."""
+"""Variants of the same sequences: what changes, and what must not."""
 
 import numpy as np
 

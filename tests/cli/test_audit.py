@@ -40,7 +40,7 @@ def models(keras: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_leak_is_told_with_its_place_and_remedy_and_is_status_1(models: Path):
+def test_a_leak_is_reported_with_its_place_and_remedy_and_is_status_1(models: Path):
     result = audit(models / "leaky.keras")
 
     assert result.exit_code == 1
@@ -130,7 +130,7 @@ def test_given_inputs_are_the_ones_that_are_tested(models: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_model_of_another_process_with_code_of_its_own_is_audited(tmp_path: Path):
+def test_a_model_of_another_process_with_custom_code_is_audited(tmp_path: Path):
     (tmp_path / "own.py").write_text(
         "import keras\n\nclass Mean(keras.layers.Layer):\n    def call(self, x):\n        return keras.ops.mean(x, axis=1)\n"
     )
@@ -161,7 +161,7 @@ def test_a_model_of_another_process_with_code_of_its_own_is_audited(tmp_path: Pa
 
 
 def sentence_of(result: Result) -> str:
-    """The one sentence of a command that could do nothing; nothing was said of the model."""
+    """The one sentence of a command that could not work; it says nothing about the model."""
     assert result.exit_code == 2, result.output
     assert "no leak" not in result.output
     assert "Traceback" not in result.output
@@ -209,7 +209,7 @@ def interrupted():
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with code of a user's, in which the command is given."""
+    """A folder with a user's code, in which the command is given."""
     (tmp_path / "code_of_mine.py").write_text(CODE)
     (tmp_path / "stops.py").write_text("import sys; sys.exit(0)")
     (tmp_path / "breaks.py").write_text("def (")
@@ -259,7 +259,7 @@ def test_a_backend_that_is_not_there_is_said_before_the_work(models: Path, monke
         (("code_of_mine:exits",), "could not be tested: sys.exit(0)"),
     ],
 )
-def test_code_of_a_users_that_breaks_or_stops_is_no_leak_and_no_success(models: Path, arguments: tuple[str, ...], told: str):
+def test_user_code_that_fails_or_exits_is_neither_a_leak_nor_a_success(models: Path, arguments: tuple[str, ...], told: str):
     model, *others = arguments
     assert told in sentence_of(audit(models / model if model.endswith(".keras") else model, *others))
 
@@ -272,7 +272,7 @@ def test_a_traceback_is_shown_if_it_is_asked_for_and_the_status_stays():
 
 
 @pytest.mark.usefixtures("project")
-def test_an_interrupt_is_no_leak():
+def test_an_interrupt_is_not_a_leak():
     assert audit("code_of_mine:interrupted").exit_code == 130
 
 
@@ -280,7 +280,7 @@ def test_a_model_in_code_is_audited_with_inputs_in_code(project: Path):
     result = audit("code_of_mine:tagger", "--inputs", "code_of_mine:batch", "--json")
 
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)  # what the user's code prints is not in it
+    told = json.loads(result.stdout)  # without what the user's code prints
     assert told["verdict"] == "no leak found"
     assert (told["schema"], told["source"], told["inputs"], told["targets"]) == (1, "code_of_mine:tagger", "given", "given")
     assert f"modules are looked for in {project}" in result.stderr
@@ -313,7 +313,7 @@ def test_the_page_is_named_and_links_only_to_what_is_there(models: Path, project
 
 
 def test_nothing_of_the_current_folder_runs_without_being_asked_for(models: Path, tmp_path: Path):
-    """A folder from elsewhere may hold a model, and a file that is named like a library."""
+    """A downloaded folder may hold a model, and a file that is named like a library."""
     (tmp_path / "optree.py").write_text("open('executed', 'w').close()")
     command = [sys.executable, "-m", "masklib", "audit", str(models / "healthy.keras"), "--quick"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)

@@ -199,7 +199,7 @@ def test_list_shows_parameters_and_claims_with_their_last_verdicts(checkout: Pat
     assert (claims["emb-1"]["verdict"], claims["emb-1"]["runs"], claims["emb-3"]["verdict"]) == ("holds", "1 holds", "open")
 
 
-def test_collect_tells_what_it_could_not_read(checkout: Path):
+def test_collect_reports_what_it_could_not_read(checkout: Path):
     masklib(checkout, "run", "01_first")
     assert masklib(checkout, "collect").returncode == 0
     (record,) = (checkout / "runs").glob("01_first/*/record.json")

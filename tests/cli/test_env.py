@@ -42,7 +42,7 @@ def test_an_unknown_name_is_a_wrong_use(command: str):
     assert "keras-2.15" in found.stderr
 
 
-def test_what_a_creation_costs_is_told_before(monkeypatch: pytest.MonkeyPatch):
+def test_the_cost_of_a_creation_is_reported_before(monkeypatch: pytest.MonkeyPatch):
     def fail(environment: environments.Environment, on_progress: object) -> None:
         msg = "no network"
         raise environments.UnavailableError(msg)

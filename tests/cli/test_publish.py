@@ -81,7 +81,7 @@ def test_figures_are_drawn_in_every_form_asked_for_with_a_sidecar(checkout: Path
     assert set(told["files"]) == set(names)
 
 
-def test_a_sidecar_tells_of_the_pictures_of_earlier_calls_that_are_there(checkout: Path):
+def test_a_sidecar_lists_the_pictures_of_earlier_calls_that_are_there(checkout: Path):
     for options in (["--format", "svg"], ["--format", "png"], ["--theme", "dark"]):
         call("figures", "line", "--out", "docs", *options)
     (checkout / "docs" / "line.png").unlink()

@@ -79,7 +79,7 @@ def test_what_cannot_be_found_again_is_said(here: Path, made: Path):
         path.write_text(content)
 
 
-def test_show_tells_parameters_results_and_what_was_used(here: Path, made: Path):
+def test_show_prints_parameters_results_and_what_was_used(here: Path, made: Path):
     key = key_of(2, made)
     text, found = call("runs", "show", key[:9]).stdout, json.loads(call("runs", "show", f"tiny/{key[:9]}", "--json").stdout)
     assert [line.split() for line in text.splitlines() if "metric" in line] == [["metric", "m", "40.0"]]
@@ -88,7 +88,7 @@ def test_show_tells_parameters_results_and_what_was_used(here: Path, made: Path)
     assert found["results"][0]["value"] == 40.0
 
 
-def test_diff_tells_what_two_runs_differ_in(here: Path, made: Path):
+def test_diff_prints_how_two_runs_differ(here: Path, made: Path):
     one, two = key_of(1, made), key_of(2, made)
     between = json.loads(call("runs", "diff", one[:12], two[:12], "--json").stdout)["differences"]
     again = json.loads(call("runs", "diff", f"tiny/earlier/{one[:12]}-1", one[:12], "--json").stdout)["differences"]
@@ -209,6 +209,6 @@ def test_an_object_store_is_looked_at_in_the_same_way(made: Path):
         store._fs.rm(store._base, recursive=True)  # type: ignore[attr-defined]
 
 
-def test_the_record_of_an_earlier_run_is_as_it_was(made: Path):
+def test_the_record_of_an_earlier_run_is_unchanged(made: Path):
     (earlier,) = (made / "runs" / "tiny" / "earlier").iterdir()
     assert read_record(earlier).status == "ok"

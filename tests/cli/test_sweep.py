@@ -45,7 +45,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nbformat.write(notebook(START, COUNT, LINGER, "1 / (seed - 1)", END), tmp_path / "notebooks" / "tiny.ipynb")
     nbformat.write(notebook(START, COUNT, LINGER, END), tmp_path / "notebooks" / "fine.ipynb")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EXECUTIONS", str(tmp_path / "executions"))  # also tells the processes of this test from others
+    monkeypatch.setenv("EXECUTIONS", str(tmp_path / "executions"))  # also identifies the processes of this test
     return tmp_path
 
 
@@ -158,7 +158,7 @@ def test_a_dry_run_shows_the_plan_and_executes_nothing(house: Path):
         (["runs/specs/wrong.toml"], ["notebok is unknown, did you mean notebook?", "title is missing"]),
     ],
 )
-def test_bad_input_is_told_and_ends_with_status_2(house: Path, arguments: list[str], facts: list[str]):
+def test_bad_input_is_reported_and_ends_with_status_2(house: Path, arguments: list[str], facts: list[str]):
     (house / "runs" / "specs" / "broken.toml").write_text("[")
     (house / "runs" / "specs" / "wrong.toml").write_text('[[sweep]]\nnotebok = "tiny"\n')
     result = call("sweep", *arguments)
@@ -244,7 +244,7 @@ def test_a_size_is_read_as_it_is_written(text: str, size: int):
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "2PB", "0"])
-def test_what_is_no_size_is_refused(text: str):
+def test_what_is_not_a_size_is_refused(text: str):
     with pytest.raises(ArgumentError, match="must be a size such as"):
         parse_bytes(text)
 

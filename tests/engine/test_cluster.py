@@ -58,7 +58,7 @@ class Dask:
     """A scheduler and its workers, as processes that a user starts.
 
     Args:
-        folder: where they write, also in their environment, by which they and all that they start are told from others.
+        folder: where they write, also in their environment, which identifies them and all that they start.
         **environment: of all of them.
     """
 
@@ -253,7 +253,7 @@ def test_points_that_another_process_is_at_are_put_back(write: Write, store: Sto
     assert executions(tmp_path) == [0, 1]
 
 
-def test_a_folder_that_a_worker_does_not_see_is_told_before_the_work(
+def test_a_folder_that_a_worker_does_not_see_is_reported_before_the_work(
     write: Write, store: Store, kept: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(DaskCluster, "_mark", lambda self, store: None)
@@ -373,7 +373,7 @@ def test_a_worker_that_differs_gives_its_tasks_back_and_the_others_execute_them(
 
 
 @pytest.mark.slow
-def test_lost_workers_and_a_lost_scheduler_are_told(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
+def test_lost_workers_and_a_lost_scheduler_are_reported(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 2.0)  # so long it also tries to reconnect
     small.start_worker(threads=1)
     (died,) = sweep(write(START, KILL_DASK_WORKER), runs=store.root, executor=DaskCluster(small.address)).outcomes
@@ -415,7 +415,7 @@ def test_the_command_waits_for_workers_and_goes_on_after_its_driver_was_killed(h
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_is_told_in_a_sentence_for_each_run(house: Path, small: Dask):
+def test_a_scheduler_that_dies_is_reported_in_a_sentence_for_each_run(house: Path, small: Dask):
     nbformat.write(notebook(START, "import time\ntime.sleep(60)"), house / "notebooks" / "long.ipynb")
     small.start_worker()
     driver = start("long", "-g", "seed=0:2", "--dask", small.address)
@@ -434,7 +434,7 @@ def test_a_scheduler_that_dies_is_told_in_a_sentence_for_each_run(house: Path, s
         *("tls://127.0.0.1:9", "http://127.0.0.1:8787", "inproc://1", "tcp://[::1", "tcp://a\nb:1"),
     ],
 )
-def test_a_scheduler_that_does_not_answer_is_told(house: Path, address: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_scheduler_that_does_not_answer_is_reported(house: Path, address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     result = call("sweep", "fine", "-g", "seed=0:3", "--dask", address)
     assert result.exit_code == 2
@@ -444,7 +444,7 @@ def test_a_scheduler_that_does_not_answer_is_told(house: Path, address: str, mon
 
 
 @pytest.mark.parametrize("content", ["junk", "{}", "[1]", '"text"', '{"address": "tcp://127.0.0.1:9"}', '{"address": null}'])
-def test_a_scheduler_file_that_names_no_scheduler_is_told(house: Path, content: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_scheduler_file_that_names_no_scheduler_is_reported(house: Path, content: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     (house / "scheduler.json").write_text(content)
     result = call("sweep", "fine", "-g", "seed=0:3", "--dask", "scheduler.json")
@@ -452,7 +452,7 @@ def test_a_scheduler_file_that_names_no_scheduler_is_told(house: Path, content: 
     assert "must be" in result.stderr
 
 
-def test_what_is_no_scheduler_is_told(house: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_not_a_scheduler_is_reported(house: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

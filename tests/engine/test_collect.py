@@ -1,4 +1,4 @@
-"""The tables are what the folders of the runs say, judged anew each time."""
+"""The tables are what the folders of the runs say, judged again each time."""
 
 import errno
 import json
@@ -144,7 +144,7 @@ def test_written_tables_read_back_equal_and_rebuilt_ones_are_the_same(store: Sto
     "line",
     ['{"kind": "claim"', '{"kind": "claim", "claim": "nope-1", "observed": 1, "expected": 1, "atol": 0, "part": ""}', "{}"],
 )
-def test_what_cannot_be_read_is_set_aside_and_told_and_the_rest_collected(store: Store, line: str):
+def test_what_cannot_be_read_is_set_aside_and_reported_and_the_rest_collected(store: Store, line: str):
     bad = publish(store, LINES)
     (bad / "records.jsonl").write_text(line + "\n")
     publish(store, LINES, replace(RECORD, key="b" * 64))
@@ -207,7 +207,7 @@ def test_a_run_that_was_damaged_later_is_set_aside(store: Store, file: str):
     assert (len(tables.runs), len(tables.unreadable), folder.exists()) == (0, 1, False)
 
 
-def test_another_version_of_masklib_reads_every_run_anew(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_another_version_of_masklib_reads_every_run_again(store: Store, monkeypatch: pytest.MonkeyPatch):
     publish(store, LINES)
     collect(store)
     monkeypatch.setattr(module, "source_hash", lambda: "another")
@@ -216,7 +216,7 @@ def test_another_version_of_masklib_reads_every_run_anew(store: Store, monkeypat
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-9], lambda b: b.replace(b"gru", b"lru"), lambda b: b"\xff" + b])
-def test_a_damaged_cache_is_made_anew(store: Store, damage: Any):
+def test_a_damaged_cache_is_made_again(store: Store, damage: Any):
     publish(store, LINES)
     expected = collect(store)
     cache = store.root / ".rows.jsonl"
@@ -252,14 +252,14 @@ def test_a_store_that_cannot_be_written_is_collected(store: Store, monkeypatch: 
     assert not (store.root / ".rows.jsonl").exists()
 
 
-def test_tables_that_cannot_be_written_are_told(store: Store, tmp_path: Path):
+def test_tables_that_cannot_be_written_are_reported(store: Store, tmp_path: Path):
     publish(store, LINES)
     (tmp_path / "tables").write_text("a file")
     with pytest.raises(StoreError, match=rf"The tables cannot be written to {tmp_path}/tables: File exists"):
         collect(store).write(tmp_path / "tables")
 
 
-def test_a_run_that_cannot_be_read_now_stays_where_it_is_and_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_that_cannot_be_read_now_stays_where_it_is_and_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch):
     folder = publish(store, LINES)
     publish(store, LINES, keyed("b"))
     error = OSError(errno.EIO, os.strerror(errno.EIO))

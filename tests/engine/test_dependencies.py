@@ -1,4 +1,4 @@
-"""What a run used is found by real runs, and a run counts only while all of it is as it was."""
+"""What a run used is found by real runs, and a run counts only while all of that is unchanged."""
 
 import importlib.metadata
 import json
@@ -88,7 +88,7 @@ def test_a_run_does_not_count_after_a_module_that_it_imported_was_edited(path: P
     assert changes_of(path, store) == ("helper.py changed since",), "what counts is what the newest run used"
 
 
-def test_a_module_that_is_gone_is_told(path: Path, store: Store, helper: Callable[[int], Path]):
+def test_a_module_that_is_gone_is_reported(path: Path, store: Store, helper: Callable[[int], Path]):
     run(path, store)
     helper(2).unlink()
     assert changes_of(path, store) == ("helper.py is gone",)
@@ -108,7 +108,7 @@ def test_a_folder_that_was_moved_with_its_modules_has_the_same_runs(path: Path, 
     assert dependencies.changes(uses, str(tmp_path), (), {}, dependencies.Present()) == ["moved/helper.py is gone"]
 
 
-def test_a_module_that_is_edited_while_a_run_uses_it_is_told(path: Path, write: Write, store: Store, tmp_path: Path):
+def test_a_module_that_is_edited_while_a_run_uses_it_is_reported(path: Path, write: Write, store: Store, tmp_path: Path):
     edit = f"import pathlib, time\ntime.sleep(0.1)\npathlib.Path({str(tmp_path)!r}, 'helper.py').write_text('f = None')"
     path = write(START, HELPER.format(folder=str(tmp_path)), edit)
     assert uses_of(run(path, store)).modules == {"helper.py": ""}
@@ -149,7 +149,7 @@ def test_what_a_notebook_asks_for_leaves_no_trace_in_it(write: Write, store: Sto
     assert '"execution_count": 3' in (result.folder / "notebook.ipynb").read_text()
 
 
-def test_where_the_kernel_cannot_tell_the_run_ends_as_it_did(write: Write, store: Store):
+def test_a_run_whose_kernel_cannot_report_imports_ends_as_it_did(write: Write, store: Store):
     result = run(write("import site\nsite.getsitepackages = None"), store)
     assert (result.record.status, uses_of(result).modules) == ("ok", {})
 
@@ -181,7 +181,7 @@ def test_a_forked_kernel_finds_the_modules_that_a_cold_one_does(
     assert "pandas" not in uses_of(warm).distributions, "it is there, but nobody asked for it"
 
 
-def test_the_distributions_that_were_imported_are_recorded_and_another_version_is_told(write: Write, store: Store):
+def test_the_distributions_that_were_imported_are_recorded_and_another_version_is_reported(write: Write, store: Store):
     path = write(START, "import pandas")
     result = run(path, store)
     used = uses_of(result).distributions
@@ -239,7 +239,7 @@ def test_what_is_declared_is_known_of_a_kernel_that_died_too(write: Write, store
     assert (result.record.status, list(uses_of(result).files)) == ("died", ["data.csv"])
 
 
-def test_declared_patterns_tell_what_changed_what_is_new_and_what_was_not_declared(
+def test_declared_patterns_show_what_changed_what_is_new_and_what_was_not_declared(
     write: Write, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)

@@ -79,7 +79,7 @@ def test_an_old_numpy_has_a_pyarrow_that_works_with_it():
             assert int(environment.pins["pyarrow"].split(".")[0]) < 21, environment.name
 
 
-def test_an_unknown_name_is_told_with_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest():
     with pytest.raises(ArgumentError, match=r"got 'keras-2.16'.*keras-2.15"):
         find_environment("keras-2.16")
 
@@ -136,7 +136,7 @@ def test_what_is_not_there_is_unavailable_and_says_why(root: Path):
     assert "needs Python 3.1" in missing.reason
 
 
-def test_a_package_that_cannot_be_had_is_told_and_leaves_nothing(root: Path):
+def test_a_package_that_cannot_be_installed_is_reported_and_leaves_nothing(root: Path):
     broken = replace(TINY, lock="six==0.0.99\n")
     with pytest.raises(UnavailableError, match=r"(?s)tiny cannot be made: uv pip install failed.*six"):
         create(broken)
@@ -154,7 +154,7 @@ def test_an_interruption_leaves_nothing(root: Path):
     assert left(root) == []
 
 
-def test_what_a_killed_process_left_is_no_environment_and_is_made_anew(root: Path):
+def test_what_a_killed_process_left_is_not_an_environment_and_is_made_again(root: Path):
     part = root / f".{TINY.folder.name}.part"
     part.mkdir(parents=True)
     (part / "half").write_text("")
@@ -174,7 +174,7 @@ def test_an_environment_is_removed_with_those_of_earlier_locks(root: Path):
     assert not remove(TINY)
 
 
-def test_a_missing_uv_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_missing_uv_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(environments, "__file__", str(tmp_path / "masklib" / "engine" / "environments.py"))
     monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)

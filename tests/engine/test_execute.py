@@ -1,4 +1,4 @@
-"""Real kernels: every way in which a notebook can end is told as it was."""
+"""Real kernels: every way in which a notebook can end is reported correctly."""
 
 import json
 import signal
@@ -302,7 +302,7 @@ def test_what_libraries_write_to_the_file_descriptor_is_in_the_kernel_log_only(w
     assert [output.text for output in cell.outputs if output.output_type == "stream"] == ["said\n"]
 
 
-def test_a_disk_that_fills_up_during_a_run_is_told_and_its_work_kept(write: Write, small_disk: Path):
+def test_a_disk_that_fills_up_during_a_run_is_reported_and_its_work_kept(write: Write, small_disk: Path):
     store = Store(small_disk / "runs")
     with pytest.raises(StoreError, match=r"could not be written, its work is kept in .*: No space left on device"):
         run(write(START, CLAIM, "print('x' * 400_000)"), store)

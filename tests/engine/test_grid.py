@@ -1,4 +1,4 @@
-"""Grids, lists and spec files become plans, and whatever is wrong with them is told at once, before anything runs."""
+"""Grids, lists and spec files become plans, and everything that is wrong with them is reported at once, before anything runs."""
 
 from collections import Counter
 from pathlib import Path
@@ -114,7 +114,7 @@ def test_a_point_is_called_by_the_parameters_that_vary(kinds: Path):
     assert [describe(plan, names["kinds"]) for plan in plans][1] == "n=0 cell=b"
 
 
-def test_every_problem_of_a_grid_is_told_at_once(kinds: Path):
+def test_every_problem_of_a_grid_is_reported_at_once(kinds: Path):
     message = refusal(
         kinds,
         [("n", "1,two"), ("cel", "lstm"), ("kind", "a,c"), ("x", ""), ("flag", 3), ("cell", "a")],
@@ -185,7 +185,7 @@ def test_what_is_neither_a_notebook_nor_a_spec_is_refused_with_what_there_is(hou
         plan_sweep("kind")
 
 
-def test_every_problem_of_a_spec_is_told_at_once(house: Path):
+def test_every_problem_of_a_spec_is_reported_at_once(house: Path):
     spec(
         house,
         """

@@ -95,7 +95,7 @@ def test_a_pipe_beside_the_notebook_is_left_there(write: Write, store: Store, tm
     assert {"pipe", "last"} <= set(os.listdir(tmp_path))  # noqa: PTH208 (a dangling link is there, too)
 
 
-def test_two_notebooks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, store: Store):
+def test_two_notebooks_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, store: Store):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         path = save(tmp_path / name / "study.ipynb", f"{START}\nrun.metric('m', len({name!r}))", parameters="seed = 1")

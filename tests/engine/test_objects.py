@@ -165,7 +165,7 @@ def test_a_failing_upload_keeps_the_work_and_publishes_nothing(store: Store, s3:
     assert read_record(store.finish(work, record)) == record
 
 
-def test_a_store_that_cannot_be_written_is_told_before_the_work(s3: Any, temporary: Path):
+def test_a_store_that_cannot_be_written_is_reported_before_the_work(s3: Any, temporary: Path):
     with pytest.raises(StoreError, match=r"A run needs a writable store, s3://no-such-bucket/ is not: .*bucket"):
         open_store("s3://no-such-bucket").begin(RECORD)
     assert list(temporary.iterdir()) == []
@@ -282,7 +282,7 @@ def test_a_store_can_be_sent_to_another_process(store: Store):
     assert runs_in(pickle.loads(pickle.dumps(store))) == [folder]
 
 
-def test_a_server_that_is_out_of_reach_is_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_out_of_reach_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)

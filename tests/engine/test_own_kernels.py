@@ -213,7 +213,7 @@ def test_a_notebook_of_another_language_runs_in_its_kernel_with_its_parameters(b
 
 
 @UNKNOWN_FIELD
-def test_it_is_swept_collected_and_its_failures_are_told(bash: None, tmp_path: Path):
+def test_it_is_swept_collected_and_its_failures_are_reported(bash: None, tmp_path: Path):
     path = save(tmp_path / "b.ipynb", "echo $n; [ $n -lt 3 ]", parameters="n=1", name="bash", language="bash")
     found = sweep(path, {"n": "1,2"}, runs=tmp_path / "runs", jobs=1)
     assert found.ok, found.to_frame()["reason"].to_list()

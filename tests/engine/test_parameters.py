@@ -53,7 +53,7 @@ def test_help_and_choices_come_from_the_comment():
     assert (cell.help, cell.choices) == ("recurrent cell {lstm, gru}", ("lstm", "gru"))
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ParameterError) as caught:
         resolve(read_parameters(CELL), {"unitz": 4, "units": "4", "cell": "rnn", "shuffle": 1})
     message = str(caught.value)

@@ -33,7 +33,7 @@ SLEEP = "import os, pathlib, time\npathlib.Path(os.environ['MASKLIB_RUN_DIR'], '
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
-    """A worker whose process, and what it starts, can be told by the test's folder in its environment."""
+    """A worker whose process, and what it starts, can be identified by the test's folder in its environment."""
     worker = Worker({"MASKLIB_TEST": str(tmp_path)})
     yield worker
     worker.close()
@@ -154,7 +154,7 @@ def test_a_worker_that_dies_costs_one_try(write: Write, store: Store, worker: Wo
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_again_is_told_with_what_killed_it(write: Write, store: Store, worker: Worker):
+def test_a_worker_that_dies_again_is_reported_with_what_killed_it(write: Write, store: Store, worker: Worker):
     plan = plan_run(write(START, KILL_WORKER))
     answer = worker.execute(job_of(plan, store))
 

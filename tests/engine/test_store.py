@@ -105,7 +105,7 @@ def test_the_files_of_a_store_follow_the_umask(store: Store, umask: int, mode: i
     assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [mode, mode]
 
 
-def test_runs_of_another_user_that_cannot_be_read_are_told_and_the_rest_is_shown(store: Store):
+def test_runs_of_another_user_that_cannot_be_read_are_reported_and_the_rest_is_shown(store: Store):
     store.finish(store.begin(WHOLE), WHOLE)
     for name in ("closed", "half"):
         store.finish(store.begin(replace(WHOLE, notebook=name)), replace(WHOLE, notebook=name))
@@ -184,7 +184,7 @@ def test_work_of_a_process_that_was_killed_is_recovered_as_interrupted(store: St
     assert sorted(f.name for f in (store.root / "nb").iterdir()) == [alive.name, "failed"]
 
 
-def test_work_that_cannot_be_moved_is_kept_and_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_work_that_cannot_be_moved_is_kept_and_reported(store: Store, monkeypatch: pytest.MonkeyPatch):
     work = store.begin(RECORD)
 
     def full(*_: object) -> None:

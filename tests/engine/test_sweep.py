@@ -1,4 +1,4 @@
-"""Sweeps with real workers and kernels: what is there stays, what is missing is executed once, and every failure is told."""
+"""Sweeps with real workers and kernels: what is there stays, what is missing is executed once, and every failure is reported."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ def pool(_one_quick_server: None) -> Iterator[Kept]:
 
 
 class Diary(Listener):
-    """Notes what it is told, and passes each outcome on."""
+    """Records what it is told, and passes each outcome on."""
 
     def __init__(self, on_outcome: Callable[[Outcome], None] = lambda outcome: None):
         self.lines: list[str] = []
@@ -155,7 +155,7 @@ def test_the_same_sweep_again_executes_nothing_and_a_larger_one_only_what_is_mis
 
 
 @pytest.mark.parametrize("file", ["record.json", "notebook.ipynb"])
-def test_a_run_that_is_not_whole_is_told_and_executed_again(
+def test_a_run_that_is_not_whole_is_reported_and_executed_again(
     write: Write, store: Store, pool: Kept, tmp_path: Path, count: str, file: str
 ):
     plans = plan_sweep(write(START, count), {"seed": "0:3"}).plans
@@ -220,7 +220,7 @@ def test_fail_fast_starts_no_run_after_the_first_failure(write: Write, store: St
     result = run_sweep(plans, store, jobs=1, fail_fast=True)
 
     assert statuses(result)[:2] == ["ok", "failed"]
-    assert set(statuses(result)[4:]) == {"not run"}  # the next may have begun before the failure was told
+    assert set(statuses(result)[4:]) == {"not run"}  # the next may have begun before the failure was reported
     assert len(executions(tmp_path)) <= 4
     assert [o.state for o in result.failures] == ["failed"]
     assert not result.ok

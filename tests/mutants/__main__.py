@@ -1,4 +1,4 @@
-"""Try all mutants in a copy of the project, so that the project stays as it is: `make mutants`."""
+"""Try all mutants in a copy of the project, so that the project is not changed: `make mutants`."""
 
 import os
 import shutil

@@ -11,7 +11,7 @@ TABLE = Path(__file__).with_name("auditing.toml")
 
 
 class MutantError(Exception):
-    """A mutant cannot be made: the code has changed, and the table must follow it."""
+    """A mutant cannot be made: the code has changed, and the table must be updated."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Mutant:
     Attributes:
         what: the fault, in words.
         file: that is changed, from the root of the project.
-        old: text that stands in it once.
+        old: text that occurs in it once.
         new: what is put in its place.
         tests: node ids without parameters; each must fail, for at least one of its parameters.
     """
@@ -43,7 +43,7 @@ def mutated(mutant: Mutant, source: str) -> str:
     """Return the source of a file with a mutant in it.
 
     Raises:
-        MutantError: its old text does not stand there exactly once, or what comes out is no Python, or no other one.
+        MutantError: its old text does not occur exactly once, or the result is not Python, or is the same code.
     """
     count = source.count(mutant.old)
     if count != 1:

@@ -1,4 +1,4 @@
-"""Each mutant can be made in the code as it is, and names tests that there are; without this the table would rot unseen."""
+"""Each mutant can be made in the current code, and names existing tests; without this test the table could become outdated."""
 
 import re
 from dataclasses import replace

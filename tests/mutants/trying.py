@@ -1,6 +1,6 @@
-"""Tries mutants in the folder that it is started in, which must be a copy of the project: `python -m tests.mutants` starts it.
+"""Tries mutants in the current folder, which must be a copy of the project: `python -m tests.mutants` starts it.
 
-Keras is imported once. Each mutant is written into its file, a forked process imports masklib anew and runs the mutant's tests,
+Keras is imported once. Each mutant is written into its file, a forked process imports masklib again and runs the mutant's tests,
 and the file is restored.
 """
 

@@ -94,7 +94,7 @@ def test_a_docstring_is_shown_as_it_is_written(root: Path):
     assert "The weights that steps may have, by name: 1, those given" in weights  # a property, and no type
 
 
-def test_what_keras_hands_down_is_not_in_our_api(root: Path):
+def test_what_is_inherited_from_keras_is_not_in_our_api(root: Path):
     text = shown(root, "api/masklib.losses.html")
     assert "class MaskedBinaryCrossentropy" in text
     assert "Computes the binary crossentropy loss" not in text
@@ -223,7 +223,7 @@ def test_findings_of_the_audit_have_a_page_with_both_models(tmp_path: Path, monk
     assert not re.search(r"(?<!\\)<script", page.read_text() + fragment.read_text())
 
 
-def test_without_an_audit_there_is_no_page_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_an_audit_there_is_no_page_about_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit_page, "CATALOGUE", "masklib.none.of.this")
     assert audit_page.write_audit(Writer(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []

@@ -105,7 +105,7 @@ def stranger(runs: Path, key: str, sources: list[str], notebook: str = "strange"
 
 @pytest.fixture
 def few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a store whose site has few pages of the API; the current one, with a file that is nobody's business."""
+    """The folder of a store whose site has few pages of the API; it is the current one, with a file not to be shown."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(api, "modules", lambda: ["masklib.errors"])
     (tmp_path / "secret").write_text(SECRET)
@@ -359,7 +359,7 @@ def test_a_run_that_cannot_be_read_is_set_aside_and_the_rest_is_collected(few_pa
 
 
 @pytest.mark.parametrize("malice", UNSHOWN)
-def test_a_run_that_cannot_be_shown_is_told_and_the_next_one_is_shown(few_pages: Path, malice: str):
+def test_a_run_that_cannot_be_shown_is_reported_and_the_next_one_is_shown(few_pages: Path, malice: str):
     damage, word = UNSHOWN[malice]
     stranger(few_pages, GOOD, ["# Good"])
     damage(stranger(few_pages, BAD, ["# Bad"]))
@@ -410,7 +410,7 @@ def test_a_recipe_that_cannot_be_drawn_leaves_what_the_notebook_showed(few_pages
 
 
 @pytest.mark.parametrize("command", ["list --claims", "collect", "report", "tables --list", "tables runs", "figures --list"])
-def test_every_command_shows_what_can_be_and_tells_the_rest(few_pages: Path, command: str):
+def test_every_command_shows_what_it_can_and_reports_the_rest(few_pages: Path, command: str):
     stranger(few_pages, GOOD, ["# Good"])
     damage, word = BROKEN["a link for a record"]
     damage(stranger(few_pages, BAD, ["# Bad"]))
@@ -425,7 +425,7 @@ def test_every_command_shows_what_can_be_and_tells_the_rest(few_pages: Path, com
 
 
 @pytest.mark.parametrize("command", ["collect", "report", "tables", "figures", "list --claims"])
-def test_a_mistyped_path_of_a_store_is_told_and_not_made(tmp_path: Path, command: str):
+def test_a_mistyped_path_of_a_store_is_reported_and_not_made(tmp_path: Path, command: str):
     ended = CliRunner().invoke(main, [*command.split(), "--runs", str(tmp_path / "rusn")])
     assert ended.exit_code == 1
     assert f"{tmp_path / 'rusn'} is not there" in ended.stderr

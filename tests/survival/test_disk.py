@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or corrupt: told, nothing lost, nothing half done; once it is well the sweep goes on."""
+"""A disk that is full, read-only or corrupt: it is reported, nothing is lost or half done, and later the sweep goes on."""
 
 import subprocess
 from pathlib import Path

@@ -44,7 +44,7 @@ def test_the_driver_while_runs_are_executed_leaves_no_file(house: House, undistu
     assert list(house.temporary.iterdir()) == []
 
 
-# Each disturbance has a sweep of its own: a killed server takes the other kernels with it, whatever they were to show.
+# Each disturbance has a sweep of its own: a killed server ends the other kernels, too, whatever they were started for.
 @pytest.mark.parametrize(
     ("code", "said", "lost"),
     [

@@ -1,4 +1,4 @@
-"""masklib's own source changes between the plan of a sweep and its runs: told, and nothing published as what it is not."""
+"""masklib's own source changes between the plan of a sweep and its runs: it is reported, and nothing is published wrongly."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Small models in which a mask goes its way: for the tests of the trace, on every backend."""
+"""Small models with masks, for the tests of the trace on every backend."""
 
 import keras
 import numpy as np
@@ -20,8 +20,8 @@ def inputs(name="ids"):
     return keras.Input((T,), dtype="int32", name=name)
 
 
-def behind_embedding(*following):
-    """A functional model of an Embedding with a mask and what follows; a function or a layer each."""
+def after_embedding(*following):
+    """A functional model of an Embedding with a mask and what follows: functions or layers."""
     ids = inputs()
     x = embed()(ids)
     for one in following:
@@ -69,14 +69,14 @@ class TakesMask(layers.Layer):
 
 
 class WrongName(layers.Layer):
-    """Takes a mask by a name that Keras does not fill where there is one tensor."""
+    """Takes a mask by a name that Keras does not fill if there is one tensor."""
 
     def __init__(self, name):
         super().__init__(name=name)
         self.supports_masking = True
 
     def call(self, x, x_mask=None):
-        """Return x, masked steps as 0 if it is told them."""
+        """Return x, with 0 at masked steps if the mask is given."""
         return x if x_mask is None else x * ops.cast(x_mask, x.dtype)[..., None]
 
 
@@ -123,7 +123,7 @@ def residual(self, x):
 
 def attention_then(*following):
     """Embedding, attention with a residual connection, then layers."""
-    return behind_embedding(
+    return after_embedding(
         lambda x: layers.Add(name="add")([x, layers.MultiHeadAttention(2, 3, name="attention")(x, x)]), *following
     )
 
@@ -133,12 +133,12 @@ def traced_everywhere():
     models = {
         "attention": attention_then(layers.GlobalAveragePooling1D(name="mean")),
         "second": attention_then(lambda x: layers.MultiHeadAttention(2, 3, name="second")(x, x)),
-        "merge": behind_embedding(lambda x: layers.Concatenate()([x, layers.Lambda(lambda y: y * 2.0, name="it")(x)])),
-        "wrappers": behind_embedding(layers.TimeDistributed(layers.Dense(2)), layers.Bidirectional(layers.LSTM(2))),
-        "block": behind_embedding(
+        "merge": after_embedding(lambda x: layers.Concatenate()([x, layers.Lambda(lambda y: y * 2.0, name="it")(x)])),
+        "wrappers": after_embedding(layers.TimeDistributed(layers.Dense(2)), layers.Bidirectional(layers.LSTM(2))),
+        "block": after_embedding(
             OwnLayer(residual, "block", True, dense=layers.Dense(F), norm=layers.LayerNormalization()), layers.LSTM(3)
         ),
-        "stateful": behind_embedding(layers.RNN(layers.StackedRNNCells([layers.LSTMCell(2), layers.GRUCell(3)]))),
+        "stateful": after_embedding(layers.RNN(layers.StackedRNNCells([layers.LSTMCell(2), layers.GRUCell(3)]))),
     }
     for name, (compute, _) in COMPUTATIONS.items():
         models[name] = Own(compute, lstm=layers.LSTM(4), dense=layers.Dense(3), mean=layers.GlobalAveragePooling1D())

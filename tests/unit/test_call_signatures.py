@@ -1,4 +1,4 @@
-"""masklib.experiments.call_signatures: a mask is told by its values, and one that is not known is not named after another."""
+"""masklib.experiments.call_signatures: a mask is identified by its values, and an unknown mask is not named after another."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def test_each_mask_is_named():
     assert layer.in_compute_mask == "first"
 
 
-def test_an_unknown_mask_and_no_mask_are_told_apart():
+def test_an_unknown_mask_is_distinguished_from_no_mask():
     layer = call_signatures.WithMask({"first": FIRST})
     layer(masked(SECOND))
     assert layer.in_call == "another mask"

@@ -1,4 +1,4 @@
-"""What differs between the generations of Keras; the installed one is Keras 3, the older ones by what they are told to be."""
+"""What differs between the generations of Keras; the installed one is Keras 3, the older ones are simulated."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def test_the_installed_keras_lacks_nothing():
     assert compat.lacks("zero_output_for_mask") == ""
 
 
-def test_what_the_original_lacks_is_told_as_a_sentence(monkeypatch: pytest.MonkeyPatch):
+def test_what_the_original_lacks_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(generations, "IS_ORIGINAL", True)
     assert compat.lacks("zero_output_for_mask").endswith("have no option zero_output_for_mask.")
 

@@ -1,4 +1,4 @@
-"""The drawing of a trace shows every call, every way of a tensor, and whether a mask goes that way."""
+"""The drawing of a trace shows every call, every path of a tensor, and whether a mask goes along it."""
 
 import itertools
 
@@ -17,7 +17,7 @@ from masklib.auditing.tracing.drawing import STYLES, plot_calls
 from masklib.auditing.tracing.layout import GIVEN, LOST, MASKED, PLAIN, lay_out
 from masklib.auditing.tracing.outcomes import OUTCOMES
 from masklib.auditing.tracing.trace import trace
-from tests.unit.mask_models import IDS, F, Own, OwnLayer, T, attention_then, behind_embedding, embed, inputs, residual
+from tests.unit.mask_models import IDS, F, Own, OwnLayer, T, after_embedding, attention_then, embed, inputs, residual
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def _closed():
 
 
 def transformer(n_blocks):
-    """A functional transformer of 7 calls a block."""
+    """A functional transformer with 7 calls per block."""
     following = []
     for k in range(n_blocks):
         following += [
@@ -36,7 +36,7 @@ def transformer(n_blocks):
             lambda x, k=k: layers.Add(name=f"sum_{k}")([x, layers.Dense(F, name=f"out_{k}")(layers.Dense(8, name=f"in_{k}")(x))]),
             layers.LayerNormalization(name=f"end_{k}"),
         ]
-    return behind_embedding(*following)
+    return after_embedding(*following)
 
 
 def states(model, x=IDS):
@@ -49,17 +49,17 @@ def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_the_ways_of_a_mask_that_attention_takes_off():
+def test_the_paths_of_a_mask_that_attention_removes():
     assert states(attention_then(layers.GlobalAveragePooling1D(name="mean"))) == {
         ("input: ids", "embedding"): PLAIN,
         ("embedding", "attention"): MASKED,
-        ("embedding", "add"): LOST,  # attention took it off its input
+        ("embedding", "add"): LOST,  # attention removed it from its input
         ("attention", "add"): MASKED,
         ("add", "mean"): GIVEN,  # by the graph
     }
 
 
-def test_the_ways_around_an_initial_state():
+def test_the_paths_around_an_initial_state():
     source, target = inputs("source"), inputs("target")
     x = embed("source_words")(source)
     state = layers.GRU(3, name="encoder")(x)
@@ -74,15 +74,15 @@ def test_the_ways_around_an_initial_state():
     }
 
 
-def test_what_is_lost_is_lost_on_the_way_behind():
+def test_a_lost_mask_is_shown_on_the_edges_after_the_call():
     model = Own(lambda self, ids: self.last(self.first(self.embedding(ids) + 1.0)), first=layers.Dense(2), last=layers.Dense(2))
     found = list(states(model).values())
     assert found == [PLAIN, MASKED, LOST, PLAIN]
 
 
-def test_a_layer_that_hands_its_own_mask_on_ends_in_a_row():
+def test_a_layer_that_passes_its_own_mask_on_ends_in_a_row():
     parts = {"dense": layers.Dense(F, name="dense"), "norm": layers.LayerNormalization(name="norm")}
-    model = behind_embedding(OwnLayer(residual, "block", True, **parts), layers.LSTM(3, name="lstm"))
+    model = after_embedding(OwnLayer(residual, "block", True, **parts), layers.LSTM(3, name="lstm"))
     found = states(model)
     assert found["norm", "returned by block"] == MASKED
     assert found["returned by block", "lstm"] == MASKED
@@ -113,7 +113,7 @@ def test_many_calls_are_wrapped_and_none_is_left_out():
 def test_no_text_leaves_the_paper_or_meets_another():
     for model in (
         transformer(3),
-        behind_embedding(layers.LSTM(3, return_sequences=True, name="a_very_" + "long_" * 12 + "name")),
+        after_embedding(layers.LSTM(3, return_sequences=True, name="a_very_" + "long_" * 12 + "name")),
     ):
         ax = trace(model, IDS).plot()
         ax.figure.canvas.draw()
@@ -124,25 +124,25 @@ def test_no_text_leaves_the_paper_or_meets_another():
 
 
 def test_names_are_text_never_markup():
-    ax = trace(behind_embedding(layers.Dense(2, name="costs_$5_and_$6"), layers.Dense(2, name="$\\frac{")), IDS).plot()
+    ax = trace(after_embedding(layers.Dense(2, name="costs_$5_and_$6"), layers.Dense(2, name="$\\frac{")), IDS).plot()
     assert {"costs_$5_and_$6", "$\\frac{"} <= set(texts(ax))
     assert not any(text.get_parse_math() for text in ax.texts)
     ax.figure.canvas.draw()
 
 
-def test_it_draws_where_it_is_told():
+def test_it_draws_on_given_axes():
     _, ax = plt.subplots()
-    assert trace(behind_embedding(layers.LSTM(2)), IDS).plot(ax=ax) is ax
+    assert trace(after_embedding(layers.LSTM(2)), IDS).plot(ax=ax) is ax
 
 
-def test_every_outcome_has_a_sign_of_its_own():
+def test_every_outcome_has_its_own_symbol():
     assert set(STYLES) == set(OUTCOMES)
     assert len({sign for sign, _ in STYLES.values()}) == len(STYLES)
 
 
 def test_the_legend_explains_what_is_drawn_and_nothing_else():
-    written = texts(trace(behind_embedding(layers.LSTM(2, name="lstm")), IDS).plot())
-    assert {"made", "consumed", "line: a mask travels", "line: no mask"} <= set(written)
+    written = texts(trace(after_embedding(layers.LSTM(2, name="lstm")), IDS).plot())
+    assert {"made", "consumed", "line: a mask is attached", "line: no mask"} <= set(written)
     assert "kept" not in written
     assert f"line: {LOST}" not in written
 

@@ -1,4 +1,4 @@
-"""Figures can be told apart by every kind of colour vision, in grey, and read in both themes."""
+"""Colours of figures can be distinguished with every kind of colour vision and in grey, and text can be read in both themes."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def smallest_distance(colours: list[str], vision: str) -> float:
-    """The distance of the two colours that are hardest to tell apart."""
+    """The distance of the two colours that are hardest to distinguish."""
     seen = [lab(np.clip(VISION[vision] @ linear(colour), 0.0, 1.0)) for colour in colours]
     return min(float(np.linalg.norm(a - b)) for i, a in enumerate(seen) for b in seen[:i])
 
@@ -53,7 +53,7 @@ def test_the_arithmetic_of_colours_is_that_of_the_standards():
 
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("theme", style.THEMES)
-def test_roles_and_tiles_are_told_apart(theme: str, vision: str):
+def test_roles_and_tiles_can_be_distinguished(theme: str, vision: str):
     roles = [style.THEMES[theme][role] for role in style.MARKED]
     tiles = [ground for ground, _ in style.TILES[theme].values()]
     assert smallest_distance(roles, vision) > FAR_ENOUGH
@@ -61,7 +61,7 @@ def test_roles_and_tiles_are_told_apart(theme: str, vision: str):
 
 
 @pytest.mark.parametrize(("colours", "vision"), [(["#b83a20", "#3f7f00"], "deuteranopia"), (["#cc491b", "#2f6fd0"], "grey")])
-def test_colours_that_only_some_can_tell_apart_are_found(colours: list[str], vision: str):
+def test_colours_that_only_some_can_distinguish_are_found(colours: list[str], vision: str):
     assert smallest_distance(colours, "normal") > 5 * FAR_ENOUGH
     assert smallest_distance(colours, vision) < FAR_ENOUGH
 

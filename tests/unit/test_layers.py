@@ -1,4 +1,4 @@
-"""masklib.layers: the guide's layers put right, beside those that the guide prints."""
+"""masklib.layers: the guide's layers corrected, compared with those that the guide prints."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the notebooks ask of a model is what the model does: masks, inner outputs, losses, gradients, errors."""
+"""What the notebooks measure is what the model does: masks, inner outputs, losses, gradients, errors."""
 
 import warnings
 
@@ -22,7 +22,7 @@ def model():
     return models.draw_weights(models.embed_then(5, 2, 5, first, layers.GRU(3, name="last")), 0)
 
 
-def test_look_inside_gives_each_layers_output_and_the_mask_behind_it(model):
+def test_look_inside_gives_each_layers_output_and_the_mask_after_it(model):
     inside = measure.look_inside(model, IDS, "first", "last")
     assert inside["first"].output.shape == (3, 5, 7)
     np.testing.assert_array_equal(inside["first"].mask, IDS != 0)
@@ -30,7 +30,7 @@ def test_look_inside_gives_each_layers_output_and_the_mask_behind_it(model):
     assert inside["last"].mask is None
 
 
-def test_predict_with_mask_tells_a_mask_that_is_all_false_from_none():
+def test_predict_with_mask_distinguishes_an_all_false_mask_from_none():
     masked, bare = (models.embed_then(5, 2, 5, mask_zero=zero) for zero in (True, False))
     np.testing.assert_array_equal(measure.predict_with_mask(masked, IDS[2:]).mask, np.zeros((1, 5), dtype=bool))
     assert measure.predict_with_mask(bare, IDS).mask is None
@@ -115,7 +115,7 @@ MASKED = np.array([[[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]], dtype="float32")
         (keras.layers.Reshape((5, 5)), None, "ValueError"),
     ],
 )
-def test_pass_mask_tells_what_became_of_a_mask_and_what_the_user_was_told(block, mask, said):
+def test_pass_mask_says_what_became_of_a_mask_and_whether_the_user_was_warned(block, mask, said):
     passage = measure.pass_mask(block, MASKED)
     assert passage.said == said
     assert (passage.mask is None) if mask is None else passage.mask.tolist() == mask

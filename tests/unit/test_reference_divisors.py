@@ -1,4 +1,4 @@
-"""masklib.reference.divisors: every divisor is told from the others, and a number that is none of them from all."""
+"""masklib.reference.divisors: every divisor is distinguished from the others, and any other number from all of them."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_arrays_are_compared_whole():
     assert divisors.match([total / [3, 6]], [tried(slopes)], rtol=1e-6) is None
 
 
-def test_a_metric_is_told_by_what_it_counts():
+def test_a_metric_is_identified_by_what_it_counts():
     labels, scores = np.array([[[1], [0], [1]]]), np.array([[[0.9], [0.8], [0.7]]])
     steps = {"valid": np.array([[True, True, False]]), "all": None}
 
@@ -85,7 +85,7 @@ def test_a_metric_is_told_by_what_it_counts():
     assert divisors.match([0.6], [candidates], rtol=1e-9) is None
 
 
-def test_describe_tells_what_moves_and_that_a_control_is_rejected():
+def test_describe_says_what_moves_and_that_a_control_is_rejected():
     row = divisors.describe([SUM / 6], SUM / 3, [tried()], SUM / 3, rtol=1e-6)
     assert (row["divided by"], row["over wanted"]) == ("all", 0.5)
     assert row["moves with batches"]

@@ -1,4 +1,4 @@
-"""What `trace` says becomes of a mask in each way of building a model, against what Keras does there."""
+"""What `trace` says about a mask in each way of building a model, compared with what Keras does there."""
 
 import json
 import os
@@ -44,8 +44,8 @@ from tests.unit.mask_models import (
     T,
     TakesMask,
     WrongName,
+    after_embedding,
     attention_then,
-    behind_embedding,
     embed,
     inputs,
     residual,
@@ -66,7 +66,7 @@ def lost(model, x=IDS):
     return {call.path: call.outcome for call in trace(model, x).lost}
 
 
-# ---------------------------------------------------------------- one layer behind a mask
+# ---------------------------------------------------------------- one layer after a mask
 
 ONE = {
     "Dense": (lambda: layers.Dense(3, name="it"), KEPT),
@@ -98,7 +98,7 @@ ONE = {
 
 
 @pytest.mark.parametrize("name", ONE)
-def test_a_layer_behind_a_mask(name):
+def test_a_layer_after_a_mask(name):
     make, outcome = ONE[name]
     layer = make()
     calls = {call.path: call for call in trace(Own(lambda self, ids: self.it(self.embedding(ids)), it=layer), IDS).calls}
@@ -109,7 +109,7 @@ def test_a_layer_behind_a_mask(name):
 
 
 def test_the_functional_way_has_the_same_outcomes():
-    found = {name: outcomes_of(behind_embedding(make()))["it"] for name, (make, _) in ONE.items()}
+    found = {name: outcomes_of(after_embedding(make()))["it"] for name, (make, _) in ONE.items()}
     assert found == {name: outcome for name, (_, outcome) in ONE.items()}
 
 
@@ -169,7 +169,7 @@ def test_an_initial_state_lets_the_mask_be_ignored_though_the_output_carries_it(
 # ---------------------------------------------------------------- between layers
 
 
-def test_operators_and_operations_of_a_functional_model_lose_the_mask_without_a_word():
+def test_operators_and_operations_of_a_functional_model_lose_the_mask_without_a_warning():
     ids = inputs()
     x = embed()(ids)
     y = layers.Dense(F)(x)
@@ -179,18 +179,18 @@ def test_operators_and_operations_of_a_functional_model_lose_the_mask_without_a_
 
 
 def test_a_slice_loses_the_mask_if_a_masked_step_is_in_it():
-    first, last = behind_embedding(lambda x: x[:, 0]), behind_embedding(lambda x: x[:, -1])
+    first, last = after_embedding(lambda x: x[:, 0]), after_embedding(lambda x: x[:, -1])
     assert (trace(first, IDS).calls[-1].outcome, trace(last, IDS).calls[-1].outcome) == (VALID_STEPS, SILENT)
 
 
 @pytest.mark.parametrize("name", COMPUTATIONS)
-def test_a_computation_of_ones_own(name):
+def test_a_computation_in_custom_code(name):
     compute, expected = COMPUTATIONS[name]
     parts = {"lstm": layers.LSTM(4), "dense": layers.Dense(3), "mean": layers.GlobalAveragePooling1D()}
     assert lost(Own(compute, **parts)) == expected
 
 
-def test_a_computation_whose_mask_is_given_again_is_no_fault():
+def test_a_computation_whose_mask_is_given_again_is_not_a_fault():
     compute, _ = COMPUTATIONS["mask given by hand"]
     assert outcomes_of(Own(compute, lstm=layers.LSTM(4, name="lstm"))) == {
         "embedding": MADE,
@@ -204,20 +204,20 @@ def test_a_computation_whose_mask_is_given_again_is_no_fault():
     [(True, KEPT, AGAIN, {}), (False, WARNED, WITHIN, {"block": WARNED})],
 )
 @pytest.mark.filterwarnings("ignore:Layer 'block':UserWarning")
-def test_a_layer_of_ones_own_answers_for_what_is_in_it(supports_masking, block, inside, faults):
+def test_the_outcome_of_a_custom_layer_follows_from_the_calls_in_it(supports_masking, block, inside, faults):
     parts = {"dense": layers.Dense(F, name="dense"), "norm": layers.LayerNormalization(name="norm")}
-    model = behind_embedding(OwnLayer(residual, "block", supports_masking=supports_masking, **parts), layers.LSTM(3))
+    model = after_embedding(OwnLayer(residual, "block", supports_masking=supports_masking, **parts), layers.LSTM(3))
     found = outcomes_of(model)
     assert (found["block"], found["block/dense"], found["block/(computation)"]) == (block, KEPT, inside)
     assert lost(model) == faults
 
 
-def test_a_block_with_a_model_in_it_is_healthy_if_it_hands_its_mask_on():
+def test_a_block_with_a_model_in_it_is_healthy_if_it_passes_its_mask_on():
     feed = keras.Sequential([layers.Dense(4, name="widen"), layers.Dense(F, name="narrow")], name="feed")
     block = OwnLayer(
         lambda self, x: (lambda h: h + self.feed(h))(self.norm(x + 1.0)), "block", True, feed=feed, norm=layers.Activation("relu")
     )
-    assert lost(behind_embedding(block, layers.LSTM(2))) == {}
+    assert lost(after_embedding(block, layers.LSTM(2))) == {}
 
 
 # ---------------------------------------------------------------- models in models
@@ -225,30 +225,30 @@ def test_a_block_with_a_model_in_it_is_healthy_if_it_hands_its_mask_on():
 
 def test_nested_models_consume_a_mask_where_keras_warns_that_it_is_destroyed():
     x = keras.Input((T, F))
-    model = behind_embedding(keras.Model(x, layers.LSTM(3, name="lstm")(x), name="inner"))
+    model = after_embedding(keras.Model(x, layers.LSTM(3, name="lstm")(x), name="inner"))
     assert outcomes_of(model) == {"embedding": MADE, "inner": CONSUMED, "inner/lstm": CONSUMED}
     assert next(call for call in trace(model, IDS).calls if call.path == "inner").warned
 
 
-def test_what_a_nested_model_loses_is_told_of_the_layer_in_it():
+def test_what_a_nested_model_loses_is_reported_at_the_layer_in_it():
     inner = keras.Sequential([keras.Input((T, F)), layers.Flatten(name="flat"), layers.Dense(2, name="dense")], name="inner")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = behind_embedding(inner)
+        model = after_embedding(inner)
     assert outcomes_of(model) == {"embedding": MADE, "inner": WARNED, "inner/flat": WARNED, "inner/dense": NONE}
     assert lost(model) == {"inner/flat": WARNED}
 
 
 def test_a_subclassed_model_that_takes_a_mask_is_given_it():
-    assert outcomes_of(behind_embedding(ModelWithMask())) == {"embedding": MADE, "inner": CONSUMED, "inner/lstm": CONSUMED}
+    assert outcomes_of(after_embedding(ModelWithMask())) == {"embedding": MADE, "inner": CONSUMED, "inner/lstm": CONSUMED}
 
 
-def test_a_shared_layer_is_told_at_each_call():
+def test_a_shared_layer_is_reported_for_each_call():
     dense = layers.Dense(F, name="dense")
-    assert outcomes_of(behind_embedding(dense, dense)) == {"embedding": MADE, "dense": KEPT, "dense#2": KEPT}
+    assert outcomes_of(after_embedding(dense, dense)) == {"embedding": MADE, "dense": KEPT, "dense#2": KEPT}
 
 
-def test_of_time_distributed_the_first_step_is_told():
+def test_the_first_step_of_time_distributed_is_reported():
     words = keras.Input((T,), dtype="int32")
     encoder = keras.Model(words, layers.LSTM(3, name="lstm")(embed()(words)), name="encoder")
     documents = keras.Input((2, T), dtype="int32")
@@ -277,10 +277,10 @@ def test_inputs_and_outputs_by_name():
     assert {path for path, call in found.items() if call.ends} == {"x", "y"}
 
 
-# ---------------------------------------------------------------- two ways of a mask
+# ---------------------------------------------------------------- two forms of a mask
 
 
-def test_attention_takes_the_mask_off_its_input_and_the_graph_still_has_it():
+def test_attention_removes_the_mask_from_its_input_and_the_graph_still_has_it():
     model = attention_then(layers.GlobalAveragePooling1D(name="mean"), layers.Dense(2, name="label"))
     calls = {call.path: call for call in trace(model, IDS).calls}
     assert (calls["attention"].unmasks, calls["add"].outcome, calls["mean"].outcome) == (True, AGAIN, CONSUMED)
@@ -290,10 +290,10 @@ def test_attention_takes_the_mask_off_its_input_and_the_graph_still_has_it():
 def test_a_watch_of_attached_masks_alone_would_say_that_the_average_gets_none():
     model = attention_then(layers.GlobalAveragePooling1D(name="mean"))
     call = next(call for call in trace(model, IDS).calls if call.path == "mean")
-    assert call.masks_in == (None,)  # what is attached: so would a layer behind `+`, which does average padding
+    assert call.masks_in == (None,)  # what is attached; a layer after `+`, which does average padding, would look the same
     assert call.masks_got[0] is not None
     assert measured_leak(model) == 0
-    assert measured_leak(behind_embedding(lambda x: x + 0.0, layers.Flatten())) > 0.1
+    assert measured_leak(after_embedding(lambda x: x + 0.0, layers.Flatten())) > 0.1
 
 
 def test_a_second_attention_gets_no_mask_and_padding_leaks():
@@ -305,7 +305,7 @@ def test_a_second_attention_gets_no_mask_and_padding_leaks():
 
 
 def measured_leak(model):
-    """How far the output moves when the embedding of padding does."""
+    """How much the output changes when the embedding of padding changes."""
     before = model.predict(IDS, verbose=0)
     layer = model.get_layer("embedding")
     weights = layer.get_weights()[0]
@@ -318,10 +318,10 @@ def measured_leak(model):
 # ---------------------------------------------------------------- what it says
 
 
-def test_a_warning_that_was_shown_before_is_still_told():
+def test_a_warning_that_was_shown_before_is_still_reported():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = behind_embedding(layers.Flatten(name="flat"))
+        model = after_embedding(layers.Flatten(name="flat"))
         model(IDS)
         assert lost(model) == {"flat": WARNED}
         assert lost(model) == {"flat": WARNED}
@@ -332,7 +332,7 @@ def test_every_bad_outcome_is_explained():
     assert CHANGED in outcomes.OUTCOMES
 
 
-def test_the_text_has_a_line_a_call_and_what_to_look_at():
+def test_the_text_has_one_line_per_call_and_what_to_look_at():
     ids = inputs()
     x = embed("words")(ids)
     text = str(trace(keras.Model(ids, layers.Dense(2, name="tags")(x + 1.0)), IDS))
@@ -344,13 +344,13 @@ def test_the_text_has_a_line_a_call_and_what_to_look_at():
 
 
 def test_names_are_text_in_html():
-    text = trace(behind_embedding(layers.Dense(2, name="<b>$x$&")), IDS)._repr_html_()
+    text = trace(after_embedding(layers.Dense(2, name="<b>$x$&")), IDS)._repr_html_()
     assert "&lt;b&gt;$x$&amp;" in text
     assert "<b>" not in text
 
 
-def test_the_table_has_a_row_a_call():
-    frame = trace(behind_embedding(layers.LSTM(3, name="lstm")), IDS).to_frame()
+def test_the_table_has_one_row_per_call():
+    frame = trace(after_embedding(layers.LSTM(3, name="lstm")), IDS).to_frame()
     assert frame.to_dict("records")[1] == {
         "path": "lstm",
         "layer": "LSTM",
@@ -364,7 +364,7 @@ def test_the_table_has_a_row_a_call():
 
 
 @pytest.mark.parametrize("thing", [layers.Dense(2), "model.keras", None])
-def test_what_is_no_model_is_refused(thing):
+def test_what_is_not_a_model_is_refused(thing):
     with pytest.raises(ArgumentError, match=r"A model must be a keras\.Model, got .* Wrap layers into one"):
         trace(thing, IDS)
 
@@ -405,5 +405,5 @@ def test_torch_has_the_same_outcomes(traced_here):
 
 
 def test_the_mask_of_a_trace_is_that_of_keras():
-    model = behind_embedding(layers.Dense(2, name="dense"))
+    model = after_embedding(layers.Dense(2, name="dense"))
     np.testing.assert_array_equal(trace(model, IDS).calls[-1].masks_out[0], keras_mask(model(IDS)))

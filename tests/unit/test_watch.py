@@ -1,4 +1,4 @@
-"""Watching a model leaves it as it was, sees nothing of other threads, and keeps what the calls computed."""
+"""Watching a model restores it, records nothing of other threads, and keeps what the calls computed."""
 
 import threading
 import warnings
@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from masklib.auditing.tracing.watch import Keep, record
 from masklib.errors import ArgumentError
-from tests.unit.mask_models import IDS, F, Own, T, behind_embedding, embed, inputs
+from tests.unit.mask_models import IDS, F, Own, T, after_embedding, embed, inputs
 
 
 def variables_of(model):
@@ -21,7 +21,7 @@ def variables_of(model):
 
 
 class Busy(layers.Layer):
-    """Leaves as many traces in itself as a layer can."""
+    """Changes as much in itself as a layer can."""
 
     def __init__(self):
         super().__init__(name="busy")
@@ -79,7 +79,7 @@ def attributes_of(model):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_model_is_as_before(trained, training):
+def test_the_model_is_restored(trained, training):
     numbers, attributes, config = variables_of(trained), attributes_of(trained), trained.get_compile_config()
     seen = record(trained, IDS, training=training, keep=Keep.ALL)
     assert "busy" in {call.path for call in seen}
@@ -109,7 +109,7 @@ def test_what_is_not_built_is_built_and_its_states_are_new():
 
 
 def test_kept_arrays_are_what_the_layers_computed():
-    model = behind_embedding(layers.Dense(4, name="dense"), layers.LSTM(3, name="lstm"))
+    model = after_embedding(layers.Dense(4, name="dense"), layers.LSTM(3, name="lstm"))
     embedded, dense, lstm = record(model, IDS, keep=Keep.ALL)
     np.testing.assert_array_equal(embedded.outputs[0], np.asarray(model.get_layer("embedding").embeddings)[IDS])
     np.testing.assert_array_equal(dense.inputs[0], embedded.outputs[0])
@@ -118,15 +118,15 @@ def test_kept_arrays_are_what_the_layers_computed():
     assert [call.inputs for call in record(model, IDS)] == [(), (), ()]
 
 
-def test_training_is_told_to_the_layers():
-    model = behind_embedding(layers.Dropout(0.5, name="dropout"))
+def test_layers_are_called_with_training():
+    model = after_embedding(layers.Dropout(0.5, name="dropout"))
     zeros = [np.mean(record(model, IDS, training=training, keep=Keep.ALL)[-1].outputs[0] == 0) for training in (False, True)]
     assert zeros[0] == 0
     assert 0.2 < zeros[1] < 0.8
 
 
-def test_other_threads_are_not_seen():
-    other, started, stop, errors = behind_embedding(layers.Dense(2, name="other")), threading.Event(), threading.Event(), []
+def test_other_threads_are_not_recorded():
+    other, started, stop, errors = after_embedding(layers.Dense(2, name="other")), threading.Event(), threading.Event(), []
 
     def call_on():
         try:
@@ -140,7 +140,7 @@ def test_other_threads_are_not_seen():
     thread.start()
     try:
         assert started.wait(30)
-        model = behind_embedding(layers.LSTM(3, return_sequences=True, name="a"), layers.LSTM(3, name="b"))
+        model = after_embedding(layers.LSTM(3, return_sequences=True, name="a"), layers.LSTM(3, name="b"))
         paths = [[call.path for call in record(model, IDS)] for _ in range(5)]
     finally:
         stop.set()
@@ -150,7 +150,7 @@ def test_other_threads_are_not_seen():
 
 
 def test_two_threads_can_watch_at_once():
-    models = [behind_embedding(*[layers.Dense(F, name=f"{name}{i}") for i in range(8)]) for name in "ab"]
+    models = [after_embedding(*[layers.Dense(F, name=f"{name}{i}") for i in range(8)]) for name in "ab"]
     found = {}
 
     def watch(name, model):
@@ -179,7 +179,7 @@ class Broken(layers.Layer):
         raise RuntimeError(msg)
 
 
-def test_an_error_of_the_model_goes_on_and_keras_gets_its_calls_back():
+def test_an_error_of_the_model_is_raised_and_the_calls_of_keras_are_restored():
     before = keras.layers.Layer.__call__, keras.Operation.__call__
     layer = Broken()
     model = keras.Sequential([keras.Input((3,)), layer])
@@ -192,7 +192,7 @@ def test_an_error_of_the_model_goes_on_and_keras_gets_its_calls_back():
 
 
 class Complains(layers.Layer):
-    """Warns of something else than a mask."""
+    """Warns about something other than a mask."""
 
     def call(self, x):
         """Warn."""
@@ -208,13 +208,13 @@ def test_warnings_that_are_not_about_masks_are_given():
     assert not [one for one in said if "destroy the mask" in str(one.message)]
 
 
-def test_the_masks_of_a_graph_are_computed_unseen():
-    model = behind_embedding(layers.Dense(3, name="dense"), layers.LSTM(2, name="lstm"))
+def test_the_computation_of_masks_in_a_graph_is_not_recorded():
+    model = after_embedding(layers.Dense(3, name="dense"), layers.LSTM(2, name="lstm"))
     assert "NotEqual" in {type(operation).__name__ for operation in model.operations}
     assert [call.path for call in record(model, IDS)] == ["embedding", "dense", "lstm"]
 
 
-def test_an_operation_on_the_ids_themselves_is_seen():
+def test_an_operation_on_the_ids_themselves_is_recorded():
     ids = inputs()
     model = keras.Model(ids, layers.Dense(2, name="dense")(ops.cast(ops.not_equal(ids, 0), "float32")))
     assert [call.layer for call in record(model, IDS)] == ["NotEqual", "Cast", "Dense"]
@@ -234,6 +234,6 @@ def test_computations_are_found_in_mixed_precision(policy):
     assert seen[2].passing == (True, True)
 
 
-def test_what_is_no_model_is_refused():
+def test_what_is_not_a_model_is_refused():
     with pytest.raises(ArgumentError, match=r"must be a keras\.Model, got Dense"):
         record(layers.Dense(2), IDS)

@@ -1,4 +1,4 @@
-"""The site knows what an output shows by the name that the run wrote into it, whatever else looks the same."""
+"""The site knows what an output shows by the name that the run wrote into it, even if other outputs look the same."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def output(metadata: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_outputs_that_look_the_same_are_told_apart_by_their_names(name: str):
+def test_outputs_that_look_the_same_are_distinguished_by_their_names(name: str):
     assert RECORDED.of(output(mark("figure", name))) == f"<p>figure {name}</p>"
     assert RECORDED.of(output(mark("table", name, whole=False))) == f"<p>all of {name}</p>"
 

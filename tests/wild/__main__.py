@@ -1,4 +1,4 @@
-"""Prints the wild: `python -m tests.wild [NAME ...]`, a line a model: the truth, what the audit said, and what came of it."""
+"""Prints the wild: `python -m tests.wild [NAME ...]`, one line per model: the truth, what the audit said, and the outcome."""
 
 import argparse
 import logging
@@ -54,7 +54,7 @@ def attempt(specimen: Specimen) -> Outcome:
 
 
 def table_of(outcomes: Sequence[Outcome]) -> Table:
-    """Return the table, a row a specimen."""
+    """Return the table, one row per specimen."""
     table = Table(*COLUMNS)
     for one in outcomes:
         moved = " ".join(f"{kind} {m.size:.0e}" for kind, m in one.truth.items() if m.moved)

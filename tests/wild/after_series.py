@@ -37,7 +37,7 @@ def loss_where_told(y_true: Any, y_pred: Any) -> Any:
 
 @specimen("tagging", "https://keras.io/examples/nlp/ner_transformers/", **TAGS)
 def names_by_transformer() -> Any:
-    """A tagger, a class of its own; the loss leaves padding out, attention does not."""
+    """A tagger, a subclassed model; the loss leaves padding out, attention does not."""
 
     class Tagger(keras.Model):
         def __init__(self) -> None:
@@ -84,7 +84,7 @@ class CTC(keras.losses.Loss):
     """CTC over as many frames as the batch has, as the example does it."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return one number a sample."""
+        """Return one number per sample."""
         n, steps = ops.shape(y_pred)[0], ops.shape(y_pred)[1]
         lengths = ops.sum(ops.cast(ops.not_equal(y_true, 0), "int32"), axis=-1)
         return ops.ctc_loss(y_true, ops.log(y_pred + 1e-7), lengths, steps * ops.ones((n,), dtype="int32"), mask_index=0)
@@ -150,7 +150,7 @@ def video_transformer() -> Any:
     x=STEPS,
 )
 def video_convolution_and_lstm() -> Any:
-    """A convolution of each frame, then an LSTM; frames of zeros are masked at the door."""
+    """A convolution of each frame, then an LSTM; frames of zeros are masked at the input."""
     inputs = keras.Input((None, 2, 2, 3))
     x = layers.TimeDistributed(layers.Conv2D(4, 2, activation="relu"))(inputs)
     x = layers.LSTM(6)(layers.TimeDistributed(layers.Flatten())(x))

@@ -84,7 +84,7 @@ def imdb_mean_of_words() -> Any:
     "text classification", "https://github.com/ageron/handson-ml3/blob/main/16_nlp_with_rnns_and_attention.ipynb", **REVIEWS
 )
 def geron_manual_mask() -> Any:
-    """The mask is computed from the ids and handed to each GRU."""
+    """The mask is computed from the ids and passed to each GRU."""
     inputs = words()
     mask = layers.Lambda(lambda x: ops.not_equal(x, 0), output_shape=(None,))(inputs)
     x = layers.Embedding(20, 8)(inputs)
@@ -223,7 +223,7 @@ class SoftAttention(layers.Layer):
         self.score = layers.Dense(1, use_bias=False)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Return no mask, for there are no steps any more."""
+        """Return no mask, because the output has no steps."""
 
     def call(self, x: Any) -> Any:
         """Return (B, F)."""

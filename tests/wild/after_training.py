@@ -1,4 +1,4 @@
-"""Models with steps of training and testing of their own, and other losses, after public examples."""
+"""Models with their own train_step and test_step, and other losses, after public examples."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ TARGET = Padded(axes={1: "target"})
 
 
 class Tracking(keras.Model):
-    """A model with steps of its own, on TensorFlow, that reports the mean of a loss of its own."""
+    """A model with its own steps, on TensorFlow, that reports the mean of its own loss."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -68,7 +68,7 @@ def picked() -> parts.Array:
     backends=TF,
 )
 def masked_words_with_own_train_step() -> Any:
-    """BERT as the example writes it: no mask, a train_step with a loss of its own, weights where words were hidden."""
+    """BERT as the example writes it: no mask, a train_step with its own loss, weights where words were hidden."""
     loss_fn = keras.losses.SparseCategoricalCrossentropy(reduction=None)
 
     @keras.saving.register_keras_serializable("wild")
@@ -91,7 +91,7 @@ def masked_words_with_own_train_step() -> Any:
     outputs=(TARGET,),
 )
 def speech_transformer_with_compute_loss() -> Any:
-    """Sound is encoded without a mask; the loss leaves out letters that are 0, in a compute_loss of its own."""
+    """Sound is encoded without a mask; the loss leaves out letters that are 0, in its own compute_loss."""
 
     @keras.saving.register_keras_serializable("wild")
     class Listener(keras.Model):
@@ -119,7 +119,7 @@ def speech_transformer_with_compute_loss() -> Any:
     backends=TF,
 )
 def translation_with_own_steps() -> Any:
-    """A healthy model whose steps track a mean of their own under the mask."""
+    """A healthy model whose own steps track a mean under the mask."""
 
     @keras.saving.register_keras_serializable("wild")
     class Translator(Tracking):
@@ -145,7 +145,7 @@ def translation_with_own_steps() -> Any:
     outputs=(parts.FRONT,),
 )
 def sequential_recommender() -> Any:
-    """What was bought last stands behind; positions count from the front, where the padding is."""
+    """What was bought last is at the end; positions count from the beginning, where the padding is."""
     inputs = keras.Input((None,), dtype="int32")
     x = TransformerBlock(8, 1, 8, causal=True)(TokenAndPosition(24, 20, 8)(inputs))
     return compiled(keras.Model(inputs, layers.Dense(20)(x)), keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -44,7 +44,7 @@ def masked_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 @specimen("translation", "https://keras.io/examples/nlp/neural_machine_translation_with_transformer/", **PAIRS)
 def spanish_transformer() -> Any:
-    """Encoder and decoder with masks of their own; the decoder looks at the source under the source's mask."""
+    """Encoder and decoder with their own masks; the decoder attends to the source under the source's mask."""
     source, target = two_inputs()
     encoded = TransformerEncoder(8, 16, 2)(TokenAndPosition(24, 20, 8, mask=True)(source))
     x = TransformerDecoder(8, 16, 2)([TokenAndPosition(24, 20, 8, mask=True)(target), encoded])
@@ -139,7 +139,7 @@ def characters_to_characters() -> Any:
     outputs=(STEPS, STEPS),
 )
 def miniature_gpt() -> Any:
-    """A causal block; padding behind cannot be seen, but counts in the loss. The second output has no loss."""
+    """A causal block; padding after the words changes no output, but counts in the loss. The second output has no loss."""
     inputs = keras.Input((None,), dtype="int32")
     x = TransformerBlock(8, 2, 8, causal=True)(TokenAndPosition(24, 20, 8)(inputs))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -156,7 +156,7 @@ def miniature_gpt() -> Any:
     outputs=(STEPS,),
 )
 def shakespeare_gru() -> Any:
-    """A recurrent language model, a class of its own; characters have no padding in the original."""
+    """A recurrent language model, a subclassed model; characters have no padding in the original."""
 
     class Writer(keras.Model):
         def __init__(self) -> None:

@@ -27,7 +27,7 @@ SETS: dict[str, Any] = {"feed": lambda: Batch(series(), numbers(size=3)), "lengt
 
 
 def of(name: str) -> Any:
-    """Return a module of a package that is no dependency of this project."""
+    """Return a module of a package that is not a dependency of this project."""
     return importlib.import_module(name)
 
 
@@ -114,7 +114,7 @@ def mingru_classifier() -> Any:
 
 @specimen("tagging", "mingru-keras", **TAGS, package="mingru_keras", backends=("jax",))
 def mingru_tagger() -> Any:
-    """The same at each step: padding behind cannot be seen."""
+    """The same at each step: padding after the sequence changes nothing."""
     tokens, x = masked_words()
     return tagged(tokens, of("mingru_keras").MinGRU(6)(x))
 

@@ -40,14 +40,14 @@ class Said:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one specimen.
+    """The outcome for one specimen.
 
     Attributes:
         specimen: which one.
         truth: by brute force.
         said: by the audit, with the batch of the specimen.
         made: by the audit, with inputs that it made itself.
-        refused: the doors that raise, by name, and what.
+        refused: the methods of the model that raise, by name, and the error.
         skipped: why it could not be built here.
         seconds: that the audit took.
     """
@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def cells(self) -> dict[str, str]:
-        """For each kind that was measured what came of it."""
+        """For each kind that was measured, the outcome."""
         found: dict[str, str] = {}
         for kind, measured in self.truth.items():
             cell = judge(measured.moved, self.said.kinds.get(kind, UNTESTED))
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def judge(moved: bool, said: str) -> str:
-    """Return what came of one kind, from what is true and what was said."""
+    """Return the outcome for one kind, from what is true and what was said."""
     if said == UNTESTED:
         return UNTESTED
     if moved:

@@ -1,4 +1,4 @@
-"""Layers that many public examples define for themselves, written anew."""
+"""Layers that many public examples define for themselves, written again."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ class MeanOfWords(layers.Layer):
         self.supports_masking = True
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """Return no mask, for there are no steps any more."""
+        """Return no mask, because the output has no steps."""
 
     def call(self, x: Any, mask: Any = None) -> Any:
         """Return (B, F)."""

@@ -13,7 +13,7 @@ LENGTHS = (7, 3, 5, 4)  # valid steps of each sample
 OTHERS = (4, 6, 2, 5)  # of a second sequence
 TOTAL = 8  # every sample has some padding
 VOCABULARY = 20
-STEPS = Padded()  # ids or numbers, padded with 0 behind
+STEPS = Padded()  # ids or numbers, padded with 0 at the end
 FRONT = Padded(side="pre")
 
 
@@ -49,17 +49,17 @@ def valid(lengths: tuple[int, ...] = LENGTHS, total: int = TOTAL, side: str = "p
 
 
 def labels(name: str = "labels", size: int = 3, n: int = len(LENGTHS)) -> Array:
-    """Return a class a sample (B,)."""
+    """Return a class per sample (B,)."""
     return rng_of(name).integers(0, size, n).astype("int32")
 
 
 def flags(name: str = "flags", n: int = len(LENGTHS)) -> Array:
-    """Return yes or no a sample (B, 1)."""
+    """Return 0 or 1 per sample (B, 1)."""
     return np.arange(n).reshape(-1, 1).astype("float32") % 2
 
 
 def numbers(name: str = "numbers", size: int = 1, n: int = len(LENGTHS)) -> Array:
-    """Return numbers a sample (B, F)."""
+    """Return numbers per sample (B, F)."""
     return rng_of(name).normal(0.0, 1.0, (n, size)).astype("float32")
 
 

@@ -1,4 +1,4 @@
-"""Batches of several lengths as `fit` and `evaluate` take them."""
+"""Batches of different lengths as `fit` and `evaluate` take them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def dataset(batches: Sequence[Batch], give: Callable[[Any], Any]) -> Any:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches, each as long as it is."""
+    """Batches, each with its own length."""
 
     def __init__(self, batches: Sequence[Any]) -> None:
         super().__init__()

@@ -9,15 +9,15 @@ import pytest
 from keras import layers, ops
 
 from tests.wild import parts
-from tests.wild.clothing import Wardrobe
 from tests.wild.parts import LENGTHS, STEPS, compiled, ids, labels, series, valid
 from tests.wild.specimens import Batch, Padded, Specimen, all_specimens
 from tests.wild.truth import Truth, difference
+from tests.wild.variants import Variants
 
 SPARSE = "sparse_categorical_crossentropy"
 
 pytestmark = [
-    # Keras traces anew for each length and calls that expensive; datasets without an end are asked for their end.
+    # Keras traces again for each length and warns that this is expensive; it also warns about datasets without a known end.
     pytest.mark.filterwarnings("ignore:.*retracing"),
     pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning"),
@@ -61,8 +61,8 @@ def test_a_mean_over_all_steps_moves_by_the_share_of_padding() -> None:
         feed=lambda: Batch(series()),
     )
     truth = Truth(specimen)
-    whole = truth._predict(Wardrobe(specimen).batch)
-    further = truth._predict(Wardrobe(specimen).further())
+    whole = truth._predict(Variants(specimen).batch)
+    further = truth._predict(Variants(specimen).further())
     assert difference(whole[0], further[0]) == pytest.approx(3 / 11, rel=1e-5)
     assert truth.measure()["output"].moved
 
@@ -90,7 +90,7 @@ def test_a_metric_of_batches_weighs_them_by_their_share_of_valid_steps() -> None
     assert found["metric"].by == "batches (mae)"
 
 
-def test_padding_in_front_hurts_a_model_that_has_no_mask_and_padding_behind_does_not() -> None:
+def test_padding_before_the_sequence_changes_a_model_without_a_mask_and_padding_after_it_does_not() -> None:
     def make() -> Any:
         inputs = keras.Input((None,), dtype="int32")
         return keras.Model(inputs, layers.GRU(4, return_sequences=True)(layers.Embedding(20, 6)(inputs)))
@@ -126,32 +126,32 @@ def test_outputs_that_lose_steps_are_moved() -> None:
     assert Truth(specimen).measure()["output"].size == np.inf
 
 
-def test_a_batch_is_dressed_as_is_said() -> None:
+def test_the_variants_of_a_batch_are_as_described() -> None:
     two = Padded(-1, {1: "steps", 2: "steps"})
     square = np.arange(4 * 8 * 8).reshape(4, 8, 8)
     specimen = made_up(lambda: None, feed=lambda: Batch({"a": ids(), "b": square}, labels()), x={"a": STEPS, "b": two})
-    wardrobe = Wardrobe(specimen)
-    further = wardrobe.further()
+    variants = Variants(specimen)
+    further = variants.further()
     assert (further.x["a"].shape, further.x["b"].shape) == ((4, 11), (4, 11, 11))
     assert (further.x["b"][:, 8:] == -1).all()
     assert (further.x["b"][:, :, 8:] == -1).all()
-    alone = wardrobe.own((2,))
+    alone = variants.own((2,))
     assert (alone.x["a"].shape, alone.x["b"].shape) == ((1, 5), (1, 5, 5))
     np.testing.assert_array_equal(alone.x["b"][0], square[2, :5, :5])
-    np.testing.assert_array_equal(wardrobe.take((3, 0)).y, labels()[[3, 0]])
+    np.testing.assert_array_equal(variants.take((3, 0)).y, labels()[[3, 0]])
 
 
 def test_padding_in_front_is_cut_in_front() -> None:
     specimen = made_up(lambda: None, feed=lambda: Batch(ids(side="pre"), None), x=parts.FRONT)
-    assert Wardrobe(specimen).own((1,)).x.tolist() == [ids()[1, :3].tolist()]
-    assert Wardrobe(specimen).further().x[:, :3].sum() == 0
+    assert Variants(specimen).own((1,)).x.tolist() == [ids()[1, :3].tolist()]
+    assert Variants(specimen).further().x[:, :3].sum() == 0
 
 
 @pytest.mark.parametrize("of", all_specimens(), ids=lambda one: one.name)
 def test_lengths_are_those_of_the_batch(of: Specimen) -> None:
-    """Where an array says that a step is padding, the next one of its sample is padding too, and the lengths say so."""
-    wardrobe = Wardrobe(of)
-    for padded, array in _paired(of.x, wardrobe.batch.x):
+    """After a padded step of a sample all steps are padded, and the lengths say the same."""
+    variants = Variants(of)
+    for padded, array in _paired(of.x, variants.batch.x):
         first = min(padded.axes)
         held = (np.asarray(array) != padded.value).any(axis=tuple(range(first + 1, array.ndim))) if array.ndim > 2 else None
         steps = held if held is not None else np.asarray(array) != padded.value

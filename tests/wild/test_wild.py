@@ -1,4 +1,4 @@
-"""The audit is right about models that were not built here: nothing missed, nobody accused, little left untested."""
+"""The audit is right about models of other projects: no leak is missed, no false alarm, little is left untested."""
 
 import os
 import subprocess
@@ -87,6 +87,6 @@ def test_a_verdict_is_the_worst_of_its_kinds(truth: Any, said: Any, cell: str, v
     assert outcome.verdict == verdict
 
 
-def test_noise_of_the_model_itself_is_no_leak() -> None:
+def test_noise_of_the_model_itself_is_not_a_leak() -> None:
     assert not Measured(5e-4, noise=1e-4).moved
     assert Measured(5e-4, noise=1e-6).moved

@@ -1,7 +1,7 @@
 """What is true of a specimen, found by brute force through `predict`, `evaluate` and `fit`.
 
-The same samples are given in other clothes: alone and without padding, padded further, in batches each padded to its own length.
-Whatever changes by more than rounding was moved by padding. Nothing here knows about masks, and the audit is not asked.
+The same samples are given in variants: alone and without padding, with longer padding, in batches each padded to its own length.
+What changes by more than rounding depends on padding. Nothing here uses masks or the audit.
 
 What counts as rounding is measured: the batch is computed once more with its samples in another order, which changes nothing but
 the order of sums. That noise is below 1e-6 of the scale of outputs and reports, and below 1e-5 of that of a step of `fit`, which
@@ -16,9 +16,9 @@ import keras
 import numpy as np
 
 from masklib.compat import to_numpy
-from tests.wild.clothing import Wardrobe, flatten
 from tests.wild.serving import dataset
 from tests.wild.specimens import Array, Batch, Specimen
+from tests.wild.variants import Variants, flatten
 
 BAR = 1e-4
 KINDS = ("output", "loss", "metric", "fit")
@@ -51,43 +51,43 @@ class Truth:
         self.specimen = specimen
         self.model = specimen.build()
         silence(self.model)
-        self.wardrobe = Wardrobe(specimen)
+        self.variants = Variants(specimen)
         self.found: dict[str, Measured] = {}
-        self.refused: dict[str, str] = {}  # the doors that raise, and what
+        self.refused: dict[str, str] = {}  # the methods of the model that raise, and the error
 
     def measure(self) -> dict[str, Measured]:
         """Return what padding moved, for each kind that the model has."""
         self._measure_outputs()
-        if getattr(self.model, "compiled", False) and self.wardrobe.batch.y is not None:
+        if getattr(self.model, "compiled", False) and self.variants.batch.y is not None:
             self._try("evaluate", self._measure_reports)
             self._try("fit", self._measure_fit)
         return self.found
 
-    def _try(self, door: str, measure: Callable[[], None]) -> None:
-        """Measure what comes out of a door; where Keras cannot open it for this model, keep the reason."""
+    def _try(self, method: str, measure: Callable[[], None]) -> None:
+        """Measure what a method of the model returns; if the method fails for this model, keep the reason."""
         start = self.model.get_weights()
         try:
             measure()
         except Exception as error:  # of any backend
-            self.refused[door] = f"{door} raises {type(error).__name__}: {error}"[:300]
+            self.refused[method] = f"{method} raises {type(error).__name__}: {error}"[:300]
             self.model.set_weights(start)
 
     @property
     def samples(self) -> tuple[int, ...]:
         """All samples of the batch."""
-        return self.wardrobe.all
+        return self.variants.all
 
     def _measure_outputs(self) -> None:
         """Whether `predict` says something else at valid steps."""
-        whole = self._predict(self.wardrobe.batch)
-        other = self._predict(self.wardrobe.take(self.samples[::-1]))
+        whole = self._predict(self.variants.batch)
+        other = self._predict(self.variants.take(self.samples[::-1]))
         self._compare_outputs("another order", whole, other, self.samples[::-1])
         if self.specimen.fixed:
-            self._with_other_pad_rows(lambda: self._compare_outputs("pad row", whole, self._predict(self.wardrobe.batch)))
+            self._with_other_pad_rows(lambda: self._compare_outputs("pad row", whole, self._predict(self.variants.batch)))
             return
-        self._compare_outputs("further", whole, self._predict(self.wardrobe.further()))
+        self._compare_outputs("further", whole, self._predict(self.variants.further()))
         for samples in self._parties():
-            self._compare_outputs(f"samples {samples}", whole, self._predict(self.wardrobe.own(samples)), samples)
+            self._compare_outputs(f"samples {samples}", whole, self._predict(self.variants.own(samples)), samples)
 
     def _parties(self) -> Iterator[tuple[int, ...]]:
         """Yield each sample alone, and then beside others."""
@@ -98,21 +98,21 @@ class Truth:
         """Compare outputs of some samples with those of the whole batch."""
         samples = samples or self.samples
         for sample in samples:
-            one = self.wardrobe.valid(whole, self.samples, sample)
-            self._note("output", by, one, self.wardrobe.valid(other, samples, sample))
+            one = self.variants.valid(whole, self.samples, sample)
+            self._note("output", by, one, self.variants.valid(other, samples, sample))
 
     def _measure_reports(self) -> None:
         """Whether `evaluate` says something else."""
-        batch = self.wardrobe.batch
+        batch = self.variants.batch
         whole = self._evaluate([batch])
-        self._compare_reports("another order", whole, self._evaluate([self.wardrobe.take(self.samples[::-1])]))
+        self._compare_reports("another order", whole, self._evaluate([self.variants.take(self.samples[::-1])]))
         if self.specimen.fixed:
             self._with_other_pad_rows(lambda: self._compare_reports("pad row", whole, self._evaluate([batch])))
             return
-        self._compare_reports("further", whole, self._evaluate([self.wardrobe.further()]))
+        self._compare_reports("further", whole, self._evaluate([self.variants.further()]))
         parts = self.samples[: len(self.samples) // 2], self.samples[len(self.samples) // 2 :]
-        own = [self.wardrobe.own(part) for part in parts]
-        self._compare_reports("batches", self._evaluate(own), self._evaluate([self.wardrobe.further(parts[0]), own[1]]))
+        own = [self.variants.own(part) for part in parts]
+        self._compare_reports("batches", self._evaluate(own), self._evaluate([self.variants.further(parts[0]), own[1]]))
 
     def _compare_reports(self, by: str, one: dict[str, float], other: dict[str, float], kind: str = "") -> None:
         """Compare what is reported, number by number."""
@@ -122,10 +122,10 @@ class Truth:
     def _measure_fit(self) -> None:
         """Whether a step of `fit` makes other weights, or reports something else."""
         self.start = self.model.get_weights()
-        one = self._fit(self.wardrobe.batch)
-        self._compare_steps("another order", one, self._fit(self.wardrobe.take(self.samples[::-1])))
+        one = self._fit(self.variants.batch)
+        self._compare_steps("another order", one, self._fit(self.variants.take(self.samples[::-1])))
         if not self.specimen.fixed:
-            self._compare_steps("further", one, self._fit(self.wardrobe.further()))
+            self._compare_steps("further", one, self._fit(self.variants.further()))
 
     def _compare_steps(self, by: str, one: Any, other: Any) -> None:
         """Compare two steps: all trained weights on one scale, each of the others on its own, and the reports."""
@@ -148,7 +148,7 @@ class Truth:
 
     def _embeddings_of_inputs(self) -> list[Any]:
         """Return the matrices of the Embeddings that get an input as it is: those of positions look up something else."""
-        given = [np.asarray(one) for one in flatten(self.wardrobe.batch.x)]
+        given = [np.asarray(one) for one in flatten(self.variants.batch.x)]
         found: list[Any] = []
         layers = [one for one in self.model._flatten_layers() if isinstance(one, keras.layers.Embedding)]
 
@@ -163,7 +163,7 @@ class Truth:
         for layer in layers:
             object.__setattr__(layer, "call", watched(layer, layer.call))
         try:
-            self.model(self.specimen.give(self.wardrobe.batch.x), training=False)
+            self.model(self.specimen.give(self.variants.batch.x), training=False)
         finally:
             for layer in layers:
                 object.__delattr__(layer, "call")

@@ -1,4 +1,4 @@
-"""Prints the zoo: `python -m tests.zoo [NAME ...]`, a line an animal, and the counts of found, missed and false alarms."""
+"""Prints the zoo: `python -m tests.zoo [NAME ...]`, one line per model, and the counts of found, missed and false alarms."""
 
 import argparse
 import os

@@ -62,7 +62,7 @@ def encoder_then_mean() -> Any:
 
 @animal("transformer", TOKENS, problem="P20", realistic=True, **TAGGED)
 def encoder_with_norm_after_add() -> Any:
-    """Everything is a layer, and the symbolic tensors are masked; at run time MultiHeadAttention takes the mask off its query.
+    """Everything is a layer, and the symbolic tensors are masked; at run time MultiHeadAttention removes the mask from its query.
 
     Keras 3.15 calls `set_keras_mask(query, None)` on the caller's tensor, so `Add()([x, attended])` finds x without a mask,
     and the second block attends to padding. Nobody is warned.
@@ -92,7 +92,7 @@ class AttendAndAverage(keras.Model):  # type: ignore[misc] # Keras publishes no 
 
 @animal("transformer", TOKENS, problem="P20", realistic=True, **CLASSIFIED)
 def subclassed_mean_after_attention() -> Any:
-    """The attention takes the mask off x, so the mean over `Add()([x, attended])` counts the padding."""
+    """The attention removes the mask from x, so the mean over `Add()([x, attended])` counts the padding."""
     model = AttendAndAverage()
     model(ops.ones((1, 2), dtype="int32"))
     return compiled(model)
@@ -187,7 +187,7 @@ def guide_temporal_softmax() -> Any:
 
 @animal("classifier", TOKENS, problem="P12", **CLASSIFIED)
 def softmax_over_all_steps() -> Any:
-    """A softmax over time that hands the mask on, and gives shares to the padding."""
+    """A softmax over time that passes the mask on, and gives weight to the padding."""
     ids = token_ids()
     x = embed(ids)
     return classifier(ids, WeightedSum()([x, SoftmaxOverTime()(layers.Dense(1)(x))]))
@@ -212,7 +212,7 @@ def attention_pooling_by_ops() -> Any:
 
 
 def own_attention(**options: Any) -> Any:
-    """Return a tagger with attention of its own."""
+    """Return a tagger with custom attention."""
     ids = token_ids()
     x = OwnAttention(**options)([embed(ids, mask_zero=False), custom.PadMask()(ids)])
     return keras.Model(ids, classify(x))

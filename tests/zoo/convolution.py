@@ -61,7 +61,7 @@ def conv_then_lstm() -> Any:
 
 @animal("conv+RNN", STEPS, problem="P10", realistic=True, **CLASSIFIED)
 def strided_sensors() -> Any:
-    """Strided convolutions halve a series behind Masking, and nobody halves the mask."""
+    """Strided convolutions after Masking halve the steps of a series, and nothing halves the mask."""
     x = floats()
     short = layers.Conv1D(U, 3, strides=2, padding="same", activation="relu")(layers.Masking(0.0)(x))
     return classifier(x, layers.Bidirectional(layers.GRU(U))(short))

@@ -19,7 +19,7 @@ class GuideTemporalSoftmax(KeepsMask):
 
 @register
 class SoftmaxOverTime(KeepsMask):
-    """A softmax over all steps that hands the mask on and does not use it."""
+    """A softmax over all steps that passes the mask on and does not use it."""
 
     def call(self, x: Any) -> Any:
         """Return the shares."""

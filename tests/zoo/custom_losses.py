@@ -1,4 +1,4 @@
-"""Losses and metrics that users write themselves, wrong and right; padded targets are told by their class, or by NaN."""
+"""Losses and metrics that users write themselves, wrong and right; padded targets are marked by their class, or by NaN."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the animals eat: batches of sequences whose padding can be made longer, shorter, or filled with something else.
+"""The data of the models: batches of sequences whose padding can be made longer, shorter, or filled with something else.
 
 A `Feed` says what one input (or target) holds; `serve` makes the arrays. What stands at valid steps depends only on the feed,
 the sample and its version, never on the padding: so two servings differ in nothing but what was asked for.
@@ -34,7 +34,7 @@ class Feed:
             "flag" and "number" (B, 1).
         sequence: whose lengths count, a key of `LENGTHS`.
         pad: what padded steps hold.
-        free: whether they may hold anything, since the padding is told by something else.
+        free: whether they may hold anything, because something else marks the padding.
         side: the side of the padding.
         size: features of a step, or of a vector.
         low: the first class that stands at valid steps.

@@ -39,7 +39,7 @@ def encoder_with_norm_before() -> Any:
 
 @animal("transformer", TOKENS, target_feeds=LABEL, problem="P20")
 def functional_mean_after_attention() -> Any:
-    """The attention takes the mask off x at run time; but a functional model has kept it for the pooling when it was built.
+    """The attention removes the mask from x at run time; but a functional model has kept it for the pooling when it was built.
 
     The same layers in a subclassed model leak. A functional model passes `mask` to layers of one tensor as part of its graph.
     """

@@ -52,7 +52,7 @@ def mlp_with_batch_norm() -> Any:
 
 @animal("no sequence", IMAGE, target_feeds=LABEL, realistic=True, given=False)
 def image_cnn() -> Any:
-    """A small CNN of images: the axes are no time."""
+    """A small CNN of images: its axes are not time."""
     x = keras.Input((F, F, 1))
     h = layers.MaxPooling2D(2)(layers.Conv2D(4, 3, padding="same", activation="relu")(x))
     return compiled(keras.Model(x, classify(layers.Flatten()(h))))
@@ -91,7 +91,7 @@ def flatten_of_zeroed_steps() -> Any:
 
 @animal("classifier", TOKENS, target_feeds=LABEL, problem="P10")
 def max_over_valid_steps() -> Any:
-    """A maximum of its own over valid steps."""
+    """A custom maximum over valid steps."""
     ids = token_ids()
     return classifier(ids, custom.PoolValid("max")([embed(ids, mask_zero=False), custom.PadMask()(ids)]))
 
@@ -106,7 +106,7 @@ def mean_by_ops_over_valid_steps() -> Any:
 
 @animal("classifier", TOKENS, target_feeds=LABEL, problem="P23")
 def custom_mean_of_masked_steps() -> Any:
-    """A pooling layer of its own that asks for the mask."""
+    """A custom pooling layer that uses the mask."""
     ids = token_ids()
     return classifier(ids, custom.MeanOverValid()(embed(ids)))
 
@@ -131,7 +131,7 @@ def one_convolution_over_zeros() -> Any:
 
 @animal("convolution", FREE_STEPS, outputs=(STEPS,), realistic=True, causal=True, options={"causal": True}, problem="P10")
 def wavenet_padded_after() -> Any:
-    """Causal convolutions, and padding after the series: whatever stands there comes too late to matter."""
+    """Causal convolutions, and padding after the series: no valid step depends on what stands there."""
     x = floats()
     h = layers.Conv1D(U, 1)(x)
     for rate in (1, 2):
@@ -172,7 +172,7 @@ def lambda_that_keeps_the_mask() -> Any:
 
 @animal("classifier", TOKENS, target_feeds=LABEL, problem="P27")
 def custom_scale_keeps_mask() -> Any:
-    """A layer of its own that says `supports_masking`."""
+    """A custom layer with `supports_masking`."""
     ids = token_ids()
     return classifier(ids, layers.GRU(U)(custom.ScaleKeepingMask()(embed(ids))))
 
@@ -210,14 +210,14 @@ def custom_layer_with_named_mask() -> Any:
 
 @animal("classifier", Feed("ids", pad=1), target_feeds=LABEL, pad_id=1, options={"pad_id": 1}, problem="P31")
 def padding_of_one_masked_by_hand() -> Any:
-    """The tokenizer pads with 1, and a layer of its own masks 1."""
+    """The tokenizer pads with 1, and a custom layer masks 1."""
     ids = token_ids()
     return classifier(ids, layers.GRU(U)(custom.Attach()([embed(ids, mask_zero=False), custom.PadMask(1)(ids)])))
 
 
 @animal("classifier", Feed("steps", pad=NAN), target_feeds=LABEL, realistic=True, problem="P15", options={"mask_value": NAN})
 def missing_steps_are_nan() -> Any:
-    """NaN tells the padding: it is replaced by 0 before anything is computed, and masked."""
+    """NaN marks the padding: it is replaced by 0 before anything is computed, and masked."""
     x = floats()
     missing = ops.any(ops.isnan(x), axis=-1)
     clean = ops.where(ops.isnan(x), ops.zeros_like(x), x)

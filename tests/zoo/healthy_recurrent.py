@@ -24,7 +24,7 @@ def masked_lstm() -> Any:
 
 @animal("classifier", STEPS, target_feeds=LABEL, realistic=True, problem="P13")
 def stacked_behind_masking() -> Any:
-    """Series behind Masking, two recurrent layers with dropout."""
+    """Series with Masking, then two recurrent layers with dropout."""
     x = floats()
     first = layers.LSTM(U, return_sequences=True, dropout=0.2, recurrent_dropout=0.1)(layers.Masking(0.0)(x))
     return classifier(x, layers.GRU(U)(first))
@@ -80,7 +80,7 @@ def last_step_of_masked_lstm() -> Any:
 
 @animal("classifier", Feed("ids", side="left"), target_feeds=LABEL, options={"padding_side": "pre"}, problem="P13")
 def masked_gru_padded_before() -> Any:
-    """Padding before the tokens, behind a mask."""
+    """Padding before the tokens, with a mask."""
     ids = token_ids()
     return classifier(ids, layers.GRU(U)(embed(ids)))
 
@@ -101,7 +101,7 @@ def flipped_with_its_mask() -> Any:
 
 @animal("forecast", STEPS, target_feeds=LABEL, fixed_batch=True, problem="P13")
 def stateful_with_mask() -> Any:
-    """A stateful GRU behind Masking carries on the state of the last valid step."""
+    """A stateful GRU after Masking carries on the state of the last valid step."""
     x = keras.Input(batch_shape=(3, None, F))
     return compiled(keras.Model(x, classify(layers.GRU(U, stateful=True)(layers.Masking(0.0)(x)))))
 
@@ -115,7 +115,7 @@ def two_cells_with_mask() -> Any:
 
 @animal("hierarchical", DOCUMENTS, target_feeds=LABEL, realistic=True, problem="P10")
 def sentences_and_words_masked() -> Any:
-    """Each sentence masks its words; the GRU over sentences is told which ones are there."""
+    """Each sentence masks its words; the GRU over sentences gets a mask of the sentences."""
     ids = keras.Input((None, None), dtype="int32")
     sentences = layers.TimeDistributed(sentence_encoder())(ids)
     is_sentence = ops.any(ops.not_equal(ids, 0), axis=2)

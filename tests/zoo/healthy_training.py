@@ -39,7 +39,7 @@ TOLD = {"target_feeds": PADDED_TAGS, "outputs": (TOKENS,)}  # by their targets, 
 
 @animal("tagger", TOKENS, problem="P08", given=False, faults="batches", **TAGGED)
 def builtin_loss_and_metrics() -> Any:
-    """Keras's loss and its accuracy, behind a mask."""
+    """Keras's loss and its accuracy, with a mask."""
     ids = token_ids()
     return tagger(ids, encode(ids), metrics=["accuracy", "sparse_categorical_crossentropy"])
 
@@ -62,7 +62,7 @@ def weighted_mean_of_steps() -> Any:
 
 @animal("tagger", TOKENS, problem="P08", options={"target_pad": 0}, **TOLD)
 def loss_divided_by_valid_steps() -> Any:
-    """A loss of its own that divides by the number of targets that are no padding."""
+    """A custom loss that divides by the number of targets that are not padding."""
     ids = token_ids()
     return tagger(ids, encode(ids), loss=custom_losses.mean_of_valid_steps)
 
@@ -96,14 +96,14 @@ def detector_with_masked_metrics() -> Any:
 
 @animal("tagger", TOKENS, problem="P06", faults="batches", **TAGGED)
 def metric_function_of_single_steps() -> Any:
-    """A metric function of its own that returns a number a step, which Keras weighs with the mask."""
+    """A custom metric function that returns a number per step, which Keras weights with the mask."""
     ids = token_ids()
     return tagger(ids, encode(ids), metrics=[custom_losses.correct])
 
 
 @animal("classifier", TOKENS, problem="P06", target_feeds=Feed("flag"))
 def precision_of_whole_samples() -> Any:
-    """Precision and AUC of one number a sample: there is no step to mask."""
+    """Precision and AUC of one number per sample: there is no step to mask."""
     ids = token_ids()
     score = layers.Dense(1, activation="sigmoid")(layers.GRU(U)(embed(ids)))
     metrics = [keras.metrics.Precision(thresholds=0.4), keras.metrics.AUC(num_thresholds=50)]
@@ -129,7 +129,7 @@ def targets_of_nan_found() -> Any:
 
 @animal("forecast", STEPS, problem="P33", target_feeds=SERIES, outputs=(STEPS,), faults="batches")
 def forecast_behind_masking() -> Any:
-    """A loss of this project, and an error of Keras's, both behind a mask."""
+    """A loss of this project, and an error of Keras's, both with a mask."""
     x = floats()
     steps = layers.Dense(1)(layers.GRU(U, return_sequences=True)(layers.Masking(0.0)(x)))
     return compiled(keras.Model(x, steps), MaskedMeanAbsoluteError(), metrics=["mse"])
@@ -137,21 +137,21 @@ def forecast_behind_masking() -> Any:
 
 @animal("classifier", TOKENS, target_feeds=LABEL, realistic=True)
 def batch_norm_with_mask() -> Any:
-    """BatchNormalization behind a mask: Keras leaves masked steps out of its statistics."""
+    """BatchNormalization with a mask: Keras leaves masked steps out of its statistics."""
     ids = token_ids()
     return classifier(ids, layers.GlobalAveragePooling1D()(layers.BatchNormalization(momentum=0.5)(embed(ids))))
 
 
 @animal("classifier", TOKENS, target_feeds=LABEL)
 def batch_norm_after_pooling() -> Any:
-    """BatchNormalization of pooled vectors never sees a step."""
+    """BatchNormalization of pooled vectors gets no steps."""
     ids = token_ids()
     return classifier(ids, layers.BatchNormalization(momentum=0.5)(layers.GlobalAveragePooling1D()(embed(ids))))
 
 
 @animal("tagger", TOKENS, **TAGGED)
 def penalty_on_valid_steps() -> Any:
-    """A layer of its own adds the mean over valid steps to the loss."""
+    """A custom layer adds the mean over valid steps to the loss."""
     ids = token_ids()
     return tagger(ids, custom.PenaltyOnValidSteps()(encode(ids)))
 
@@ -160,7 +160,7 @@ def penalty_on_valid_steps() -> Any:
     "multi-output", TOKENS, realistic=True, target_feeds={"label": LABEL, "tags": TAGS}, outputs=(None, TOKENS), faults="batches"
 )
 def two_outputs() -> Any:
-    """Tags and a label, each behind the mask."""
+    """Tags and a label, both with the mask."""
     ids = token_ids()
     x = encode(ids)
     outputs = {

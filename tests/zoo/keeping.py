@@ -24,7 +24,7 @@ CODES_OF: dict[str, tuple[str, ...]] = {
     "batches": ("MSK303",),
     "statistics": ("MSK401",),
 }
-# A fault that follows from an earlier one of these need not be told again: a wrong output makes a wrong loss.
+# A fault that follows from an earlier one of these need not be reported again: a wrong output makes a wrong loss.
 BY_DEPTH = ("output", "batch", "future", "loss", "metric", "batches", "statistics", "gradient")
 
 
@@ -34,7 +34,7 @@ class Outcome:
 
     Attributes:
         animal: of whom.
-        findings: what the audit found, notes too; None if it said that there is nothing to test, for want of padding.
+        findings: what the audit found, notes too; None if it said that there is nothing to test without padding.
         warned: whether Keras warned that a mask is destroyed, while the model was built and called.
     """
 
@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def peer_verdict(self) -> str:
-        """The same for Keras's warning, whatever it was about."""
+        """The same for Keras's warning, about any fault."""
         if self.animal.faults:
             return "found" if self.warned else "missed"
         return "false alarm" if self.warned else "silent"
@@ -86,7 +86,7 @@ def examine(animal: Animal) -> Outcome:
 
 
 def audit(animal: Animal, model: Any, seed: int = 0) -> list[Any]:
-    """Return what the audit finds, told no more than a user would tell it."""
+    """Return what the audit finds, given no more than a user would give."""
     options = {**animal.options, "seed": seed}
     if animal.given and animal.weighted:
         options["sample_weight"] = animal.weights(Serving())

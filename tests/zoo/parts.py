@@ -1,4 +1,4 @@
-"""What the animals are put together from."""
+"""Parts from which the models are built."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ C = 3  # classes
 
 TOKENS = Feed("ids")
 STEPS = Feed("steps")
-TAGS = Feed("classes", size=C, free=True)  # behind a mask, what padded targets hold must not matter
+TAGS = Feed("classes", size=C, free=True)  # with a mask, what padded targets hold must make no difference
 LABEL = Feed("class", size=C)
 FLAGS = Feed("binary", free=True)
 NUMBER = Feed("number")

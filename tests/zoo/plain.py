@@ -104,7 +104,7 @@ def embedding_without_mask() -> Any:
 
 @animal("classifier", STEPS, problem="P13", realistic=True, **CLASSIFIED)
 def sensors_without_masking() -> Any:
-    """Series padded with zeros, two recurrent layers, and nobody who says what is padding."""
+    """Series padded with zeros, two recurrent layers, and no layer that makes a mask."""
     x = floats()
     return classifier(x, layers.GRU(U)(layers.GRU(U, return_sequences=True)(x)))
 
@@ -168,27 +168,27 @@ def group_norm_over_time() -> Any:
 
 @animal("classifier", TOKENS, problem="P23", **CLASSIFIED)
 def custom_mean_without_mask() -> Any:
-    """A pooling layer of its own whose `call` does not ask for the mask."""
+    """A custom pooling layer whose `call` does not take the mask."""
     ids = token_ids()
     return classifier(ids, custom.MeanOverTime()(embed(ids)))
 
 
 @animal("classifier", TOKENS, problem="P27", realistic=True, **CLASSIFIED)
 def custom_scale_loses_mask() -> Any:
-    """A layer of its own without `supports_masking`, in the middle of a good model."""
+    """A custom layer without `supports_masking`, in an otherwise healthy model."""
     ids = token_ids()
     return classifier(ids, layers.LSTM(U)(custom.Scale()(layers.LSTM(U, return_sequences=True)(embed(ids)))))
 
 
 @animal("tagger", TOKENS, faults="batch", outputs=(TOKENS,), target_feeds=None)
 def centred_on_the_batch() -> Any:
-    """Each step is centred on the mean of the batch's first steps: a sample depends on its mates."""
+    """Each step is centred on the mean of the batch's first steps: a sample depends on the other samples."""
     ids = token_ids()
     return keras.Model(ids, layers.Dense(C)(custom.CentreOnBatch()(embed(ids))))
 
 
 @animal("tagger", (TOKENS, Feed("lengths")), faults="batch", realistic=True, outputs=(TOKENS,), target_feeds=None)
 def position_relative_to_longest() -> Any:
-    """The position is told as a share of the longest sample's length, so it depends on the mates."""
+    """The position is given as a share of the longest sample's length, so it depends on the other samples."""
     ids, lengths = token_ids("ids"), keras.Input((), dtype="int32", name="lengths")
     return keras.Model((ids, lengths), layers.Dense(C)(custom.ShareOfLongest()([embed(ids), lengths])))

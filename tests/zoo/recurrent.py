@@ -61,7 +61,7 @@ def simple_rnn_with_state() -> Any:
 
 @animal("classifier", (TOKENS, STATE), problem="P01", **CLASSIFIED)
 def stacked_cells_with_state() -> Any:
-    """`RNN` of two cells with states of its own ignores the mask of x."""
+    """`RNN` of two cells with given states ignores the mask of x."""
     ids, state = token_ids("ids"), state_input()
     rnn = layers.RNN([layers.GRUCell(U), layers.GRUCell(U)])
     return classifier((ids, state), rnn(embed(ids), initial_state=[state, state]))
@@ -85,7 +85,7 @@ def bidirectional_with_state() -> Any:
     faults="output loss gradient",
 )
 def seq2seq_padded_before() -> Any:
-    """An encoder hands its states to a decoder whose padding comes first: the decoder runs over it."""
+    """An encoder passes its states to a decoder whose padding comes first: the decoder runs over it."""
     source, target = token_ids("source"), token_ids("target")
     _, h, c = layers.LSTM(U, return_state=True)(embed(source))
     decoded = layers.LSTM(U, return_sequences=True)(embed(target), initial_state=[h, c])

@@ -1,4 +1,4 @@
-"""What is said of each animal is true, by brute force; and the brute force sees a lie."""
+"""The faults that each model declares are true, by brute force; and the brute force finds a wrong declaration."""
 
 import warnings
 from dataclasses import replace

@@ -66,7 +66,7 @@ def false_positives_under_a_mask() -> Any:
 
 @animal("tagger", TOKENS, problem="P06", faults="metric", **TAGGED)
 def metric_class_without_weights() -> Any:
-    """A metric of its own whose `update_state` does not look at the mask."""
+    """A custom metric whose `update_state` does not use the mask."""
     ids = token_ids()
     return tagger(ids, encode(ids), metrics=[custom_losses.ShareCorrect()])
 
@@ -81,14 +81,14 @@ def mean_iou_under_a_mask() -> Any:
 
 @animal("tagger", TOKENS, problem="P08", target_feeds=PADDED_TAGS, outputs=(TOKENS,), faults=LOST, options={"target_pad": 0})
 def loss_divided_by_all_steps() -> Any:
-    """A loss of its own: zeros for padded targets, divided by the number of all steps."""
+    """A custom loss: zeros for padded targets, divided by the number of all steps."""
     ids = token_ids()
     return tagger(ids, layers.LSTM(U, return_sequences=True)(embed(ids)), loss=custom_losses.mean_of_all_steps)
 
 
 @animal("tagger", TOKENS, problem="P08", faults=LOST, **TAGGED)
 def loss_averaged_over_time_first() -> Any:
-    """A loss of its own averages over time before anything can mask it."""
+    """A custom loss averages over time before anything can mask it."""
     ids = token_ids()
     return tagger(ids, layers.Lambda(custom.double)(encode(ids)), loss=custom_losses.mean_of_sample_means)
 
@@ -172,7 +172,7 @@ def batch_norm_of_padding() -> Any:
 
 @animal("tagger", TOKENS, faults="batch", **TAGGED)
 def batch_norm_always_training() -> Any:
-    """BatchNormalization inside a layer that always calls it with `training=True`: a sample depends on its mates."""
+    """BatchNormalization inside a layer that always calls it with `training=True`: a sample depends on the other samples."""
     ids = token_ids()
     return tagger(ids, custom.AlwaysTraining()(embed(ids)))
 
@@ -187,7 +187,7 @@ def activity_of_all_steps() -> Any:
 
 @animal("tagger", TOKENS, faults=LOST, **TAGGED)
 def penalty_on_all_steps() -> Any:
-    """A layer of its own adds the mean over all steps to the loss."""
+    """A custom layer adds the mean over all steps to the loss."""
     ids = token_ids()
     return tagger(ids, custom.PenaltyOnAllSteps()(encode(ids)))
 

@@ -1,7 +1,7 @@
-"""What is true of an animal, found by brute force: the same samples in different clothes, and the largest difference.
+"""The truth about a model, found by brute force: the same samples in several variants, and the largest difference.
 
 Nothing here knows about masks. A sample is computed alone and without padding, with padding, with more of it, with other
-content in it, beside other samples; whatever changes is a fault. The audit is not asked.
+content in it, beside other samples; any change is a fault. The audit is not used.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.zoo.feeding import LONGER, SAMPLES, Serving, serve, valid_steps
 
 Array = NDArray[Any]
 
-FAULTY = 1e-3  # a relative difference that nobody takes for rounding
+FAULTY = 1e-3  # a relative difference that is not rounding
 LONGEST, SHORTEST = 0, 1  # samples, in `LENGTHS`
 CUT = 2  # the step from which on a causal model sees something else
 

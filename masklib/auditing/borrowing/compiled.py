@@ -1,7 +1,7 @@
-"""What `compile` left on a model: which losses, and how to use them without a trace.
+"""The losses and metrics with which a model was compiled, and how to use them without changing the model.
 
-Keras builds compiled losses and metrics with the first data that they see, and keeps what they counted. Both are brought
-back here. Checked on Keras 3.15.1.
+Keras builds compiled losses and metrics with the first data that they get, and metrics keep their counts. Both are restored
+here. Checked on Keras 3.15.1.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from masklib.auditing.borrowing.running import assign_if_other
 from masklib.auditing.borrowing.tensors import to_array
+from masklib.auditing.borrowing.unchanged import assign_if_different
 
 
 def has_loss(model: Any) -> bool:
@@ -23,23 +23,23 @@ def has_loss(model: Any) -> bool:
 
 
 def has_own_step(model: Any) -> bool:
-    """Return whether a model computes what `evaluate` reports in a `test_step` of its own."""
+    """Return whether a model overrides `test_step`, which computes what `evaluate` reports."""
     return type(model).test_step is not keras.Model.test_step
 
 
 def has_own_training(model: Any) -> bool:
-    """Return whether a model trains by a `train_step` of its own."""
+    """Return whether a model overrides `train_step`."""
     return type(model).train_step is not keras.Model.train_step
 
 
 def weighted_metrics(model: Any) -> set[str]:
-    """Return the names of the metrics that a model was compiled with for weights, once they are built."""
+    """Return the names of the `weighted_metrics` that a model was compiled with, once they are built."""
     flat = getattr(getattr(model, "_compile_metrics", None), "_flat_weighted_metrics", None) or []
     return {str(metric.name) for several in flat if several is not None for metric in several.metrics}
 
 
 def has_metrics(model: Any) -> bool:
-    """Return whether a model was compiled with metrics, or has some of its own; those that average its losses are none."""
+    """Return whether a model was compiled with metrics, or has metrics of its own; those that average its losses do not count."""
     if not getattr(model, "compiled", False):
         return False
     both = getattr(model, "_compile_metrics", None)
@@ -59,7 +59,7 @@ def loss_of(model: Any, index: int, name: str, n_outputs: int) -> Any:
 
 
 def loss_object(loss: Any, classes: int, *, is_sparse: bool) -> Any:
-    """Return a loss as an object or a function; the name "crossentropy" means what Keras makes of it for so many classes."""
+    """Return a loss as an object or a function; the name "crossentropy" is one of three losses, by the number of classes."""
     if str(loss).lower() in ("crossentropy", "ce"):
         kind = "sparse_categorical" if is_sparse else "categorical"
         return keras.losses.get("binary_crossentropy" if classes == 1 else f"{kind}_crossentropy")
@@ -76,7 +76,7 @@ def name_of(loss: Any) -> str:
 
 @contextmanager
 def compiled_as_before(model: Any) -> Iterator[None]:
-    """Within this context the compiled losses and metrics may be used; afterwards they are restored."""
+    """Within this context the compiled losses and metrics may be used; afterwards they are restored, also after an error."""
     parts = [part for name in ("_compile_loss", "_compile_metrics") if (part := getattr(model, name, None)) is not None]
     kept = [(vars(part), {key: _copy(value) for key, value in vars(part).items()}) for part in parts]
     values = [(variable, to_array(variable.value)) for variable in getattr(model, "metrics_variables", [])]
@@ -86,17 +86,17 @@ def compiled_as_before(model: Any) -> Iterator[None]:
         for attributes, before in kept:
             _bring_back(attributes, before)
         for variable, value in values:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
 
 def reset_metrics(model: Any) -> None:
-    """Let a model's metrics begin to count."""
+    """Reset a model's metrics."""
     for metric in model.metrics:
         metric.reset_state()
 
 
 def _copy(value: Any) -> tuple[Any, Any]:
-    """Return a value, and what it holds if it is a list."""
+    """Return a value, and a copy of it if it is a list."""
     return value, list(value) if isinstance(value, list) else None
 
 
@@ -111,7 +111,7 @@ def _bring_back(attributes: dict[str, Any], before: dict[str, tuple[Any, Any]]) 
 
 
 def numbers(results: Mapping[str, Any]) -> dict[str, float]:
-    """Return results of metrics as numbers by name; those of several numbers one by one."""
+    """Return results of metrics as numbers by name; a result of several numbers gives one entry for each."""
     found: dict[str, float] = {}
     for name, value in results.items():
         flat = np.ravel(np.asarray([to_array(one) for one in keras.tree.flatten(value)], dtype=object))

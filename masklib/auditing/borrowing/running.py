@@ -1,4 +1,4 @@
-"""Calls a model as often as a test needs, always from the same state, and restores it."""
+"""Calls a model many times, always from the same state, and restores it."""
 
 import logging
 import re
@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,28 +15,25 @@ from numpy.typing import NDArray
 from masklib import compat
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
-from masklib.auditing.borrowing.unchanged import layers_of, unchanged
+from masklib.auditing.borrowing.unchanged import assign_if_different, layers_of, unchanged
 from masklib.compat.attached import keras_mask
-
-if TYPE_CHECKING:
-    from masklib.auditing.borrowing.doors import Doors
 
 Array = NDArray[Any]
 SEED_STATE = "seed_generator_state"
 
 
 class CallError(Exception):
-    """The model does not take such inputs; the message is the first line of what was raised."""
+    """The model does not take these inputs; the message is the first line of the error that was raised."""
 
 
 class Computed(NamedTuple):
-    """What a model puts out for one batch.
+    """What a model returns for one batch.
 
     Attributes:
-        names: of the outputs; no two are the same.
+        names: of the outputs, all different.
         arrays: the outputs.
-        masks: that they carry; None for one that carries none.
-        pack: builds what the model returns from something for each output.
+        masks: of the outputs; None for an output without a mask.
+        pack: takes one item for each output, and builds the structure that the model returns.
     """
 
     names: list[str]
@@ -46,30 +43,25 @@ class Computed(NamedTuple):
 
 
 class Runner:
-    """A model that is called again and again, without training; to be had from `doors.borrowed`.
+    """A model that is called again and again, within `restored`.
 
     Args:
         model: built, functional, sequential or subclassed.
-
-    Attributes:
-        doors: by which its user calls it.
     """
-
-    doors: "Doors"
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self._is_jax = keras.backend.backend() == "jax"
-        self._compiled: dict[Any, Any] = {}  # functions of JAX, which compiles the loop of an RNN anew in each eager call
+        self._compiled: dict[Any, Any] = {}  # for JAX, which compiles the loop of an RNN again in each eager call
         self._states = [(variable, to_array(variable.value)) for variable in states_of(model)]
 
     def outputs(self, inputs: Any) -> Computed:
-        """Return what the model puts out for one batch.
+        """Return what the model returns for one batch.
 
         Raises:
             CallError: the model does not take these inputs.
         """
-        if not self._is_jax or any("call" in vars(layer) for layer in layers_of(self.model)):  # patched, not as compiled
+        if not self._is_jax or any("call" in vars(layer) for layer in layers_of(self.model)):  # not if `call` is patched
             structure = self.call(inputs)
             masks = [keras_mask(tensor) for tensor in flatten(structure)[1]]
         else:
@@ -81,7 +73,7 @@ class Runner:
         return Computed(names, [np.asarray(to_array(tensor)) for tensor in tensors], as_bool, pack)
 
     def call(self, inputs: Any, *, training: bool = False) -> Any:
-        """Return the outputs for one batch as tensors that carry their masks; states are restored.
+        """Return the outputs for one batch as tensors with their masks; states are restored before the call.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -91,9 +83,9 @@ class Runner:
             return self.model(as_tensors(inputs), training=training)
 
     def put_back(self) -> None:
-        """Restore the states that a call changed, such as those of stateful layers."""
+        """Restore the states that calls changed, such as those of stateful layers."""
         for variable, value in self._states:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
     def _call_compiled(self, inputs: Any) -> Any:
         """Return outputs and masks from a compiled call."""
@@ -106,7 +98,7 @@ class Runner:
         return self.compiled("outputs", lambda: call, inputs)
 
     def states_after_training(self, inputs: Any) -> list[Array]:
-        """Return the variables that do not train as they are after one call in training; they are restored.
+        """Return the values that the non-trainable variables have after one call in training; they are restored.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -124,7 +116,7 @@ class Runner:
         return found
 
     def compiled(self, key: Any, make: Any, inputs: Any) -> Any:
-        """Return what a function of JAX of weights, states and inputs returns; it is compiled once for each key and shape.
+        """Return the result of a JAX function of weights, states and inputs; it is compiled once for each key and shape.
 
         Raises:
             CallError: the model does not take these inputs.
@@ -139,7 +131,7 @@ class Runner:
 
     @contextmanager
     def other_seeds(self) -> Iterator[None]:
-        """Within this context random layers draw other numbers; afterwards the same as before."""
+        """Within this context random layers draw other numbers; afterwards they draw the same as before."""
         seeds = [one for one in self.model.non_trainable_variables if SEED_STATE in one.path]
         before = [to_array(variable.value) for variable in seeds]
         try:
@@ -152,21 +144,21 @@ class Runner:
 
 
 @contextmanager
-def restored(model: Any) -> Iterator[Runner]:
+def restored(model: Any) -> Iterator[None]:
     """Within this context a model may be called, and given other weights; afterwards it is restored, also after an error.
 
-    A functional model takes sequences of any length here that its layers can take, whatever length its inputs declare.
+    In this context a functional model takes sequences of any length that its layers can take, whatever its inputs declare.
     """
     with unchanged(model), quietly(), with_values(model, {}):
         for layer in layers_of(model):
             if isinstance(getattr(type(layer), "input_spec", None), property):
                 layer.input_spec = None
         with _from_the_beginning(model):
-            yield Runner(model)
+            yield
 
 
 def states_of(model: Any) -> list[Any]:
-    """Return the variables that a call may change, those of seeds excepted: a stateful RNN does not count its own as weights."""
+    """Return the variables that a call may change, except seeds; the states of a stateful RNN are not among its weights."""
     own = [one for layer in layers_of(model) if is_stateful(layer) for one in keras.tree.flatten(layer.states)]
     found = {id(variable): variable for variable in (*model.non_trainable_variables, *own)}
     return [variable for variable in found.values() if SEED_STATE not in variable.path]
@@ -174,7 +166,7 @@ def states_of(model: Any) -> list[Any]:
 
 @contextmanager
 def _from_the_beginning(model: Any) -> Iterator[None]:
-    """Within this context layers that keep states begin with none, for those belong to the samples of another batch."""
+    """Within this context the states of stateful layers are reset, because they belong to the samples of another batch."""
     before = [(variable, to_array(variable.value)) for variable in states_of(model)]
     try:
         for layer in layers_of(model):
@@ -183,7 +175,7 @@ def _from_the_beginning(model: Any) -> Iterator[None]:
         yield
     finally:
         for variable, value in before:
-            assign_if_other(variable, value)
+            assign_if_different(variable, value)
 
 
 def is_stateful(layer: Any) -> bool:
@@ -202,20 +194,12 @@ def with_values(model: Any, values: dict[int, Array]) -> Iterator[None]:
         yield
     finally:
         for variable, value in before:
-            assign_if_other(variable, value)
-
-
-def assign_if_other(variable: Any, value: Array) -> None:
-    """Give a variable a value that it does not have; a metric that `evaluate` left broken has none that can be given."""
-    if value.shape != tuple(variable.shape):
-        return
-    if not np.array_equal(to_array(variable.value), value, equal_nan=value.dtype.kind == "f"):
-        variable.assign(value)
+            assign_if_different(variable, value)
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within this context nothing warns: what Keras says of masks, the trace reports; that inputs have many shapes is meant."""
+    """Within this context nothing warns: the trace reports Keras's warnings about masks, and many input shapes are intended."""
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -229,7 +213,7 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn whatever a backend raises into a CallError."""
+    """Raise any error of Keras or a backend as a CallError."""
     try:
         yield
     except Exception as error:  # whatever Keras or the backend raises for these inputs
@@ -237,7 +221,7 @@ def explained() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what an error says first; Keras puts around it where it was raised, and makes it bold."""
+    """Return the first line of an error's message, without what Keras adds around it."""
     text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\} *| *\[Op:.*", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception encountered")]
     return lines[0][:300] if lines else type(error).__name__
@@ -254,11 +238,11 @@ def patched(layers: Sequence[Any], wrap: Any) -> Iterator[None]:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Return names that differ: a second "a" is "a#2"."""
+    """Return the names made unique: a second "a" becomes "a#2"."""
     counts = [list(names[:index]).count(name) for index, name in enumerate(names)]
     return [f"{name}#{count + 1}" if count else name for name, count in zip(names, counts, strict=True)]
 
 
 def as_tensors(structure: Any) -> Any:
-    """Return a structure of arrays as one of tensors."""
+    """Return a structure of arrays as a structure of tensors."""
     return compat.map_structure(compat.ops.convert_to_tensor, structure)

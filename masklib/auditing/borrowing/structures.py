@@ -1,4 +1,4 @@
-"""Arrays and tensors in whatever structure a model takes or returns them: lists, tuples and dicts, nested too."""
+"""Arrays and tensors in the structures that a model takes or returns: lists, tuples and dicts, also nested."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,9 +7,9 @@ import numpy as np
 
 
 def flatten(structure: Any, name: str = "inputs") -> tuple[list[str], list[Any], Callable[[Sequence[Any]], Any]]:
-    """Return names and arrays of an array, list, tuple or dict (nested too), and what builds it again from arrays."""
+    """Return the names and arrays in an array, list, tuple or dict, also nested, and a function that builds it from arrays."""
     if isinstance(structure, Mapping):
-        keys = sorted(structure, key=str)  # as JAX returns them
+        keys = sorted(structure, key=str)  # in the order of JAX
         parts = [flatten(structure[key], str(key)) for key in keys]
         return _joined(parts, lambda built: dict(zip(keys, built, strict=True)))
     if isinstance(structure, list | tuple) and not np.isscalar(structure):
@@ -21,7 +21,7 @@ def flatten(structure: Any, name: str = "inputs") -> tuple[list[str], list[Any],
 def _joined(
     parts: Sequence[Any], build: Callable[[list[Any]], Any]
 ) -> tuple[list[str], list[Any], Callable[[Sequence[Any]], Any]]:
-    """Return the flattened parts of a structure as one."""
+    """Return the flattened parts of a structure joined."""
     counts = [len(arrays) for _, arrays, _ in parts]
     starts = np.cumsum([0, *counts])
 

@@ -1,4 +1,4 @@
-"""Tensors of any backend, in whatever structure a layer takes or returns them."""
+"""Tensors of any backend, in the structures that a layer takes or returns."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from masklib import compat
 
 
 def is_tensor(thing: Any) -> bool:
-    """Return whether a thing is a tensor of any kind, or an array."""
+    """Return whether an object is a tensor of any kind, or an array."""
     return hasattr(thing, "shape") and hasattr(thing, "dtype")
 
 
@@ -27,7 +27,7 @@ def map_tensors(function: Callable[[Any], Any], structure: Any) -> Any:
 
 
 def is_concrete(tensor: Any) -> bool:
-    """Return whether a tensor has values, and is not one of a graph or of a compilation."""
+    """Return whether a tensor has values, and is not symbolic."""
     if isinstance(tensor, np.ndarray):
         return True
     if isinstance(tensor, keras.KerasTensor):
@@ -39,6 +39,6 @@ def is_concrete(tensor: Any) -> bool:
 
 
 def to_array(tensor: Any) -> NDArray[Any]:
-    """Return a copy of a concrete tensor or variable as an array that numpy can compute with; bfloat16 becomes float32."""
+    """Return a copy of a concrete tensor or variable as an array that NumPy can compute with; bfloat16 becomes float32."""
     array = np.array(compat.to_numpy(tensor))
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,1 +1,1 @@
-"""The inputs of a test: given or made, what padding is in them, and the ways to change it."""
+"""The inputs of a test: given or made, which of their steps are padding, and the ways to change it."""

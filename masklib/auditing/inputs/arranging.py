@@ -15,34 +15,34 @@ Array = NDArray[Any]
 def by_output(
     what: str, structure: Any, names: Sequence[str], outputs: Sequence[Array], with_loss: Sequence[str]
 ) -> list[Array | None]:
-    """Return an array for each output; None for those that have none.
+    """Return an array for each output; None for an output that has none.
 
     Args:
-        what: these are, for the message.
-        structure: an array, or a list or dict of arrays; None where there are none. An output without a loss may be left out.
+        what: "targets" or "sample_weight", for the message.
+        structure: an array, or a list or dict of arrays; None if there are none. An output without a loss may be left out.
         names: of the outputs.
-        outputs: themselves.
+        outputs: the arrays of the outputs.
         with_loss: names of those that have a loss.
 
     Raises:
-        ArgumentError: there are not as many, their names are others, or they have another number of samples.
+        ArgumentError: their number, their names or their numbers of samples are wrong.
     """
     if structure is None:
         return [None] * len(names)
     found = _named(what, structure, names, with_loss)
     for name, array, output in zip(names, found, outputs, strict=True):
         if array is not None and np.shape(array)[:1] != output.shape[:1]:
-            msg = f"{what} of {name!r} must have {len(output)} samples as the inputs, got shape {np.shape(array)}."
+            msg = f"{what} of {name!r} must have {len(output)} samples, as the inputs have, got shape {np.shape(array)}."
             raise ArgumentError(msg)
     return [None if array is None else np.asarray(array) for array in found]
 
 
 def as_given(structure: Any, leaves: Sequence[Any], names: Sequence[str], with_loss: Sequence[str]) -> Any:
-    """Return something for each output in the structure in which targets or weights were given.
+    """Return one item for each output, in the structure in which targets or weights were given.
 
     Args:
         structure: as given: an array, or a list or dict of arrays.
-        leaves: for each output.
+        leaves: the items, one for each output.
         names: of the outputs.
         with_loss: names of those that have a loss.
     """
@@ -56,7 +56,7 @@ def as_given(structure: Any, leaves: Sequence[Any], names: Sequence[str], with_l
 
 
 def _named(what: str, structure: Any, names: Sequence[str], with_loss: Sequence[str]) -> list[Any]:
-    """Return what is given for each output; those without a loss may be left out."""
+    """Return what is given for each output; outputs without a loss may be left out."""
     if isinstance(structure, Mapping):
         missing, unknown = set(with_loss) - set(structure), set(structure) - set(names)
         if missing or unknown:

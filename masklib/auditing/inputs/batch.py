@@ -1,8 +1,8 @@
 """What the arrays of a batch are: ids, floats, masks or lengths, and which of their steps are padding.
 
-A batch is an array, a list or a dict of arrays: its leaves. Leaves whose steps are padded alike form one time group, such as
-the ids of an encoder and a mask beside them. Padding is a run of steps at the end ("post") or at the beginning ("pre") of a
-sample that hold nothing but the pad value; a pad value between other steps is content.
+A batch is an array, or a list or dict of arrays: its leaves. Leaves that are padded at the same steps form one time group, such
+as the ids of an encoder and their mask. Padding is a run of steps at the end ("post") or at the beginning ("pre") of a sample
+that hold only the pad value; a pad value between other steps is content.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Leaf:
         array: (B, ...).
         kind: "ids", "floats", "mask", "lengths", "pairs" (of the steps of a group), or "plain" (no time axis).
         pad: what a padded step holds: a number, or one for each feature.
-        masked: whether a Masking layer gets this leaf, which finds padding by its value.
+        masked: whether a Masking layer gets this leaf, and so finds padding by its value.
         groups: for each time axis, the index of its group.
     """
 
@@ -38,7 +38,7 @@ class Leaf:
 
     @property
     def shown_pad(self) -> str:
-        """Return what a padded step holds, for a sentence."""
+        """Return what a padded step holds, as text."""
         return f"{self.pad:g}" if np.ndim(self.pad) == 0 else f"class {int(np.argmax(self.pad))}"
 
     def axes_of(self, group: int) -> list[int]:
@@ -48,11 +48,11 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Group:
-    """Steps that are padded alike.
+    """Steps that are padded together.
 
     Attributes:
         name: of the leaves, joined by ", ".
-        axis: at which the leaves have it: 1, or 2 where the steps of axis 1 have steps themselves.
+        axis: of these steps in the leaves: 1, or 2 where each step of axis 1 is a sequence itself.
         side: "post" or "pre".
         valid: bool, True = valid: (B, T), or (B, S, T) for axis 2.
     """
@@ -75,16 +75,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs of a model, and what is known of them.
+    """Inputs of a model, and what is known about them.
 
     Attributes:
         leaves: in order.
         pack: builds what the model takes from the arrays.
         groups: of time steps.
         notes: what a user may want to know, one sentence each.
-        chosen: which of the given samples these are; None: all.
-        is_made: whether the inputs were made, so that nobody said what padding is.
-        assumptions: what nobody said and was taken to be so, a sentence each with the option that says otherwise.
+        chosen: the indices of these samples in the given inputs; None: all.
+        is_made: whether the inputs were made, so that the user did not say what padding is.
+        assumptions: what was assumed because the user did not say it, one sentence each, with the option that changes it.
     """
 
     leaves: tuple[Leaf, ...]
@@ -112,19 +112,19 @@ class Batch:
 
 
 def padded_steps(leaf: Leaf, axis: int) -> NDArray[np.bool_]:
-    """Return which steps of an axis hold nothing but the pad value, bool with the axes up to this one."""
+    """Return which steps of an axis hold only the pad value, bool with the axes up to this one."""
     array = leaf.array
     is_pad = np.isnan(array) if np.isnan(leaf.pad).all() else array == leaf.pad
     return np.asarray(is_pad.reshape(*array.shape[: axis + 1], -1).all(axis=-1))
 
 
 def runs(is_pad: NDArray[np.bool_], side: str) -> Array:
-    """Return how many padded steps stand in a row at this side of the last axis."""
+    """Return the number of consecutive padded steps at this side of the last axis."""
     content = ~(is_pad[..., ::-1] if side == "post" else is_pad)
     return np.asarray(np.where(content.any(axis=-1), content.argmax(axis=-1), is_pad.shape[-1]))
 
 
 def valid_of(lengths: Array, steps: int, side: str) -> NDArray[np.bool_]:
-    """Return the mask (..., T) of lengths (...)."""
+    """Return the mask (..., T) for lengths (...)."""
     at = np.arange(steps)
     return at < lengths[..., None] if side == "post" else at >= steps - lengths[..., None]

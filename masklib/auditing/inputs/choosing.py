@@ -1,4 +1,4 @@
-"""Which of the batches that a user gave is tested: the first one that holds padding, or all joined where none does."""
+"""Which of the given batches is tested: the first one that holds padding, or all of them joined if none does."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ from masklib.errors import ArgumentError, NoPaddingError
 
 
 def read_for(model: Any, inputs: Any, targets: Any, sample_weight: Any, settings: PaddingSettings) -> Given:
-    """Return what a user gave for a model, as batches of arrays; made targets have no batches.
+    """Return what a user gave for a model, as batches of arrays.
 
     Args:
         model: whose inputs they are.
-        inputs: as `predict` takes them, or a dataset as `fit` takes it; None: they are to be made.
+        inputs: as `predict` takes them, or a dataset as `fit` takes it; None: they will be made.
         targets: for the outputs; None if there are none.
         sample_weight: likewise.
-        settings: what the user says about padding: what is put beside rows that are shorter than others.
+        settings: what the user says about padding; shorter rows are padded by it.
 
     Raises:
         ArgumentError: as `given.read`.
@@ -39,10 +39,10 @@ def read_for(model: Any, inputs: Any, targets: Any, sample_weight: Any, settings
 
 
 def looked_up(given: Given, cut: Cut) -> Given:
-    """Return what a user gave with ids in place of text.
+    """Return what a user gave, with ids in place of text.
 
     Args:
-        given: as it was read.
+        given: what was read.
         cut: the model without the layers that read text.
 
     Raises:
@@ -51,20 +51,20 @@ def looked_up(given: Given, cut: Cut) -> Given:
     if cut.lookup is None:
         return given
     batches = tuple(replace(one, inputs=cut.inputs_of(one.inputs)) for one in given.batches)
-    return replace(given, batches=batches, notes=(*given.notes, cut.told))
+    return replace(given, batches=batches, notes=(*given.notes, cut.note))
 
 
 def prepare(model: Any, given: Given, settings: PaddingSettings, *, seed: int) -> tuple[GivenBatch, Batch, list[CallRecord]]:
-    """Return the batch that is tested, as it was given and as what it holds, and its record.
+    """Return the batch that is tested, as it was given and described, and the record of a call with it.
 
     Args:
         model: whose inputs they are.
         given: what a user gave.
         settings: what the user says about padding.
-        seed: of all draws.
+        seed: of all random numbers.
 
     Raises:
-        ArgumentError: as `making.prepare`; of the first batch.
+        ArgumentError: as `making.prepare`; for the first batch.
     """
     first: NoPaddingError | None = None
     for index, one in enumerate(_candidates(given)):
@@ -80,33 +80,33 @@ def prepare(model: Any, given: Given, settings: PaddingSettings, *, seed: int) -
 
 
 def _candidates(given: Given) -> Iterator[GivenBatch]:
-    """Yield the batches that were given, and all of them as one."""
+    """Yield the given batches, then all of them joined."""
     yield from given.batches
     if len(given.batches) > 1:
         yield joined(given.batches, given.filling)
 
 
 def _which(index: int, count: int, filling: Filling) -> list[str]:
-    """Return which of the batches is tested, where that must be said."""
+    """Return a note on which of the batches is tested, if there are several."""
     if count == 1:
         return []
     if index < count:
-        return [f"batch {index + 1} of them is tested: {'the first' if index == 0 else 'those before it hold no padding'}"]
+        return [f"batch {index + 1} of these is tested: {'the first' if index == 0 else 'those before it hold no padding'}"]
     where = "after" if filling.side == "post" else "before"
-    return [f"none of them holds padding: they are tested as one batch, shorter ones padded {where} their steps"]
+    return [f"none of these holds padding: they are tested as one batch, with shorter ones padded {where} their steps"]
 
 
 def joined(batches: Sequence[GivenBatch], filling: Filling) -> GivenBatch:
-    """Return batches of several lengths as one, its inputs padded to the longest.
+    """Return batches of different lengths as one batch, with its inputs padded to the longest.
 
-    Targets and weights that have to be padded for it are left out: what their padded steps hold is not known.
+    Targets and weights that would have to be padded for this are left out, because their pad value is not known.
 
     Raises:
         ArgumentError: they differ in more than their lengths.
     """
     inputs = _concatenated([one.inputs for one in batches], filling)
     if inputs is None:
-        msg = "The batches of a dataset must have the same structure and the same features, got others. Give one batch of them."
+        msg = "The batches of a dataset must have the same structure and the same features, these differ. Give one batch of them."
         raise ArgumentError(msg)
     targets = _concatenated([one.targets for one in batches], None)
     weights = _concatenated([one.sample_weight for one in batches], None)
@@ -114,7 +114,7 @@ def joined(batches: Sequence[GivenBatch], filling: Filling) -> GivenBatch:
 
 
 def _concatenated(structures: Sequence[Any], filling: Filling | None) -> Any:
-    """Return structures of arrays one after another, padded where there is a filling; None where they do not fit."""
+    """Return structures of arrays concatenated, and padded if there is a filling; None if they do not fit."""
     flat = [flatten(one) for one in structures if one is not None]
     if len(flat) < len(structures) or len({tuple(names) for names, _, _ in flat}) > 1:
         return None
@@ -124,7 +124,7 @@ def _concatenated(structures: Sequence[Any], filling: Filling | None) -> Any:
 
 
 def _one_after_another(arrays: Sequence[Any], filling: Filling | None) -> Any:
-    """Return arrays (B, T, ...) as one, of the longest's length; None where they do not fit."""
+    """Return arrays (B, T, ...) concatenated, padded to the longest; None if they do not fit."""
     if len({array.ndim for array in arrays}) > 1:
         return None
     inner = [array.shape[1:] for array in arrays]
@@ -137,13 +137,13 @@ def _one_after_another(arrays: Sequence[Any], filling: Filling | None) -> Any:
 
 
 def _grown(array: Any, sizes: Any, filling: Filling) -> Any:
-    """Return an array padded to these sizes of its axes after the first."""
+    """Return an array whose axes after the first are padded to these sizes."""
     missing = [(0, 0), *((0, int(size) - have) for size, have in zip(sizes, array.shape[1:], strict=True))]
     widths = missing if filling.side == "post" else [(after, before) for before, after in missing]
     return np.pad(array, widths, constant_values=filling.of(array.dtype))
 
 
 def _masked_value(model: Any) -> float:
-    """Return the value that the model's Masking layers look for, if it is one; else 0."""
+    """Return the value that the model's Masking layers compare with, if all have the same; else 0."""
     values = {float(layer.mask_value) for layer in layers_of(model) if isinstance(layer, keras.layers.Masking)}
     return values.pop() if len(values) == 1 else 0.0

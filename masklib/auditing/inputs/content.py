@@ -1,4 +1,4 @@
-"""Draws what made inputs hold: sequences of several lengths, with the masks, lengths and pairs that belong to them."""
+"""Draws the content of made inputs: sequences of different lengths, with the masks, lengths and pairs that belong to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from masklib.auditing.inputs.uses import Use
 
 Array = NDArray[Any]
 
-FEWEST_STEPS = 5  # of made sequences that may have any number
+FEWEST_STEPS = 5  # of made sequences whose number of steps is free
 FALLBACK_VOCABULARY = 8  # of ids that no Embedding gets
 
 
@@ -24,7 +24,7 @@ class Padding:
 
     Attributes:
         ids: what padded ids hold.
-        floats: what padded floats hold; None: what their Masking layer looks for, else 0.
+        floats: what padded floats hold; None: the value of their Masking layer, else 0.
         side: "post" or "pre".
     """
 
@@ -40,13 +40,13 @@ class Padding:
 
 @dataclass(frozen=True)
 class Sketch:
-    """One input that is to be made.
+    """The description of one input that will be made.
 
     Attributes:
         slot: its place in the signature.
         use: what layers do with it.
         role: what it is.
-        sizes: after the samples, where they are fixed or found by trying.
+        sizes: of the axes after the samples, either fixed or found by trying.
     """
 
     slot: Slot
@@ -56,18 +56,18 @@ class Sketch:
 
     @property
     def dtype(self) -> str:
-        """Return what type it is made of."""
+        """Return the dtype in which it is made."""
         is_ids = self.use.rows is not None or (len(self.slot.shape) == 2 and self.slot.shape[-1] is None)
         return self.slot.dtype or ("int32" if is_ids else "float32")
 
     @property
     def is_ids(self) -> bool:
-        """Return whether it holds ids, in whatever type."""
+        """Return whether it holds ids, of any dtype."""
         return self.use.rows is not None or np.dtype(_of_numpy(self.dtype)).kind in "iu"
 
 
 class Drawing:
-    """Draws the inputs of one batch, which fit one another.
+    """Draws the inputs of one batch, so that they fit one another.
 
     Args:
         sketches: of all inputs.
@@ -89,7 +89,7 @@ class Drawing:
         return [self._array(one).astype(one.dtype) for one in self._sketches]
 
     def _steps_of(self, family: int) -> int:
-        """Return how many steps a family has: each another number, unless the model fixes it."""
+        """Return the number of steps of a family: different for each, unless the model fixes it."""
         own = [one for one in self._sketches if one.role.is_of_steps and one.role.family == family]
         steps = own[0].sizes[0]
         if own[0].role.tied is not None:
@@ -98,7 +98,7 @@ class Drawing:
         return max(FEWEST_STEPS, steps - 2 * family) if is_free and family else steps
 
     def _array(self, one: Sketch) -> Array:
-        """Return what one input holds."""
+        """Return the array of one input."""
         role = one.role
         if role.kind == "lengths":
             lengths = self._lengths.get(role.family, np.ones(self._samples, int))
@@ -112,7 +112,7 @@ class Drawing:
         return self._pairs(one, valid) if role.kind == "pairs" else self._sequence(one, valid)
 
     def _sequence(self, one: Sketch, valid: Array) -> Array:
-        """Return a sequence, padded where its steps are not valid."""
+        """Return a sequence that holds padding where its steps are not valid."""
         shape = (*valid.shape, *one.sizes[1:])
         content = self._content(one, shape)
         pad = self._padding.ids if one.is_ids else self._padding.of_floats(one.use)
@@ -120,7 +120,7 @@ class Drawing:
         return np.where(inner.reshape(*inner.shape, *[1] * (len(shape) - inner.ndim)), content, pad)
 
     def _pairs(self, one: Sketch, valid: Array) -> Array:
-        """Return pairs of steps, such as an adjacency, with each step beside itself, and nothing at padded ones."""
+        """Return pairs of steps, such as an adjacency matrix: 1 for each step with itself, and 0 at padded steps."""
         both = (valid[:, :, None] & valid[:, None, :]).reshape(*valid.shape, valid.shape[1], *[1] * (len(one.sizes) - 2))
         drawn = self._rng.random((*valid.shape, valid.shape[1], *one.sizes[2:])) < 0.5
         itself = np.eye(valid.shape[1], dtype=bool).reshape(1, *valid.shape[1:], valid.shape[1], *[1] * (len(one.sizes) - 2))
@@ -132,7 +132,7 @@ class Drawing:
         return np.asarray(valid_of(lengths, shape[2], self._padding.side) & valid[..., None])
 
     def _content(self, one: Sketch, shape: tuple[int, ...]) -> Array:
-        """Return content without padding: ids, or floats that are never exactly a pad value."""
+        """Return content without padding: ids, or normally distributed floats, which in practice never equal a pad value."""
         if one.dtype == "bool":
             return self._rng.random(shape) < 0.5
         if not one.is_ids:
@@ -140,14 +140,14 @@ class Drawing:
         rows = one.use.rows or FALLBACK_VOCABULARY
         values = np.array([row for row in range(rows) if row != self._padding.ids] or [0])
         drawn = self._rng.integers(0, len(values), shape)
-        if one.use.rows is None and len(self._lengths) > 1:  # they may be places in another sequence, which are there in all
+        if one.use.rows is None and len(self._lengths) > 1:  # they may be positions in another sequence, valid in each sample
             shortest = np.min(list(self._lengths.values()), axis=0) - 1
             drawn %= np.maximum(1, np.minimum(shortest, len(values))).reshape(-1, *[1] * (len(shape) - 1))
         return values[drawn]
 
 
 def made_lengths(samples: int, steps: int, family: int = 0) -> Array:
-    """Return the lengths of made sequences (B,): one full, one short, others between; in another order for each family."""
+    """Return the lengths of made sequences (B,): one full, one short, others between; in a different order for each family."""
     shares = np.resize(np.roll([1.0, 0.25, 0.6, 0.8, 0.45], 2 * family), samples)
     if family and samples < 5:
         shares = np.roll(np.resize([1.0, 0.25, 0.6, 0.8, 0.45], samples), family)
@@ -155,5 +155,5 @@ def made_lengths(samples: int, steps: int, family: int = 0) -> Array:
 
 
 def _of_numpy(dtype: str) -> str:
-    """Return a type that NumPy knows."""
+    """Return a dtype that NumPy knows."""
     return "float32" if dtype == "bfloat16" else dtype

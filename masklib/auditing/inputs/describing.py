@@ -1,4 +1,4 @@
-"""What the arrays of a batch are, and which of their steps are padding, by their numbers and by what is known of them."""
+"""What the arrays of a batch are, and which of their steps are padding, found from their values and from hints."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,17 +23,17 @@ def describe(
     hints: Sequence[Hint] = (),
     weights: Sequence[Array] = (),
 ) -> Batch:
-    """Return a batch with what its leaves are and how they are padded.
+    """Return a batch, with what its leaves are and how they are padded.
 
     Args:
         structure: array, list or dict of arrays (B, ...).
         settings: what the user says about padding.
-        names: of the leaves, where the model has names for them.
-        hints: on each leaf, where something is known of it.
+        names: of the leaves, if the model has names for them.
+        hints: for each leaf, if something is known about it.
         weights: of steps, (B, T), that the loss gets.
 
     Raises:
-        ArgumentError: batch sizes differ, or there is nothing but padding.
+        ArgumentError: batch sizes differ, or everything is padding.
         NoPaddingError: there is no padding.
     """
     found, arrays, pack = flatten(structure)
@@ -47,10 +47,10 @@ def describe(
 
 
 def check_numbers(names: Sequence[str], arrays: Sequence[Any]) -> None:
-    """Raise if an input holds no numbers.
+    """Raise if an input does not hold numbers.
 
     Raises:
-        ArgumentError: it holds text, or other things.
+        ArgumentError: it holds text or other objects.
     """
     for name, array in zip(names, arrays, strict=True):
         dtype = np.asarray(array).dtype
@@ -63,7 +63,7 @@ def check_numbers(names: Sequence[str], arrays: Sequence[Any]) -> None:
 
 
 def _leaf(name: str, array: Array, hint: Hint, settings: PaddingSettings) -> Leaf:
-    """Return what one array is, so far without its padding."""
+    """Return what one array is, without its groups of padded steps."""
     kind = hint.kind or _kind(name, array, hint.is_ids)
     pad_id, mask_value = settings.pad_id or 0, settings.mask_value
     value = hint.mask_value if mask_value is None and hint.mask_value is not None else (mask_value or 0.0)
@@ -74,7 +74,7 @@ def _leaf(name: str, array: Array, hint: Hint, settings: PaddingSettings) -> Lea
 
 
 def _check_samples(names: Sequence[str], arrays: Sequence[Array]) -> None:
-    """Raise if leaves are no batches of the same size."""
+    """Raise unless all leaves have the same number of samples."""
     sizes = {name: array.shape[:1] for name, array in zip(names, arrays, strict=True)}
     if not arrays or len(set(sizes.values())) != 1 or () in sizes.values() or arrays[0].shape[0] == 0:
         given = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True)) or "none"

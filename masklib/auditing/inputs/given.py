@@ -1,4 +1,4 @@
-"""What people have, as batches of arrays: arrays, ragged tensors, lists of rows, and whatever `fit` takes as a dataset.
+"""Turns what users give into batches of arrays: arrays, ragged tensors, lists of rows, and any dataset that `fit` takes.
 
 A dataset yields inputs, (inputs, targets) or (inputs, targets, sample weights), as for `fit`: a tf.data.Dataset, a generator, a
 PyDataset, a torch DataLoader, or another iterable. Only its first batches are read, and each keeps the length that it has.
@@ -16,7 +16,7 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs.rows import Filling, filled, is_rows
 from masklib.errors import ArgumentError
 
-MOST_BATCHES = 4  # that are read of a dataset
+MOST_BATCHES = 4  # that are read from a dataset
 ENOUGH_SAMPLES = 128  # after which no further batch is read
 
 
@@ -26,8 +26,8 @@ class GivenBatch:
 
     Attributes:
         inputs: an array, or a list or dict of arrays.
-        targets: likewise; None if there are none.
-        sample_weight: likewise; None if there are none.
+        targets: of the same form; None if there are none.
+        sample_weight: of the same form; None if there are none.
     """
 
     inputs: Any
@@ -36,18 +36,18 @@ class GivenBatch:
 
     @property
     def samples(self) -> int:
-        """Return B; 0 if the inputs are no arrays."""
+        """Return B; 0 if the inputs are not arrays."""
         return min((np.shape(array)[0] for array in flatten(self.inputs)[1] if np.shape(array)), default=0)
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a user gave: one batch, or the first ones of a dataset.
+    """What a user gave: one batch, or the first batches of a dataset.
 
     Attributes:
-        batches: in order, each padded to a length of its own.
-        filling: what was put beside rows that are shorter than others.
-        notes: what was read and what was padded for it, a sentence each.
+        batches: in order, each padded to its own length.
+        filling: with which shorter rows were padded.
+        notes: what was read and what was padded, one sentence each.
     """
 
     batches: tuple[GivenBatch, ...]
@@ -64,26 +64,26 @@ def read(
     n_inputs: int = 0,
     n_outputs: int = 0,
 ) -> Given:
-    """Return the batches that a user gave, as arrays; rows of several lengths are padded.
+    """Return the batches that a user gave, as arrays; rows of different lengths are padded.
 
-    Of a dataset at most 4 batches are read, and none after 128 samples; a generator is consumed no further.
+    From a dataset at most 4 batches are read, and none after 128 samples; a generator is consumed no further.
 
     Args:
         inputs: arrays, tensors, ragged tensors or rows of numbers, in a list or dict where there are several; or a dataset.
-        targets: likewise; None if there are none, or if they are in the dataset.
-        sample_weight: likewise.
-        filling: what is put after, or before, rows that are shorter than others.
-        n_inputs: how many inputs the model declares, 0 if that is not known: so a list of arrays is told from one of rows.
-        n_outputs: likewise.
+        targets: of the same form; None if there are none, or if they are in the dataset.
+        sample_weight: of the same form.
+        filling: with which shorter rows are padded.
+        n_inputs: how many inputs the model declares, 0 if that is not known; it distinguishes a list of arrays from one of rows.
+        n_outputs: how many outputs it declares; 0 if that is not known.
 
     Raises:
-        ArgumentError: a dataset yields nothing, or something else, or targets are given beside it.
+        ArgumentError: a dataset yields no batch, or something else, or targets are given in addition to it.
     """
     if not is_dataset(inputs):
         return _padded([(inputs, targets, sample_weight)], filling, n_inputs, n_outputs, "")
     beside = [name for name, one in (("targets", targets), ("sample_weight", sample_weight)) if one is not None]
     if beside:
-        msg = f"A dataset must hold the {' and the '.join(beside)} itself, got {type(inputs).__name__} and them beside it."
+        msg = f"A dataset must hold the {' and the '.join(beside)} itself, got them in addition to a {type(inputs).__name__}."
         raise ArgumentError(msg + " Let it yield (inputs, targets, sample_weight).")
     kind = type(inputs).__name__
     found = [_unpacked(one, kind) for one in _first_batches(inputs)]
@@ -94,14 +94,14 @@ def read(
 
 
 def is_dataset(inputs: Any) -> bool:
-    """Return whether this yields batches, and is none itself."""
+    """Return whether this yields batches, and is not a batch itself."""
     if inputs is None or isinstance(inputs, (str, bytes, list, tuple, Mapping)) or _is_array(inputs):
         return False
     return isinstance(inputs, (Iterable, keras.utils.PyDataset)) or hasattr(inputs, "__getitem__")
 
 
 def _is_array(thing: Any) -> bool:
-    """Return whether this is one array, tensor or table of any library."""
+    """Return whether this is an array, tensor or table of any library."""
     return hasattr(thing, "__array__") or hasattr(thing, "shape") or hasattr(thing, "to_numpy")
 
 
@@ -118,7 +118,7 @@ def _first_batches(dataset: Any) -> list[Any]:
 
 
 def _iterated(dataset: Any) -> Iterator[Any]:
-    """Return what yields the batches of a dataset, and starts no workers of a PyDataset."""
+    """Return an iterator over the batches of a dataset; the workers of a PyDataset are not started."""
     if isinstance(dataset, keras.utils.PyDataset):
         count = dataset.num_batches
         return (dataset[index] for index in range(MOST_BATCHES if count is None else count))
@@ -126,17 +126,17 @@ def _iterated(dataset: Any) -> Iterator[Any]:
 
 
 def _samples_of(yielded: Any) -> int:
-    """Return how many samples a dataset yielded at once, as far as their inputs say so."""
+    """Return the number of samples in what a dataset yielded; 0 if the inputs do not show it."""
     first = yielded[0] if isinstance(yielded, (tuple, list)) and len(yielded) else yielded
     sizes = [np.shape(one)[0] for one in flatten(first)[1] if len(getattr(one, "shape", ()))]
     return int(min(sizes, default=0) or 0)
 
 
 def _unpacked(yielded: Any, kind: str) -> tuple[Any, Any, Any]:
-    """Return inputs, targets and weights of what a dataset yields.
+    """Return the inputs, targets and weights in what a dataset yields.
 
     Raises:
-        ArgumentError: it is no batch as `fit` takes it.
+        ArgumentError: it is not a batch as `fit` takes it.
     """
     try:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(yielded)
@@ -147,7 +147,7 @@ def _unpacked(yielded: Any, kind: str) -> tuple[Any, Any, Any]:
 
 
 def _padded(found: Iterable[tuple[Any, Any, Any]], filling: Filling, n_inputs: int, n_outputs: int, kind: str) -> Given:
-    """Return batches as arrays, and what was done for it."""
+    """Return batches as arrays, with notes on what was done."""
     notes: list[str] = []
     batches = []
     for x, y, weight in found:
@@ -159,19 +159,19 @@ def _padded(found: Iterable[tuple[Any, Any, Any]], filling: Filling, n_inputs: i
     if kind:
         sizes = ", ".join(str(one.samples) for one in batches)
         counted = "1 batch was" if len(batches) == 1 else f"{len(batches)} batches were"
-        notes.insert(0, f"{counted} read of the {kind}, of {sizes} samples")
+        notes.insert(0, f"{counted} read from the {kind}, of {sizes} samples")
     return Given(tuple(batches), filling, tuple(dict.fromkeys(notes)))
 
 
 def arrays_of(structure: Any, filling: Filling, count: int, name: str, notes: list[str]) -> Any:
-    """Return a structure of whatever holds numbers or text as one of arrays.
+    """Return a structure of objects that hold numbers or text as a structure of arrays.
 
     Args:
         structure: array, tensor, ragged tensor or list of rows; or a list, tuple or dict of such.
-        filling: of rows that are shorter than others.
+        filling: with which shorter rows are padded.
         count: how many arrays there should be; 0 if that is not known.
         name: what they are, for the notes.
-        notes: what was padded is added.
+        notes: to which a note on what was padded is added.
     """
     if structure is None:
         return None
@@ -184,18 +184,18 @@ def arrays_of(structure: Any, filling: Filling, count: int, name: str, notes: li
 
 
 def _array(thing: Any, filling: Filling, name: str, notes: list[str]) -> Any:
-    """Return one array; rows of several lengths are padded, and that is noted."""
+    """Return one array; rows of different lengths are padded, and a note says so."""
     rows = _rows_in(thing)
     if rows is None:
         return _dense(thing)
     array, was_ragged = filled(rows, filling)
     if was_ragged:
-        notes.append(filling.told(name, array))
+        notes.append(filling.note(name, array))
     return array
 
 
 def _rows_in(thing: Any) -> Any:
-    """Return the rows of a list, or of a ragged tensor of TensorFlow or a nested one of torch; None if it is dense."""
+    """Return the rows of a list, of a ragged tensor of TensorFlow, or of a nested tensor of PyTorch; None if it is dense."""
     if isinstance(thing, (list, tuple)):
         return thing
     if hasattr(thing, "row_splits") and hasattr(thing, "to_list"):

@@ -1,7 +1,8 @@
-"""Which steps of the leaves of a batch are padding, and which leaves are padded alike.
+"""Which steps of the leaves of a batch are padding, and which leaves are padded together.
 
-Padding is found in ids, floats and masks that end, or begin, in nothing but the pad value. Leaves that show none, or cannot show
-it, are padded with others of as many steps: segment ids that are 0 everywhere, pairs of steps, what lengths tell the steps of.
+Padding is found in ids, floats and masks that end, or begin, with steps that hold only the pad value. Leaves that show no padding
+are padded together with another leaf of equally many steps: segment ids that are 0 everywhere, pairs of steps, and floats whose
+lengths are another input.
 """
 
 from collections.abc import Sequence
@@ -21,13 +22,13 @@ SIDES = ("post", "pre")
 
 @dataclass(frozen=True)
 class Hint:
-    """What is known of one leaf beside its numbers.
+    """What is known about one leaf besides its values.
 
     Attributes:
-        kind: of `Leaf`; None if only its numbers tell.
+        kind: of `Leaf`; None if it is to be found from the values.
         is_ids: whether an Embedding gets it.
         mask_value: of the Masking layer that gets it; None if there is none.
-        marks: of lengths: how many steps there are that they tell from padding; None if that is not known.
+        marks: for lengths: the number of steps of the mask that is made from them; None if that is not known.
     """
 
     kind: str | None = None
@@ -43,13 +44,13 @@ def grouped(
 
     Args:
         leaves: without groups.
-        hints: on each.
+        hints: for each leaf.
         pack: builds what the model takes from the arrays.
         padding_side: "post" or "pre"; None: found in the data.
         weights: of steps, (B, T), that the loss gets.
 
     Raises:
-        ArgumentError: there is nothing but padding.
+        ArgumentError: everything is padding.
         NoPaddingError: there is no padding.
     """
     if padding_side is not None:
@@ -59,7 +60,7 @@ def grouped(
     for index in _in_order_of_content(leaves):
         own = [] if hints[index].is_ids else weights
         done[index] = _as_pairs(leaves[index], groups) or _place(leaves[index], groups, padding_side, own)
-    done = _told_by_lengths(done, hints, groups)
+    done = _marked_by_lengths(done, hints, groups)
     if not groups:
         raise (_nothing_else if any(map(_is_all_padding, leaves)) else _nothing)(leaves, padding_side)
     done = [_as_lengths(_beside(leaf, groups), groups) for leaf in done]
@@ -77,12 +78,12 @@ def one_hot_pad(array: Array, pad_id: int, otherwise: Any) -> Any:
 
 
 def _in_order_of_content(leaves: Sequence[Leaf]) -> list[int]:
-    """Return the order in which leaves are looked at: those last that may be padded with others."""
+    """Return the order in which padding is looked for: leaves that may be padded with others come last."""
     return sorted(range(len(leaves)), key=lambda i: (_is_square(leaves[i]), _is_ambiguous(leaves[i])))
 
 
 def _is_ambiguous(leaf: Leaf) -> bool:
-    """Return whether ids hold the pad value in a whole sample, or at both sides, as segment ids do."""
+    """Return whether ids hold the pad value in a whole sample, or at both ends, as segment ids do."""
     if leaf.kind != "ids" or leaf.array.ndim < 2:
         return False
     is_pad = padded_steps(leaf, 1)
@@ -90,7 +91,7 @@ def _is_ambiguous(leaf: Leaf) -> bool:
 
 
 def _is_all_padding(leaf: Leaf) -> bool:
-    """Return whether a leaf with steps holds nothing else than its pad value."""
+    """Return whether a leaf with steps holds only its pad value."""
     return bool(_time_axes(leaf)) and bool(padded_steps(leaf, 0).all())
 
 
@@ -100,7 +101,7 @@ def _is_square(leaf: Leaf) -> bool:
 
 
 def _as_pairs(leaf: Leaf, groups: Sequence[Group]) -> Leaf | None:
-    """Return a leaf (B, T, T, ...) as pairs of the steps of a group, if it holds nothing where either is padding; else None."""
+    """Return a leaf (B, T, T, ...) as pairs of the steps of a group, if it is 0 where either step is padding; else None."""
     for index, group in enumerate(groups) if _is_square(leaf) else ():
         if group.axis == 1 and group.steps == leaf.array.shape[1]:
             both = group.valid[:, :, None] & group.valid[:, None, :]
@@ -109,8 +110,8 @@ def _as_pairs(leaf: Leaf, groups: Sequence[Group]) -> Leaf | None:
     return None
 
 
-def _told_by_lengths(leaves: Sequence[Leaf], hints: Sequence[Hint], groups: list[Group]) -> list[Leaf]:
-    """Return leaves with the groups that only lengths tell: where padded steps hold anything."""
+def _marked_by_lengths(leaves: Sequence[Leaf], hints: Sequence[Hint], groups: list[Group]) -> list[Leaf]:
+    """Return leaves with the groups that are known only from lengths, because padded steps may hold anything."""
     done = list(leaves)
     for leaf, hint in zip(leaves, hints, strict=True):
         if hint.marks is None or any(group.axis == 1 and group.steps == hint.marks for group in groups):
@@ -125,7 +126,7 @@ def _told_by_lengths(leaves: Sequence[Leaf], hints: Sequence[Hint], groups: list
 
 
 def _as_lengths(leaf: Leaf, groups: Sequence[Group]) -> Leaf:
-    """Return a leaf of one whole number a sample as lengths, if its numbers are those of a group."""
+    """Return a leaf of one integer per sample as lengths, if its values are the lengths of a group."""
     values = np.ravel(leaf.array)
     if leaf.groups or leaf.kind not in ("plain", "ids") or len(values) != len(leaf.array) or len(np.unique(values)) < 2:
         return leaf
@@ -134,20 +135,20 @@ def _as_lengths(leaf: Leaf, groups: Sequence[Group]) -> Leaf:
 
 
 def _assumed(before: Sequence[Leaf], after: Sequence[Leaf], groups: Sequence[Group]) -> list[str]:
-    """Return what was taken to be so of the leaves, a sentence each."""
+    """Return what was assumed about the leaves, one sentence each."""
     found = []
     for one, leaf in zip(before, after, strict=True):
         otherwise = f"(not_a_sequence={leaf.name!r})"
         if leaf.kind == "lengths" and one.kind != "lengths":
-            found.append(f"{leaf.name!r} holds the lengths of the sequences, for these are its numbers {otherwise}")
+            found.append(f"{leaf.name!r} holds the lengths of the sequences, because its values are equal to them {otherwise}")
         if leaf.groups and _is_all_padding(one) and leaf.kind != "pairs":
             beside = groups[leaf.groups[1]].name.replace(f", {leaf.name}", "")
-            found.append(f"{leaf.name!r} holds {one.shown_pad} everywhere and is padded with {beside!r} {otherwise}")
+            found.append(f"{leaf.name!r} holds {one.shown_pad} everywhere and is padded together with {beside!r} {otherwise}")
     return found
 
 
 def _time_axes(leaf: Leaf) -> list[int]:
-    """Return the axes that may be time."""
+    """Return the axes that may be time axes."""
     rank = leaf.array.ndim
     if leaf.kind == "floats":
         return list(range(1, rank - 1))
@@ -155,7 +156,7 @@ def _time_axes(leaf: Leaf) -> list[int]:
 
 
 def _place(leaf: Leaf, groups: list[Group], side: str | None, weights: Sequence[Array]) -> Leaf:
-    """Return a leaf with the groups of its padded axes, which are added where they are new."""
+    """Return a leaf with the groups of its padded axes; new groups are added to `groups`."""
     of_axis: dict[int, int] = {}
     for axis in [] if _is_all_padding(leaf) else _time_axes(leaf):
         is_pad = padded_steps(leaf, axis)
@@ -166,20 +167,20 @@ def _place(leaf: Leaf, groups: list[Group], side: str | None, weights: Sequence[
         valid = valid_of(lengths, is_pad.shape[-1], found)
         if not has_padding or (axis > 1 and (is_pad & valid).any()):
             continue
-        valid = next((one > 0 for one in weights if _tells(one > 0, valid, is_pad, found)), valid)
+        valid = next((one > 0 for one in weights if _explains(one > 0, valid, is_pad, found)), valid)
         of_axis[axis] = _index(Group(leaf.name, axis, found, valid), groups)
     return replace(leaf, groups=of_axis)
 
 
-def _tells(weighted: Array, valid: Array, is_pad: Array, side: str) -> bool:
-    """Return whether the steps without a weight are the padding: a step with one may hold the pad value, too."""
+def _explains(weighted: Array, valid: Array, is_pad: Array, side: str) -> bool:
+    """Return whether the steps of weight 0 are the padding; a step with a weight is content, even if it holds the pad value."""
     if weighted.shape != valid.shape or weighted.all() or (valid & ~weighted).any():
         return False
     return bool(is_pad[~weighted].all()) and np.array_equal(valid_of(weighted.sum(axis=-1), valid.shape[-1], side), weighted)
 
 
 def _index(group: Group, groups: list[Group]) -> int:
-    """Return the index of the group with these steps, which is added if it is new."""
+    """Return the index of the group with these steps; a new group is added."""
     for index, other in enumerate(groups):
         if other.side == group.side and (np.array_equal(other.valid, group.valid) or _is_beside(group, other)):
             groups[index] = replace(other, name=f"{other.name}, {group.name}")
@@ -189,7 +190,7 @@ def _index(group: Group, groups: list[Group]) -> int:
 
 
 def _is_beside(group: Group, other: Group) -> bool:
-    """Return whether a group is that of another one, with samples whose steps all hold the pad value, such as segment ids."""
+    """Return whether a group equals another one except in samples that hold only the pad value, as for segment ids."""
     if group.valid.shape != other.valid.shape or group.axis > 1:
         return False
     empty = ~group.valid.any(axis=1)
@@ -198,7 +199,7 @@ def _is_beside(group: Group, other: Group) -> bool:
 
 
 def _side_of_others(is_pad: NDArray[np.bool_], groups: Sequence[Group]) -> str:
-    """Return the side of a group with as many steps that these are padded with; "" if there is none."""
+    """Return the side of the group with which these steps are padded; "" if there is none."""
     for group in groups:
         if group.axis == 1 and group.valid.shape == is_pad.shape:
             valid = valid_of(is_pad.shape[1] - runs(is_pad, group.side), is_pad.shape[1], group.side)
@@ -208,13 +209,13 @@ def _side_of_others(is_pad: NDArray[np.bool_], groups: Sequence[Group]) -> str:
 
 
 def _side(is_pad: NDArray[np.bool_]) -> str:
-    """Return at which side most of the padding stands."""
+    """Return the side at which most of the padding is."""
     some = is_pad[~is_pad.all(axis=-1)]
     return "pre" if runs(some, "pre").sum() > runs(some, "post").sum() else "post"
 
 
 def _beside(leaf: Leaf, groups: list[Group]) -> Leaf:
-    """Return a leaf without padding of its own that has as many steps as one group: it is padded with it."""
+    """Return a leaf; one without padding that has equally many steps as exactly one group joins that group."""
     if leaf.groups or leaf.kind not in ("ids", "floats", "mask"):
         return leaf
     alike = [index for index, group in enumerate(groups) if group.axis == 1 and group.steps == leaf.array.shape[1]]
@@ -225,37 +226,39 @@ def _beside(leaf: Leaf, groups: list[Group]) -> Leaf:
 
 
 def _interior(leaf: Leaf, groups: Sequence[Group]) -> list[str]:
-    """Return a note if a leaf holds its pad value between its other steps."""
+    """Return a note if a leaf holds its pad value at steps that are not padding."""
     for axis, index in (leaf.groups or {}).items() if leaf.kind != "pairs" else ():
         n_inside = int((padded_steps(leaf, axis) & groups[index].valid).sum())
         if n_inside and leaf.kind != "mask":
-            return [f"{leaf.name!r} holds {leaf.shown_pad} at {n_inside} steps that are not at the padded side: taken as content"]
+            return [
+                f"{leaf.name!r} holds {leaf.shown_pad} at {n_inside} steps that are not at the padded side: they count as content"
+            ]
     return []
 
 
 def _nothing(leaves: Sequence[Leaf], side: str | None) -> NoPaddingError:
-    """Return that there is no padding, and what was looked for."""
-    told = [f"{leaf.name} {leaf.array.shape} ({leaf.kind}) for {leaf.shown_pad}" for leaf in leaves if _time_axes(leaf)]
+    """Return the error that there is no padding, with what was looked for."""
+    looked_at = [f"{leaf.name} {leaf.array.shape} ({leaf.kind}) for {leaf.shown_pad}" for leaf in leaves if _time_axes(leaf)]
     where = {"post": "the end", "pre": "the beginning"}.get(side or "", "either end")
-    looked = "; looked at " + ", ".join(told) if told else "; none of them has a time axis"
+    looked = "; looked at " + ", ".join(looked_at) if looked_at else "; none of them has a time axis"
     seems = " ".join(_other_pad(leaf) for leaf in leaves if leaf.kind == "ids" and leaf.array.ndim == 2)
     msg = f"The inputs must hold padding at {where} of some sample, got none{looked}. {seems}".rstrip()
-    return NoPaddingError(msg + " Give sequences of several lengths, or say pad_id, mask_value or padding_side.")
+    return NoPaddingError(msg + " Give sequences of different lengths, or give pad_id, mask_value or padding_side.")
 
 
 def _other_pad(leaf: Leaf) -> str:
-    """Return which other id seems to be padding: one that stands in a row at the end, or the beginning, of several samples."""
+    """Return a question about another id that may be padding: one that is repeated at the end, or the beginning, of samples."""
     for at, where in ((-1, "end"), (0, "begin")):
         values, counts = np.unique(leaf.array[:, at], return_counts=True)
         likely = int(values[counts.argmax()])
         in_a_row = runs(leaf.array == likely, "post" if at else "pre")
         if leaf.array.shape[1] > 1 and (in_a_row > 1).any() and len(np.unique(in_a_row)) > 1:
-            return f"Samples of {leaf.name!r} {where} in several {likely}: is that the pad_id?"
+            return f"Samples of {leaf.name!r} {where} with several {likely}: is that the pad_id?"
     return ""
 
 
 def _nothing_else(leaves: Sequence[Leaf], _: str | None) -> ArgumentError:
-    """Return that there is nothing but padding."""
+    """Return the error that everything is padding."""
     name = next(leaf.name for leaf in leaves if _is_all_padding(leaf))
     msg = f"The inputs must hold something besides padding, {name!r} is padding everywhere. Check pad_id and mask_value."
     return ArgumentError(msg)

@@ -1,4 +1,4 @@
-"""Inputs for a test of padding: those that the user gives, checked against the model, or ones made from its signature."""
+"""Inputs for a test of padding: given by the user and checked against the model, or made from its signature."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ Array = NDArray[Any]
 
 SAMPLES = 5
 MOST = 32  # samples of given inputs that are tested: a batch of `predict`
-FEW = 4  # of a model that takes long: as many lengths as are looked at without padding
-HEAVY = 5e9  # weights x samples x steps: a second or so for one call on a small machine
+FEW = 4  # samples for a slow model: as many as the lengths that are tried without padding
+HEAVY = 5e9  # weights x samples x steps: about a second for one call on a small machine
 KINDS = {"lengths": "lengths", "mask": "mask", "plain": "plain"}  # of leaves, by the role of a made input
 
 
@@ -47,21 +47,21 @@ class Made:
 
     @property
     def kinds(self) -> list[str | None]:
-        """Return the kind of each leaf, where its numbers do not tell it."""
+        """Return the kind of each leaf; None where it is found from the values."""
         return [KINDS.get(one.role.kind) for one in self.sketches]
 
 
 def make_inputs(model: Any, settings: PaddingSettings = DEFAULT, *, seed: int = 0) -> Any:
-    """Return a batch of padded inputs as a model's signature asks for them.
+    """Return a batch of padded inputs made from a model's signature.
 
-    Ids lie within the rows of the Embeddings that get them, floats are normally distributed and never pad at valid steps. Lengths
-    differ, one sample is full. What each input is, and which of them are padded together, is found by trying the model: a source
-    and a target have lengths of their own, a mask and lengths say where padding is, a picture is no sequence.
+    Ids lie within the rows of the Embeddings that get them. Floats are normally distributed, and never the pad value at valid
+    steps. Lengths differ, and one sample is full. The model is tried to find what each input is, and which inputs are padded
+    together: a source and a target are padded independently, a mask and lengths say where padding is, a picture is no sequence.
 
     Args:
         model: functional, sequential, or subclassed and built.
-        settings: what the user says about padding; no side is "post".
-        seed: of the draw.
+        settings: what the user says about padding; without a side, padding is "post".
+        seed: of the random numbers.
 
     Returns:
         array, list or dict of arrays, as the model takes them.
@@ -93,17 +93,17 @@ def make(model: Any, settings: PaddingSettings, *, seed: int) -> Made:
 def prepare(
     model: Any, inputs: Any, settings: PaddingSettings, *, seed: int, weights: Any = None
 ) -> tuple[Batch, list[CallRecord]]:
-    """Return the batch to test, and its record: the inputs given, at most 32 samples of them, or made ones where none are given.
+    """Return the batch to test, and the record of a call with it: the given inputs, at most 32 samples of them, or made inputs.
 
     Args:
         model: built, or to be built by a call with the inputs.
         inputs: as the model takes them; None: made.
         settings: what the user says about padding.
-        seed: of the draw.
+        seed: of the random numbers.
         weights: of steps or samples, as the loss gets them.
 
     Raises:
-        ArgumentError: the inputs do not fit the model, or nothing in them is padding, or everything.
+        ArgumentError: the inputs do not fit the model, or nothing in them is padding, or everything is.
     """
     if inputs is None:
         return _prepare_made(model, make(model, settings, seed=seed), settings)
@@ -123,7 +123,7 @@ def prepare(
 
 
 def _prepare_made(model: Any, made: Made, settings: PaddingSettings) -> tuple[Batch, list[CallRecord]]:
-    """Return the batch of made inputs, and its record."""
+    """Return the batch of made inputs, and the record of a call with it."""
     names = check_inputs(model, made.inputs)
     records = watched(model, made.inputs, is_made=True)
     uses = uses_of(records, [np.asarray(array) for array in flatten(made.inputs)[1]])
@@ -134,7 +134,7 @@ def _prepare_made(model: Any, made: Made, settings: PaddingSettings) -> tuple[Ba
 
 
 def _check_known(not_a_sequence: Sequence[str], names: Sequence[str]) -> None:
-    """Raise if the user names an input that there is not."""
+    """Raise if the user names an input that does not exist."""
     for name in not_a_sequence:
         if name not in names:
             msg = f"not_a_sequence must name inputs, of {list(names)}, got {name!r}."
@@ -142,7 +142,7 @@ def _check_known(not_a_sequence: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _hint(name: str, array: Array, use: Use, records: Sequence[CallRecord], not_a_sequence: Sequence[str]) -> Hint:
-    """Return what is known of a given array from what the user says, and from the record."""
+    """Return what is known about a given array from the user and from the record."""
     if name in not_a_sequence:
         return Hint("plain")
     is_single = array.size == len(array) and use.rows is None and array.dtype.kind in "iuf"
@@ -151,7 +151,7 @@ def _hint(name: str, array: Array, use: Use, records: Sequence[CallRecord], not_
 
 
 def _marked_id(arrays: Sequence[Array], records: Sequence[CallRecord]) -> int | None:
-    """Return the id that a mask of the model tells from all others in given ids; None if there is none."""
+    """Return the id that a mask of the model distinguishes from all others in given ids; None if there is none."""
     masks = masks_in(records)
     ids = (array for array in arrays if array.ndim == 2 and array.dtype.kind in "iu")
     return next((found for one in ids if (found := ids_marked_by(one, masks)) is not None), None)
@@ -165,7 +165,7 @@ def _own_pad(trial: Trial) -> int:
 
 
 def check_inputs(model: Any, inputs: Any) -> list[str]:
-    """Return the names of the inputs, where the model has some.
+    """Return the names of the inputs, as the model declares them if it does.
 
     Raises:
         ArgumentError: their number, names or shapes are not those that a functional model declares.
@@ -186,9 +186,9 @@ def check_inputs(model: Any, inputs: Any) -> list[str]:
 
 
 def _fewer(inputs: Any, n_weights: int) -> tuple[Any, Array | None]:
-    """Return at most `MOST` samples, or `FEW` where a model is large, and which they are; None if all are.
+    """Return at most `MOST` samples, or `FEW` for a large model, and their indices; None if these are all samples.
 
-    They are spread evenly over the samples in the order of how many zeros they hold, the most padded and the fullest among them.
+    They are spread evenly over the samples sorted by how many zeros they hold, and include the most padded and the fullest one.
     """
     _, arrays, pack = flatten(inputs)
     arrays = [np.asarray(array) for array in arrays]
@@ -204,12 +204,12 @@ def _fewer(inputs: Any, n_weights: int) -> tuple[Any, Array | None]:
 
 
 def is_heavy(n_weights: int, n_steps: int) -> bool:
-    """Return whether a call of a model with so many weights takes long for so many steps of all samples together."""
+    """Return whether a call is slow for a model with this number of weights and this number of steps in all samples together."""
     return n_weights * n_steps > HEAVY
 
 
 def _with_declared_ranks(model: Any, inputs: Any) -> Any:
-    """Return inputs with the last axis of size 1 that the model declares, and Keras adds where it is left out."""
+    """Return inputs with the last axis of size 1 that the model declares; Keras adds it too, if it is missing."""
     _, arrays, pack = flatten(inputs)
     declared = list(getattr(model, "inputs", None) or [])
     if not declared:
@@ -220,21 +220,21 @@ def _with_declared_ranks(model: Any, inputs: Any) -> Any:
 
 
 def _in_order(model: Any, inputs: Any, declared: list[Any], expected: list[str]) -> list[Any]:
-    """Return the declared inputs in the order of the given ones."""
+    """Return the declared inputs in the order of the given inputs."""
     if not isinstance(inputs, Mapping):
         return declared
     by_key = dict(zip(expected, declared, strict=True))
     if isinstance(declared_inputs(model), Mapping):
         by_key = dict(declared_inputs(model))
     if set(inputs) != set(by_key):
-        told = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
-        msg = f"The model's inputs are named {sorted(by_key)}, {told}. Rename the arrays."
+        wrong = f"missing: {sorted(set(by_key) - set(inputs))}, unknown: {sorted(set(inputs) - set(by_key))}"
+        msg = f"The model's inputs are named {sorted(by_key)}, {wrong}. Rename the arrays."
         raise ArgumentError(msg)
     return [by_key[key] for key in sorted(inputs, key=str)]
 
 
 def _misfit(tensor: Any, shape: tuple[int, ...]) -> str:
-    """Return how an array does not fit a declared input; "" if it does."""
+    """Return why an array does not fit a declared input; "" if it fits."""
     declared = tuple(tensor.shape)
     shape = (*shape, 1) if len(shape) == len(declared) - 1 and declared[-1] == 1 else shape  # as Keras does
     fits = len(declared) == len(shape) and all(size in (None, found) for size, found in zip(declared, shape, strict=True))

@@ -1,4 +1,4 @@
-"""Rows of several lengths, such as those of a ragged tensor, as one padded array."""
+"""Rows of different lengths, such as those of a ragged tensor, as one padded array."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Filling:
-    """What is put beside rows that are shorter than others.
+    """The values with which shorter rows are padded, and the side.
 
     Attributes:
-        ids: for whole numbers.
+        ids: for integers.
         floats: for other numbers.
         targets: for targets and weights.
         side: "post" or "pre".
@@ -29,23 +29,23 @@ class Filling:
     side: str = "post"
 
     def of(self, dtype: np.dtype[Any]) -> Any:
-        """Return what is put beside rows of this type."""
+        """Return the value with which rows of this dtype are padded."""
         if dtype.kind in "OUS":
             return b"" if dtype.kind == "S" else ""
         return False if dtype.kind == "b" else self.ids if dtype.kind in "iu" else self.floats
 
     def of_targets(self) -> "Filling":
-        """Return the same for targets."""
+        """Return the filling of targets."""
         return replace(self, ids=self.targets, floats=self.targets)
 
-    def told(self, name: str, array: Array) -> str:
-        """Return the sentence that says what was done to an array."""
+    def note(self, name: str, array: Array) -> str:
+        """Return the sentence that says how an array was padded."""
         where = "after" if self.side == "post" else "before"
-        return f"the rows of {name} have several lengths: padded with {self.of(array.dtype)!r} {where} them"
+        return f"the rows of {name} have different lengths: they were padded with {self.of(array.dtype)!r} {where} their content"
 
 
 def is_rows(things: Sequence[Any], count: int) -> bool:
-    """Return whether a list holds the rows of one array, and not several arrays.
+    """Return whether a list is the rows of one array, and not several arrays.
 
     Args:
         things: numbers, texts, lists or arrays.
@@ -59,14 +59,14 @@ def is_rows(things: Sequence[Any], count: int) -> bool:
 
 
 def filled(rows: Sequence[Any], filling: Filling) -> tuple[Array, bool]:
-    """Return rows as one array, and whether some had to be padded.
+    """Return rows as one array, and whether some were padded.
 
     Raises:
         ArgumentError: some hold numbers where others hold rows.
     """
     leaves = _leaves(rows)
     if len({len(at) for at, _ in leaves}) > 1:
-        msg = "Rows must be alike, each a list of numbers or each a list of rows with as many features, got a mixture of both."
+        msg = "Rows must all be lists of numbers, or all be lists of rows with equally many features, got a mixture of both."
         raise ArgumentError(msg + " Give arrays.")
     dtype = np.result_type(*{np.asarray(one).dtype for _, one in leaves}) if leaves else np.dtype(np.int64)
     sizes = _sizes(rows)
@@ -78,12 +78,12 @@ def filled(rows: Sequence[Any], filling: Filling) -> tuple[Array, bool]:
 
 
 def _is_of_numbers(thing: Any) -> bool:
-    """Return whether this is a number or text, or a list of nothing else, however deep."""
+    """Return whether this is a number or text, or a nested list of only these."""
     return all(map(_is_of_numbers, thing)) if isinstance(thing, (list, tuple)) else bool(np.isscalar(thing))
 
 
 def _are_steps(things: Sequence[Any]) -> bool:
-    """Return whether arrays or tensors are rows of several steps with the same features."""
+    """Return whether arrays or tensors are rows of steps with the same features."""
     shapes = [tuple(np.shape(one)) for one in things]
     return len({shape[1:] for shape in shapes}) == 1 and all(shapes)
 
@@ -94,7 +94,7 @@ def _is_row(thing: Any) -> bool:
 
 
 def _leaves(rows: Any, at: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Any]]:
-    """Return the numbers in rows, each with its place."""
+    """Return the numbers in rows, each with its index."""
     found: list[tuple[tuple[int, ...], Any]] = []
     for index, one in enumerate(rows):
         found += _leaves(one, (*at, index)) if _is_row(one) else [((*at, index), one)]
@@ -102,14 +102,14 @@ def _leaves(rows: Any, at: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], 
 
 
 def _sizes(rows: Any) -> tuple[int, ...]:
-    """Return the size of each axis: the longest row's."""
+    """Return the size of each axis: that of the longest row."""
     inner = [_sizes(one) for one in rows if _is_row(one)]
     depth = max(map(len, inner), default=0)
     return (len(rows), *(max(sizes[axis] for sizes in inner if len(sizes) > axis) for axis in range(depth)))
 
 
 def _shifts(rows: Any, sizes: tuple[int, ...], at: tuple[int, ...] = ()) -> dict[tuple[int, ...], int]:
-    """Return for each row, by its place, by how many steps its content moves where padding is put before it."""
+    """Return for each row, by its index, the number of steps by which padding before it moves its content."""
     found = {at: sizes[0] - len(rows) if at else 0}
     for index, one in enumerate(rows):
         if _is_row(one):

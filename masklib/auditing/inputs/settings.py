@@ -8,17 +8,17 @@ from masklib.checks import check_one_of
 
 @dataclass(frozen=True, kw_only=True)
 class PaddingSettings:
-    """What a user says about padding, and the rest is found out.
+    """What a user says about padding; the rest is found.
 
     Attributes:
         pad_id: what padded ids hold; None: the id that the model's own mask marks, else 0.
         mask_value: what padded steps of floats hold; None: that of the Masking layer that gets them, else 0.
         padding_side: "post" or "pre"; None: found in the inputs, and "post" where they are made.
-        target_pad: what padded steps of the targets hold; None: what the loss says, or what is customary.
+        target_pad: what padded steps of the targets hold; None: the value that the loss ignores, or a usual one.
         not_a_sequence: names of inputs that are never padded.
 
     Raises:
-        ArgumentError: there is no such side.
+        ArgumentError: the side is neither "post" nor "pre".
     """
 
     pad_id: int | None = None
@@ -32,4 +32,4 @@ class PaddingSettings:
             check_one_of("padding_side", self.padding_side, SIDES)
 
 
-DEFAULT = PaddingSettings()  # of a user who says nothing
+DEFAULT = PaddingSettings()  # the user says nothing

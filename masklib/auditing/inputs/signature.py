@@ -1,4 +1,4 @@
-"""The inputs that a model declares, or was built with."""
+"""The inputs that a model declares, or with which it was built."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Slot:
 
     Attributes:
         name: of the input.
-        shape: with None where it is free.
-        dtype: of the input; None if not known.
+        shape: with None for a free size.
+        dtype: of the input; None if it is not known.
     """
 
     name: str
@@ -24,34 +24,34 @@ class Slot:
 
     @property
     def is_single(self) -> bool:
-        """Return whether it holds one number a sample."""
+        """Return whether it holds one number per sample."""
         return self.shape[1:] in ((), (1,))
 
     @property
     def is_free(self) -> bool:
-        """Return whether its first axis after the samples has no fixed length, as only time has none."""
+        """Return whether its first axis after the samples has no fixed length."""
         return len(self.shape) > 1 and self.shape[1] is None
 
     @property
     def is_whole(self) -> bool:
-        """Return whether it holds whole numbers."""
+        """Return whether it holds integers."""
         return self.dtype is not None and self.dtype.startswith(("int", "uint"))
 
     @property
     def is_square(self) -> bool:
-        """Return whether both its axes after the samples are free, as those of a matrix of pairs of steps."""
+        """Return whether its first two axes after the samples are free, as in a matrix of pairs of steps."""
         return len(self.shape) > 2 and self.shape[1] is None and self.shape[2] is None
 
 
 def signature(model: Any) -> tuple[list[Slot], Callable[[Sequence[Any]], Any]]:
-    """Return the inputs that a model declares, or was built with, and what puts arrays together as it takes them."""
+    """Return the inputs that a model declares or was built with, and a function that builds what it takes from arrays."""
     if getattr(model, "inputs", None):
         _, tensors, pack = flatten(declared_inputs(model))
         return [Slot(one.name, tuple(one.shape), str(one.dtype)) for one in tensors], pack
     config = model.get_build_config() if model.built else None
     shapes = (config or {}).get("input_shape")
     if not shapes:
-        msg = "Inputs can be made only from a signature, and this model has none: it was not built with one shape."
+        msg = "Inputs can be made only from a signature, and this model has none: it was not built with a known input shape."
         raise ArgumentError(msg + " Give inputs.")
     if isinstance(shapes, (tuple, list)) and all(size is None or isinstance(size, int) for size in shapes):
         return [_built_with("inputs", shapes)], lambda arrays: arrays[0]
@@ -63,12 +63,12 @@ def signature(model: Any) -> tuple[list[Slot], Callable[[Sequence[Any]], Any]]:
 
 
 def _built_with(name: str, shape: Sequence[int | None]) -> Slot:
-    """Return an input of a model that was built by a call; how many samples it had then says nothing."""
+    """Return an input of a model that was built by a call; the number of samples of that call is left out."""
     return Slot(name, (None, *shape[1:]), None)
 
 
 def declared_inputs(model: Any) -> Any:
-    """Return the inputs that a model declares in the structure that it takes; one in a list is an array, as people give it."""
+    """Return the inputs that a model declares, in the structure that it takes; a list of one input becomes that input."""
     try:
         struct = model.input
         return struct[0] if isinstance(struct, (list, tuple)) and len(struct) == 1 else struct

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from masklib.auditing.borrowing.compiled import loss_object, name_of
 
 Array = NDArray[Any]
-CUSTOMARY = (0.0, -1.0, -100.0)  # what people write at padded steps of targets
-LABELS = 2  # of a made sequence, for CTC: no more than the shortest input has steps
-POSITIVE = ("poisson", "log", "percentage")  # in the names of losses of positive numbers
+CUSTOMARY = (0.0, -1.0, -100.0)  # usual values at padded steps of targets
+LABELS = 2  # of a made sequence for CTC: at most as many as the shortest input has steps
+POSITIVE = ("poisson", "log", "percentage")  # words in the names of losses that need positive targets
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Kind:
     """What the targets of one output are.
 
     Attributes:
-        is_sparse: whether they are class numbers, of one axis less than the output.
-        classes: C, if each step has one of C classes; 0 if the targets are other numbers.
-        is_labels: whether they are a shorter sequence of class numbers, which has its own steps, as CTC takes it.
+        is_sparse: whether they are class numbers, with one axis less than the output.
+        classes: C, if each step has one of C classes; 0 if the targets are not classes.
+        is_labels: whether they are a shorter sequence of class numbers with its own steps, as CTC takes it.
     """
 
     is_sparse: bool
@@ -31,9 +31,9 @@ class Kind:
 
     @property
     def phrase(self) -> str:
-        """Return what they are, for a sentence."""
+        """Return what they are, as text."""
         if self.is_labels:
-            return "labels of their own number of steps"
+            return "labels with their own number of steps"
         numbers = (
             f"class numbers below {self.classes}" if self.is_sparse else "one-hot classes" if self.classes > 1 else "0 and 1"
         )
@@ -41,7 +41,7 @@ class Kind:
 
 
 def kind_of(loss: Any, output: Array) -> Kind:
-    """Return what targets a loss takes for an output, by its name; what is not known is a number for each of the output's."""
+    """Return the kind of targets that a loss takes, by its name; an unknown loss gets numbers of the output's shape."""
     name = name_of(loss)
     width = output.shape[-1] if output.ndim > 1 else 1
     if "ctc" in name:
@@ -54,13 +54,13 @@ def kind_of(loss: Any, output: Array) -> Kind:
 
 
 def made(loss: Any, output: Array, seed: int, takes: Callable[[Array], bool]) -> tuple[Kind, Array]:
-    """Return targets that a loss takes, found by trying: a function of the user's own says nothing by its name.
+    """Return targets that a loss takes; they are found by trying, because the name of a user's function does not say it.
 
     Args:
         loss: as `compile` takes it.
-        output: that they are for.
-        seed: of the draw.
-        takes: whether the loss can be computed with targets, and is a number.
+        output: for which they are.
+        seed: of the random numbers.
+        takes: returns whether the loss with these targets can be computed and is finite.
     """
     named = kind_of(loss, output)
     by_name = [named] if named.classes or _is_of_keras(loss) else []
@@ -72,7 +72,7 @@ def made(loss: Any, output: Array, seed: int, takes: Callable[[Array], bool]) ->
 
 
 def given(loss: Any, output: Array, target: Array) -> tuple[Kind, Array]:
-    """Return what given targets are: by the loss's name, else by their own numbers; and themselves."""
+    """Return what given targets are, by the loss's name or else by their values, and the targets as an array."""
     kind, target = kind_of(loss, output), np.asarray(target)
     width = output.shape[-1] if output.ndim > 1 else 1
     if (
@@ -86,13 +86,13 @@ def given(loss: Any, output: Array, target: Array) -> tuple[Kind, Array]:
 
 
 def _is_of_keras(loss: Any) -> bool:
-    """Return whether a loss is one of Keras's own, whose name says what it takes."""
+    """Return whether a loss is one of Keras or masklib, whose name says what it takes."""
     module = getattr(loss, "__module__", None) or type(loss).__module__
     return loss is None or isinstance(loss, str) or str(module).partition(".")[0] in ("keras", "masklib")
 
 
 def _others(output: Array) -> list[Kind]:
-    """Return what targets may be for an output, the likeliest first."""
+    """Return the possible kinds of targets for an output, the likeliest first."""
     width = output.shape[-1] if output.ndim > 1 else 1
     if width == 1:
         return [Kind(False, 0), Kind(False, 1)]
@@ -103,10 +103,10 @@ def _others(output: Array) -> list[Kind]:
 
 
 def make(loss: Any, output: Array, kind: Kind, seed: int) -> Array:
-    """Return targets for an output: a good half of the classes are what it says, so that accuracy is neither 0 nor 1."""
+    """Return targets for an output; more than half of the classes are the predicted ones, so that accuracy is neither 0 nor 1."""
     rng = np.random.default_rng([seed, 7])
     name = name_of(loss)
-    if kind.is_labels:  # neither 0 nor the last class, of which one is the blank
+    if kind.is_labels:  # neither 0 nor the last class, because one of them is the blank
         return rng.integers(1, max(kind.classes - 1, 2), (len(output), LABELS)).astype(np.int32)
     if kind.classes == 1:
         said = output > np.median(output)
@@ -122,12 +122,12 @@ def make(loss: Any, output: Array, kind: Kind, seed: int) -> Array:
 
 
 def paddings(loss: Any, kind: Kind, target_pad: float | None) -> list[Any]:
-    """Return what padded steps of targets may hold, the likeliest first.
+    """Return the values that padded steps of targets may hold, the likeliest first.
 
     Args:
         loss: as `compile` takes it.
         kind: of the targets.
-        target_pad: what the user says.
+        target_pad: the value that the user gave; None if none.
     """
     if target_pad is not None:
         return [target_pad]
@@ -138,25 +138,25 @@ def paddings(loss: Any, kind: Kind, target_pad: float | None) -> list[Any]:
 
 
 def found_padding(targets: Array, valid: NDArray[np.bool_]) -> float | None:
-    """Return the one number that all padded steps of targets (B, T, ...) hold; None if there are several, or none."""
+    """Return the number that all padded steps of targets (B, T, ...) hold; None if they hold several, or there are none."""
     held = np.unique(targets[~valid])
     return float(held[0]) if len(held) == 1 else None
 
 
 def with_padding(targets: Array, valid: NDArray[np.bool_], value: Any) -> Array:
-    """Return targets whose padded steps hold a value."""
+    """Return the targets with a value at padded steps."""
     filled = targets.copy() if float(np.min(value)).is_integer() or targets.dtype.kind == "f" else targets.astype(np.float32)
     filled[~np.broadcast_to(valid, filled.shape[: valid.ndim])] = np.asarray(value).astype(filled.dtype)
     return filled
 
 
 def _own(thing: Any, name: str) -> Any:
-    """Return what a loss says that it ignores: an attribute, or an argument of the function in it."""
+    """Return a setting of a loss that says what it ignores: an attribute, or an argument of the function that it wraps."""
     config: dict[str, Any] = getattr(thing, "get_config", dict)()
     value = getattr(thing, name, None)
     return value if value is not None else config.get(name, (config.get("fn_kwargs") or {}).get(name))
 
 
 def _hashable(value: Any) -> Any:
-    """Return a value that may be a list, one number a feature, as one that can be in a set."""
+    """Return a value as a hashable one; it may be a list with one number per feature."""
     return tuple(np.ravel(value).tolist()) if isinstance(value, Sequence | np.ndarray) else float(value)

@@ -1,4 +1,4 @@
-"""Tries a model with inputs of several sizes, to see which of its inputs are sequences, and which of these go together."""
+"""Tries a model with inputs of several sizes, to find which inputs are sequences, and which of these belong together."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +15,23 @@ from masklib.auditing.tracing.watch import CallRecord, Keep, record
 
 Array = NDArray[Any]
 
-STEPS = 9  # where a model does not fix them
-PARTS = 4  # of steps that have steps themselves
+STEPS = 9  # if the model does not fix them
+PARTS = 4  # steps of axis 1, if each of them may be a sequence itself
 SAMPLES = 3
-LENGTHS = (3, 5, 8)  # that an input may hold which says how long sequences are
+LENGTHS = (3, 5, 8)  # tried in an input that may hold the lengths of sequences
 
 
 @dataclass
 class Trial:
-    """A model that is called with inputs of one size or another.
+    """A model that is called with inputs of different sizes.
 
     Attributes:
         model: built, functional, sequential or subclassed.
         slots: its inputs.
-        pack: puts arrays together as it takes them.
+        pack: builds what the model takes from arrays.
         uses: what its layers do with each input.
-        sizes: of each input after the samples, with which the model can be called.
-        works: whether it took inputs of these sizes.
+        sizes: of the axes of each input after the samples, with which the model can be called.
+        works: whether the model took inputs of these sizes.
     """
 
     model: Any
@@ -42,38 +42,38 @@ class Trial:
     works: bool = False
 
     def begin(self) -> "Trial":
-        """Find sizes that the model takes, and what it does with each input."""
+        """Find sizes that the model takes, and what its layers do with each input."""
         for sizes in self._first_sizes():
             for values in (2, 1):  # an Embedding of one row takes zeros only
                 rng = np.random.default_rng(5)
                 arrays = [self._numbers(slot, own, values, rng) for slot, own in zip(self.slots, sizes, strict=True)]
-                seen = self._record(arrays)
-                if seen is not None:
-                    self.sizes, self.uses, self.works = sizes, uses_of(seen, arrays), True
+                records = self._record(arrays)
+                if records is not None:
+                    self.sizes, self.uses, self.works = sizes, uses_of(records, arrays), True
                     return self
         self.sizes, self.uses = self._first_sizes()[0], [Use() for _ in self.slots]
         return self
 
     def look_closer(self, other_steps: Mapping[int, int] | None = None) -> tuple[list[Array], list[CallRecord]]:
-        """Return inputs that tell their roles, and the record of a call with them; nothing if the model does not take them.
+        """Return inputs that show their roles, and the record of a call with them; empty lists if the model does not take them.
 
-        Ids are of all kinds, floats end in zeros, and what may be lengths is another number for each sample.
+        Ids are drawn from all rows, floats end with zeros, and possible lengths are different for each sample.
 
         Args:
-            other_steps: by index of an input, how many it has; None: as found.
+            other_steps: by index of an input, its number of steps; None: as found.
         """
         rng = np.random.default_rng(6)
         steps = other_steps or {}
-        arrays = [self._telling(i, self._with_steps(i, steps[i]) if i in steps else self.sizes[i], rng) for i in self._indices]
-        seen = self._record(arrays) if self.works else None
-        return ([], []) if seen is None else (arrays, seen)
+        arrays = [self._revealing(i, self._with_steps(i, steps[i]) if i in steps else self.sizes[i], rng) for i in self._indices]
+        records = self._record(arrays) if self.works else None
+        return ([], []) if records is None else (arrays, records)
 
     def takes_other_steps(self, which: Collection[int]) -> bool:
-        """Return whether the model takes these inputs with more steps or fewer, and the others as they are."""
+        """Return whether the model takes these inputs with more steps or fewer, and the other inputs unchanged."""
         return self.works and any(self._takes_steps(which, more) for more in (2, -2))
 
     def _takes_steps(self, which: Collection[int], more: int) -> bool:
-        """Return whether the model takes these inputs with so many more steps."""
+        """Return whether the model takes these inputs with `more` more steps."""
         sizes = [self._with_steps(i, self.sizes[i][0] + more) if i in which else self.sizes[i] for i in self._indices]
         rng = np.random.default_rng(7)
         values = [min(2, use.rows or 2) for use in self.uses]
@@ -90,7 +90,7 @@ class Trial:
         return self.works and self.slots[index].is_square and self.sizes[index][0] == self.sizes[index][1]
 
     def _with_steps(self, index: int, steps: int) -> tuple[int, ...]:
-        """Return the sizes of an input with so many steps."""
+        """Return the sizes of an input with this number of steps."""
         own = self.sizes[index]
         return (steps, steps, *own[2:]) if self.is_of_pairs(index) else (steps, *own[1:])
 
@@ -103,20 +103,20 @@ class Trial:
             return None
 
     def _first_sizes(self) -> list[list[tuple[int, ...]]]:
-        """Return sizes to try: two free axes are steps within steps, or pairs of steps."""
+        """Return sizes to try: two free axes may be steps within steps, or pairs of steps."""
         as_parts, as_pairs = ([_sizes(slot, first) for slot in self.slots] for first in (PARTS, STEPS))
         return [as_parts] if as_parts == as_pairs else [as_parts, as_pairs]
 
     def _numbers(self, slot: Slot, sizes: tuple[int, ...], values: int, rng: np.random.Generator) -> Array:
-        """Return whole numbers below `values` for an input, in whatever type it has."""
+        """Return integers below `values` for an input, in its dtype."""
         return rng.integers(0, values, _shape(slot, sizes)).astype(slot.dtype or "int32")
 
-    def _telling(self, index: int, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Return what tells the role of an input."""
+    def _revealing(self, index: int, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Return an array that shows the role of an input."""
         slot, rows = self.slots[index], self.uses[index].rows
         shape, dtype = _shape(slot, sizes), slot.dtype or "int32"
         if slot.is_single and rows is None:
-            return np.resize(np.roll(LENGTHS, index), shape[0]).reshape(shape).astype(dtype)  # so that no two hold the same
+            return np.resize(np.roll(LENGTHS, index), shape[0]).reshape(shape).astype(dtype)  # each input holds others
         if rows is not None or slot.is_whole or dtype == "bool":
             return rng.integers(0, 2 if rows is None else rows, shape).astype(dtype)
         ends = np.resize([sizes[0], *LENGTHS], shape[0])
@@ -134,6 +134,6 @@ def _shape(slot: Slot, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _sizes(slot: Slot, first: int) -> tuple[int, ...]:
-    """Return the sizes of an input after the samples; of two free axes the first is this long."""
+    """Return the sizes of an input after the samples; the first of two free axes has the size `first`."""
     inner = [STEPS if size is None else size for size in slot.shape[1:]]
     return (first, *inner[1:]) if slot.is_square else tuple(inner)

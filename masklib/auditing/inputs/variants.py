@@ -1,6 +1,6 @@
-"""The same sequences given otherwise: with more padding, without padding, with other content where none should count.
+"""Variants of a batch: with more padding, without padding, or with other content where it must make no difference.
 
-Each function takes a `batch.Batch` and returns one, or the arrays of one. Nothing that a model may use is changed.
+Each function takes a `batch.Batch` and returns a new one, or something about it; the given batch is not changed.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def extra_steps(batch: Batch) -> int:
-    """Return by how many steps padding is made longer: enough to show, and cheap."""
+    """Return by how many steps padding is made longer: enough to show an effect, and few, so that it is fast."""
     return max(4, max(group.steps for group in batch.groups) // 4)
 
 
@@ -34,7 +34,7 @@ def longer(batch: Batch, which: Sequence[int], steps: int) -> Batch:
 
 
 def merged(batch: Batch, which: Sequence[int]) -> Batch:
-    """Return the batch with some groups made one, whose steps are valid where those of any are."""
+    """Return the batch with some groups joined; a step of the new group is valid where a step of any of them is."""
     alike = [batch.groups[index] for index in which]
     valid = np.logical_or.reduce([one.valid for one in alike])
     kept = [index for index in range(len(batch.groups)) if index not in which]
@@ -54,12 +54,12 @@ def select(batch: Batch, samples: Sequence[int] | Array) -> Batch:
 
 
 def own_lengths(batch: Batch) -> Array:
-    """Return for each sample its length in each group, (B, n_groups); of steps within steps the greatest."""
+    """Return for each sample its length in each group, (B, n_groups); for steps within steps, the largest length."""
     return np.stack([group.lengths.reshape(batch.samples, -1).max(axis=1) for group in batch.groups], axis=1)
 
 
 def without_padding(batch: Batch, samples: Sequence[int]) -> Batch:
-    """Return samples that have the same lengths, cut to them."""
+    """Return samples that have the same lengths, cut to these lengths."""
     chosen = select(batch, samples)
     lengths = own_lengths(chosen)[0]
     arrays = []
@@ -73,7 +73,7 @@ def without_padding(batch: Batch, samples: Sequence[int]) -> Batch:
 
 
 def by_length(batch: Batch, most: int = 4) -> list[list[int]]:
-    """Return samples grouped by their lengths, at most so many groups, from the shortest to the longest; no empty sample."""
+    """Return the padded samples by their lengths, at most `most` groups, from the shortest to the longest; no empty sample."""
     lengths = own_lengths(batch)
     found: dict[tuple[int, ...], list[int]] = {}
     for sample, own in enumerate(lengths):
@@ -86,7 +86,7 @@ def by_length(batch: Batch, most: int = 4) -> list[list[int]]:
 
 
 def with_mates(batch: Batch) -> tuple[Batch, list[int]]:
-    """Return the batch with every second sample replaced by another one, and the samples that are kept."""
+    """Return the batch with every second sample replaced by another one, and the indices of those that are kept."""
     kept = list(range(0, batch.samples, 2))
     order = np.arange(batch.samples)
     order[1::2] = np.roll(kept, -1)[: batch.samples // 2]
@@ -94,7 +94,7 @@ def with_mates(batch: Batch) -> tuple[Batch, list[int]]:
 
 
 def with_an_empty_sample(batch: Batch) -> Batch:
-    """Return the batch with nothing but padding in its first sample."""
+    """Return the batch with only padding in its first sample."""
     arrays = []
     for leaf in batch.leaves:
         array = leaf.array.copy()
@@ -105,20 +105,20 @@ def with_an_empty_sample(batch: Batch) -> Batch:
 
 
 def padding_of(leaf: Leaf, batch: Batch) -> NDArray[np.bool_] | None:
-    """Return which elements of a leaf are padding, of its shape; None if it has no time axis."""
+    """Return which elements of a leaf are padding, bool of its shape; None if it has no time axis."""
     if not leaf.groups:
         return None
     is_pad = np.zeros(leaf.array.shape, bool)
     for axis, group in leaf.groups.items():
         valid = batch.groups[group].valid
-        before = axis - batch.groups[group].axis  # of pairs: the other step of the pair
+        before = axis - batch.groups[group].axis  # for pairs: the other step of the pair
         shape = (len(valid), *[1] * before, *valid.shape[1:], *[1] * (leaf.array.ndim - valid.ndim - before))
         is_pad |= ~valid.reshape(shape)
     return is_pad
 
 
 def is_known_otherwise(leaf: Leaf, batch: Batch) -> bool:
-    """Return whether something else than this leaf's content says which of its steps are padding."""
+    """Return whether something other than this leaf's content says which of its steps are padding."""
     if leaf.masked or leaf.kind != "floats" or not leaf.groups:
         return False
     groups = set(leaf.groups.values())
@@ -128,7 +128,7 @@ def is_known_otherwise(leaf: Leaf, batch: Batch) -> bool:
 
 
 def with_garbage(batch: Batch, names: Sequence[str], seed: int) -> Batch:
-    """Return the batch with other numbers at the padded steps of these leaves of floats, of the size of their content."""
+    """Return the batch with other numbers at the padded steps of these leaves of floats, of a similar scale as their content."""
     rng = np.random.default_rng([seed, 1])
     arrays = []
     for leaf in batch.leaves:
@@ -145,9 +145,9 @@ def with_garbage(batch: Batch, names: Sequence[str], seed: int) -> Batch:
 def with_other_later_steps(batch: Batch, group: int, seed: int, only: str = "") -> tuple[Batch, NDArray[np.bool_]]:
     """Return the batch with other content at the later half of each sample's valid steps, and the steps before them (B, T).
 
-    This is done in the leaf named `only`; by default in every one that has these steps.
+    This is done in the leaf named `only`; by default in every leaf that has these steps.
 
-    Content comes from valid steps of the same leaf, so that it is what the model may get. A sample of one step keeps it.
+    Content comes from valid steps of the same leaf, so that it is possible input of the model. A sample of one step keeps it.
     """
     rng = np.random.default_rng([seed, 2])
     valid = batch.groups[group].valid
@@ -161,7 +161,7 @@ def with_other_later_steps(batch: Batch, group: int, seed: int, only: str = "") 
 
 
 def has_steps(leaf: Leaf, group: int) -> bool:
-    """Return whether a leaf holds what the steps of a group are about: no mask and no length."""
+    """Return whether a leaf holds the content of the steps of a group, and not their mask or lengths."""
     return leaf.kind in ("ids", "floats") and 1 in leaf.axes_of(group)
 
 
@@ -181,19 +181,19 @@ def _other_content(leaf: Leaf, group: int, chosen: Array, valid: Array, rng: np.
 
 
 def _padded(array: Array, axis: int, steps: int, side: str, value: Any) -> Array:
-    """Return an array with more padded steps, of one value or one for each feature, at one side of an axis."""
+    """Return an array with more padded steps at one side of an axis; `value` is one number, or one for each feature."""
     shape = (*array.shape[:axis], steps, *array.shape[axis + 1 :])
     extra = np.broadcast_to(np.asarray(value).astype(array.dtype), shape)
     return np.concatenate([array, extra] if side == "post" else [extra, array], axis=axis)
 
 
 def _cut(array: Array, axis: int, steps: int, side: str) -> Array:
-    """Return the first steps of an axis, or the last where padding comes first."""
+    """Return the first steps of an axis, or the last ones if padding is before the sequence."""
     return np.take(array, range(steps) if side == "post" else range(array.shape[axis] - steps, array.shape[axis]), axis=axis)
 
 
 def _longer_group(group: Group, index: int, batch: Batch, which: Sequence[int], steps: int) -> Group:
-    """Return a group as it is in a batch whose groups `which` are longer by `steps`."""
+    """Return a group for a batch whose groups `which` are longer by `steps`."""
     valid = group.valid
     if index in which:
         valid = valid_of(group.lengths, group.steps + steps, group.side)
@@ -204,7 +204,7 @@ def _longer_group(group: Group, index: int, batch: Batch, which: Sequence[int], 
 
 
 def _cut_group(group: Group, index: int, batch: Batch, lengths: Array) -> Group:
-    """Return a group as it is in a batch that is cut to these lengths."""
+    """Return a group for a batch that is cut to these lengths."""
     valid = _cut(group.valid, group.valid.ndim - 1, int(lengths[index]), group.side)
     for other, outer in enumerate(batch.groups):
         if group.axis == 2 and outer.axis == 1 and _share_leaf(batch, index, other):

@@ -1,4 +1,4 @@
 """What padding changes: outputs, losses, metrics, gradients and statistics.
 
-They are compared in situations where all must stay the same.
+They are compared in situations in which they must stay the same.
 """

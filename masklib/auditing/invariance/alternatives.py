@@ -1,4 +1,4 @@
-"""The situations that exist for a model and its batch, kind by kind; each is made when it is first asked for."""
+"""The situations that exist for a model and its batch, by kind of change; each kind is made at its first use."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -33,13 +33,13 @@ class Alternatives:
 
     @cached_property
     def injected(self) -> list[Situation]:
-        """With other content at masked steps inside of the model."""
+        """With other content at masked steps inside the model."""
         subject, is_fixed = self._subject, bool(self._subject.lengthened.refused)
         return list(injecting.masked_content(subject.batch, subject.records, subject.seed, is_fixed=is_fixed))
 
     @cached_property
     def pad_rows(self) -> PadRows:
-        """The embedding rows of padding, and what keeps them from being changed."""
+        """The embedding rows of padding, and why some cannot be changed."""
         return PadRows(self._subject, self.unpadded)
 
     @property
@@ -55,15 +55,15 @@ class Alternatives:
     @cached_property
     def unpadded(self) -> list[Situation]:
         """Without padding."""
-        most = 2 if keras.backend.backend() == "jax" else 4  # each is compiled
+        most = 2 if keras.backend.backend() == "jax" else 4  # JAX compiles each of them
         return situations.no_padding(self._subject.batch, most)
 
     @cached_property
     def for_training(self) -> list[Situation]:
-        """Those in which loss, gradients and statistics must be the same."""
-        rows = [one for one in self.rows if not one.is_penalized]  # a regularizer may look at the row of padding
+        """The situations in which loss, gradients and statistics must stay the same."""
+        rows = [one for one in self.rows if not one.is_penalized]  # a regularizer may use the row of padding
         return [*self.longer, *self.contents, *rows]
 
     def later(self, group: int) -> Iterator[Situation]:
-        """Yield those with other content at later steps of a group."""
+        """Yield the situations with other content at later steps of a group."""
         return situations.later_steps(self._subject.batch, group, self._subject.seed)

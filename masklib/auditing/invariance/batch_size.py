@@ -10,16 +10,16 @@ from masklib.auditing.invariance.loss_tries import LossNoise, Whole
 from masklib.auditing.invariance.loss_values import LossValues
 from masklib.auditing.invariance.results import LOSS
 
-CLOSE = 1e-4  # relative: a metric that is the same number as the loss
+CLOSE = 1e-4  # relative difference up to which a metric equals the loss
 
 
 @dataclass(frozen=True)
 class BatchSize:
-    """Compares one batch with two.
+    """Compares the results of one batch with those of two.
 
     Attributes:
-        values: of the losses and metrics.
-        whole: the values for the batch as given.
+        values: computes the losses and metrics.
+        whole: the losses and metrics of the batch as given.
         noise: of these.
     """
 
@@ -28,9 +28,9 @@ class BatchSize:
     noise: LossNoise
 
     def differences(self) -> dict[str, tuple[float, float]]:
-        """Return what is reported of one batch, and of two, where that differs, by name of the loss or metric.
+        """Return, by name, each loss or metric that differs between one batch and two: both numbers.
 
-        The loss is left out where a metric beside it is the same number over one batch, and over any.
+        The loss is left out if there is a metric that equals the loss for one batch and does not depend on the batch size.
         """
         samples = len(self.whole.base[0].array)
         halves = [range(samples // 2), range(samples // 2, samples)]
@@ -48,14 +48,14 @@ class BatchSize:
         return {name: values for name, values in both.items() if self._differ(name, *values)}
 
     def _beside(self, metrics: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        """Return the metrics over one batch, and over two."""
+        """Return the metrics of one batch, and of two."""
         return {name: (first, metrics[name]) for name, first in self.whole.metrics.items() if name in metrics}
 
     def _is_known_exactly(self, both: Mapping[str, tuple[float, float]]) -> bool:
-        """Return whether a metric is the loss, and does not depend on the batch size."""
+        """Return whether some metric equals the loss, and does not depend on the batch size."""
         exact = [first for name, (first, second) in both.items() if not self._differ(name, first, second)]
         return any(np.isclose(one, self.whole.loss, rtol=CLOSE) for one in exact)
 
     def _differ(self, name: str, first: float, second: float) -> bool:
-        """Return whether a loss or metric differs beyond the noise."""
+        """Return whether a loss or metric differs by more than the noise."""
         return abs(second - first) > self.noise.tolerance(name, first) * abs(first)

@@ -1,4 +1,4 @@
-"""Whether a model claims that a step does not depend on later ones, and which of its layers do not keep to it by design."""
+"""Which layers of a model are declared to be causal, and which layers depend on later steps by design."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ ARGUMENT = "use_causal_mask"
 
 @contextmanager
 def claims_of(model: Any) -> Iterator[set[int]]:
-    """Within this context the layers that a call shows to be causal are put into a set, by id.
+    """Within this context the ids of layers that are causal are collected in a set.
 
-    These are convolutions with causal padding, and attention that is called with `use_causal_mask=True`.
+    These are convolutions with causal padding, and attention layers that are called with `use_causal_mask=True`.
     """
     found = {id(layer) for layer in layers_of(model) if getattr(layer, "padding", None) == "causal"}
 
@@ -33,7 +33,7 @@ def claims_of(model: Any) -> Iterator[set[int]]:
 
 
 def looks_ahead(operation: Any) -> bool:
-    """Return whether a layer of Keras depends on later steps by design, unless it claims to be causal."""
+    """Return whether a layer of Keras depends on later steps by design, unless it is declared to be causal."""
     kinds = (keras.layers.Bidirectional, keras.layers.GlobalAveragePooling1D, keras.layers.GlobalMaxPooling1D)
     if isinstance(operation, kinds) or attends(operation):
         return True
@@ -42,7 +42,7 @@ def looks_ahead(operation: Any) -> bool:
 
 
 def attends(operation: Any) -> bool:
-    """Return whether an operation is a layer of attention, which can be causal if it is asked to be."""
+    """Return whether an operation is an attention layer with an argument that makes it causal."""
     return ARGUMENT in _arguments(operation)
 
 

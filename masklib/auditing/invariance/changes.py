@@ -1,4 +1,4 @@
-"""What is changed where it must make no difference, and what is compared then. The values are the words that a report shows."""
+"""What is changed although it must make no difference, and what is then compared. The values are the words of reports."""
 
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ class Change(StrEnum):
 
     @property
     def is_of_padding(self) -> bool:
-        """Whether padding is changed, or what stands there, and not the samples or steps beside it."""
+        """Whether padding or its content is changed, and not other samples or steps."""
         return self not in (Change.BATCH_MATES, Change.LATER_STEPS, Change.COMPILED)
 
 
@@ -27,10 +27,10 @@ class Entry(StrEnum):
     OUTPUTS = "an output that leaks"
     ITSELF = "it counts padded steps"
     DIVISOR = "it divides by padded steps"
-    SQUARE = "samples that pass for steps"
+    SQUARE = "samples that are taken for steps"
     PENALTY = "what layers add to it"
-    OWN_STEP = "a step of the model's own"
-    BATCHES = "batches that are padded to lengths of their own"
+    OWN_STEP = "the model's own step"
+    BATCHES = "batches that are padded to different lengths"
 
 
 class Quantity(StrEnum):

@@ -1,15 +1,16 @@
 """Whether padding changes what a model computes: its outputs at valid steps, its loss, metrics and gradients, its statistics.
 
-Nothing is read from Keras's masks for this: sequences are given with more padding, with other content at padded steps, with other
-samples beside them, and without padding, and what comes out is compared. What counts as equal is measured on the model itself.
+The test does not rely on Keras's masks. The same sequences are given with more padding, with other content at padded steps, with
+other samples in the batch, and without padding, and the results are compared. What counts as equal is measured on the model.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import numpy as np
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import is_stateful
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.unchanged import layers_of
@@ -34,7 +35,7 @@ __all__ = ["Leak", "PaddingCheck", "Passed", "Untested", "check_padding"]
 
 
 class Options(TypedDict, total=False):
-    """What may be said beside a model, its inputs and its targets; see `check_padding`."""
+    """The options beside a model, its inputs and its targets; see `check_padding`."""
 
     sample_weight: Any
     mask_value: float | None
@@ -69,25 +70,25 @@ def check_padding(
     The model is restored afterwards. The same seed gives the same result.
 
     Args:
-        model: a Keras 3 model: functional, sequential or subclassed; compiled where its loss and metrics are to be tested.
-        inputs: padded, as the model takes them: an array, or a list or dict of arrays; rows of several lengths are padded. Or a
+        model: a Keras 3 model: functional, sequential or subclassed; compiled if its loss and metrics are to be tested.
+        inputs: padded, as the model takes them: an array, or a list or dict of arrays; rows of different lengths are padded. Or a
             dataset as `fit` takes it, of which the first batches are read. None: made from the model's signature.
         targets: as the model's loss takes them, (B, T, ...). None: those in the dataset, else made from the outputs' shapes and
             the loss.
-        sample_weight: as `fit` takes it. None: none.
-        mask_value: what padded steps of floats hold. None: that of the Masking layer that gets them, else 0.
+        sample_weight: as `fit` takes it. None: no weights.
+        mask_value: what padded steps of floats hold. None: the value of the Masking layer that gets them, else 0.
         pad_id: what padded ids hold. None: the id that the model's own mask marks, else 0.
         padding_side: "post" or "pre". None: found in the inputs.
-        target_pad: what padded steps of the targets hold. None: what the loss says, or what is customary.
+        target_pad: what padded steps of the targets hold. None: the value that the loss ignores, or a usual one.
         not_a_sequence: names of inputs that are never padded, such as a picture beside a question.
-        causal: whether outputs must not depend on later steps. None: if a layer of the model says that it is causal.
-        seed: of all draws.
+        causal: whether outputs must not depend on later steps. None: yes if a layer of the model is declared to be causal.
+        seed: of all random numbers.
         quick: whether only the outputs are tested, with longer padding and without padding.
         on_stage: is called with what is tested next, such as "the gradients".
 
     Raises:
-        ArgumentError: this is no model, or inputs that it does not take, or inputs without padding, or nothing but padding.
-        UntestableError: the model's output is random, or no number.
+        ArgumentError: `model` is not a model, does not take the inputs, or the inputs hold no padding or only padding.
+        UntestableError: the model's output is random or not finite.
     """
     check_model(model)
     names = (not_a_sequence,) if isinstance(not_a_sequence, str) else tuple(not_a_sequence)
@@ -124,32 +125,21 @@ def _check(
     quick: bool,
     say: Callable[[str], object],
 ) -> PaddingCheck:
-    """Return what padding changes in a model, with what the user gave."""
+    """Return what padding changes in a model, for what the user gave."""
     with borrowed(model) as runner:
         say("the inputs")
         one, batch, records = choosing.prepare(model, given, settings, seed=seed)
         say("the outputs")
         subject = examine(runner, batch, records, seed)
-        alternatives = Alternatives(subject)
         if quick:
-            tested, empty = _quickly(subject, alternatives), {}
+            parts, empty = _quickly(subject), {}
         else:
-            outputs = _of_outputs(subject, alternatives, causal)
-            chosen, weights = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
-            teaching = Teaching(chosen, weights, settings.target_pad)
-            tested = [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+            targets, weights = _chosen(one.targets, batch.chosen), _chosen(one.sample_weight, batch.chosen)
+            parts = _fully(subject, Teaching(targets, weights, settings.target_pad), causal, say)
             empty = subject.of_empty_sample()
-    verdicts = [verdict for part in tested for verdict in part.verdicts]
-    return PaddingCheck(
-        leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
-        passed=tuple(one for one in verdicts if isinstance(one, Passed)),
-        untested=tuple(one for one in verdicts if isinstance(one, Untested)),
+    return replace(
+        _put_together([Tested(notes=batch.notes, assumptions=batch.assumptions), *parts]),
         noise=subject.noise.by_source,
-        denominators={name: count for part in tested for name, count in part.denominators.items()},
-        notes=(*batch.notes, *(note for part in tested for note in part.notes)),
-        assumptions=(*batch.assumptions, *(one for part in tested for one in part.assumptions)),
-        batch_size={name: both for part in tested for name, both in part.batch_size.items()},
-        in_fit={name: both for part in tested for name, both in part.in_fit.items()},
         empty=empty,
         inputs=batch.inputs,
         has_targets=one.targets is not None,
@@ -159,8 +149,23 @@ def _check(
     )
 
 
+def _put_together(parts: Sequence[Tested]) -> PaddingCheck:
+    """Return the results of all parts of a model as one."""
+    verdicts = [verdict for part in parts for verdict in part.verdicts]
+    return PaddingCheck(
+        leaks=tuple(one for one in verdicts if isinstance(one, Leak)),
+        passed=tuple(one for one in verdicts if isinstance(one, Passed)),
+        untested=tuple(one for one in verdicts if isinstance(one, Untested)),
+        denominators={name: count for part in parts for name, count in part.denominators.items()},
+        notes=tuple(note for part in parts for note in part.notes),
+        assumptions=tuple(one for part in parts for one in part.assumptions),
+        batch_size={name: both for part in parts for name, both in part.batch_size.items()},
+        in_fit={name: both for part in parts for name, both in part.in_fit.items()},
+    )
+
+
 def _nothing_to_test(model: Any, settings: PaddingSettings, why: str) -> PaddingCheck:
-    """Return the check of a model without a sequence among its inputs, of which nothing can be said."""
+    """Return the check of a model without a sequence among its inputs: everything is untested."""
     made = making.make(model, settings, seed=0)
     names = list(getattr(model, "output_names", None) or ["output"])
     reason = "no input is a sequence that could be padded"
@@ -169,29 +174,36 @@ def _nothing_to_test(model: Any, settings: PaddingSettings, why: str) -> Padding
     return PaddingCheck(untested=untested, inputs=made.inputs, assumptions=assumed, notes=(why,), model=model)
 
 
+def _fully(subject: Subject, teaching: Teaching, causal: bool | None, say: Callable[[str], object]) -> list[Tested]:
+    """Return the results for the outputs, and for everything that `evaluate` and `fit` compute."""
+    alternatives = Alternatives(subject)
+    outputs = _of_outputs(subject, alternatives, causal)
+    return [outputs, *check_training(subject, alternatives, teaching, outputs.verdicts, say)]
+
+
 def _of_outputs(subject: Subject, alternatives: Alternatives, causal: bool | None) -> Tested:
-    """Return what was found of the outputs."""
+    """Return the results for the outputs."""
     judge = OutputJudge(subject, alternatives)
     verdicts = judge.verdicts()
     later, meant = on_later_steps(judge, subject, alternatives, causal)
     return Tested([*verdicts, *later], [*_on_states(subject.model), *meant])
 
 
-def _quickly(subject: Subject, alternatives: Alternatives) -> list[Tested]:
-    """Return what was found of the outputs in two kinds of situations; the rest of the model is not tested."""
-    verdicts = OutputJudge(subject, alternatives).verdicts_of_two()
+def _quickly(subject: Subject) -> list[Tested]:
+    """Return the results for the outputs in two kinds of situations; the rest of the model is not tested."""
+    verdicts = OutputJudge(subject, Alternatives(subject)).verdicts_of_two()
     return [Tested(verdicts, _on_states(subject.model)), *leave_out_training(subject.model)]
 
 
 def _on_states(model: Any) -> list[str]:
-    """Return a note on the states of stateful layers, if there are some."""
+    """Return a note on the states of stateful layers, if there are any."""
     if any(is_stateful(layer) for layer in layers_of(model)):
-        return ["each call begins with the states with which stateful layers begin"]
+        return ["the states of stateful layers are reset before each call"]
     return []
 
 
 def _distinct(masks: Sequence[Any]) -> tuple[Any, ...]:
-    """Return masks without those that are there already."""
+    """Return masks without duplicates."""
     return tuple(one for i, one in enumerate(masks) if not any(np.array_equal(one, other) for other in masks[:i]))
 
 

@@ -1,4 +1,4 @@
-"""How far two results of a model are apart where padding must make no difference."""
+"""How much two results of a model differ where padding must make no difference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ Axes = Mapping[int, int]  # for each time axis of a result, the index of its gro
 
 
 class ShapeError(Exception):
-    """Two results cannot be compared: a size differs that no change of padding explains."""
+    """Two results cannot be compared: the change of padding does not explain why a size differs."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two results are apart.
+    """How much two results differ.
 
     Attributes:
-        size: largest absolute difference; inf where one is a number and the other is not.
+        size: largest absolute difference; inf where one number is finite and the other is not.
         scale: largest absolute number of the first result.
         at: index of the largest difference.
-        first: the number there.
-        second: the number there in the other result.
+        first: the number at this index in the first result.
+        second: the number at this index in the second result.
     """
 
     size: float
@@ -37,12 +37,12 @@ class Distance:
 
     @property
     def relative(self) -> float:
-        """Return the size relative to the scale; to 1 where the scale is 0."""
+        """Return the size relative to the scale; relative to 1 if the scale is 0."""
         return self.size / (self.scale or 1.0)
 
 
 def apart(first: Array, second: Array) -> Distance:
-    """Return how far two whole results of the same inputs are apart: infinitely where their shapes differ."""
+    """Return how much two whole results of the same inputs differ: infinitely if their shapes differ."""
     if first.shape != second.shape:
         return Distance(float("inf"), 1.0)
     return distance(first, second, np.ones(first.shape, bool))
@@ -59,13 +59,13 @@ def grown_axes(shape: tuple[int, ...], longer: tuple[int, ...], steps: int) -> l
         raise ShapeError(msg)
     other = [b - a for a, b in zip(shape, longer, strict=True) if b - a not in (0, steps)]
     if other:
-        msg = f"its time axis becomes longer by {other[0]} steps for {steps} more padded ones: which are valid is not known"
+        msg = f"its time axis becomes longer by {other[0]} steps for {steps} more padded ones: it is not known which are valid"
         raise ShapeError(msg)
     return [axis for axis, (a, b) in enumerate(zip(shape, longer, strict=True)) if b != a]
 
 
 def crop(array: Array, sizes: tuple[int, ...], axes: Axes, batch: Batch) -> Array:
-    """Return an array cut to these sizes, at the side where padding is.
+    """Return an array cut to these sizes, at the padded side.
 
     Raises:
         ShapeError: an axis that is not time has another size, or a time axis is too short.

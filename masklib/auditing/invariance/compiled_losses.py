@@ -1,9 +1,9 @@
-"""Whether padded steps count in the losses and metrics that a model was compiled with, and by what their means divide.
+"""Whether padded steps count in the losses and metrics with which a model was compiled, and by what their means divide.
 
-A loss is tried in two ways. In the model: with what the model puts out in every situation. By itself: with the model's outputs
-at valid steps, other predictions at padded steps, and more of these, which carry the mask that the outputs carry. So a loss that
-counts padding is distinguished from one that only shows what leaks into the outputs. What targets hold at padded steps matters
-to losses that find padding there: unless the user says it, a loss is accused only if no value makes it ignore padding.
+A loss is tried in two ways. In the model: with the model's outputs in every situation. By itself: with unchanged outputs at valid
+steps, and with other predictions at padded steps or more padded steps, under the same mask. This distinguishes a loss that counts
+padding from one that only shows a leak of the outputs. Some losses find padding in the targets. So, unless the user says what
+padded steps of targets hold, a loss is reported only if it does not ignore padding for any value that was tried.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,10 +32,10 @@ from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import TargetPadding, loss_name
 from masklib.auditing.invariance.tries import Try
 
-CLOSE = 1e-4  # relative: what `fit` and `evaluate` report of the same batch, but for rounding
+CLOSE = 1e-4  # relative difference by which `fit` and `evaluate` may differ for the same batch, from rounding
 ZERO = "it is 0 in every situation"
-CONSTANT = "it is the same whatever the model predicts"
-UNKNOWN_STEPS = "whether its steps are those of the inputs is not known: give targets, padded as the inputs are"
+CONSTANT = "it is the same for all predictions that were tried"
+UNKNOWN_STEPS = "it is not known whether its steps are those of the inputs: give targets, padded as the inputs are"
 
 
 class Losses:
@@ -51,7 +51,7 @@ class Losses:
         CallError: the loss cannot be computed.
     """
 
-    entry = Entry.OUTPUTS  # of what reaches the gradients of a loss that does not count padding
+    entry = Entry.OUTPUTS  # of leaks in the gradients, if the loss does not count padding
 
     def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
         self._subject = subject
@@ -70,14 +70,14 @@ class Losses:
 
     @property
     def is_silent(self) -> bool:
-        """Return whether padding does not count in the loss by itself."""
+        """Return whether the loss by itself does not count padding."""
         return not any(one.kind is Quantity.LOSS and self._noise.exceeds(one) for one in self._alone)
 
     def verdicts(self, of_outputs: Sequence[Verdict]) -> list[Verdict]:
-        """Return what was found, for each loss and metric and each change.
+        """Return the verdicts, for each loss and metric and each change.
 
         Args:
-            of_outputs: what was found of the outputs: where a leak enters that the loss only shows.
+            of_outputs: the verdicts on the outputs, which say where a leak enters that the loss only shows.
 
         Raises:
             CallError: a loss or metric cannot be computed.
@@ -93,25 +93,25 @@ class Losses:
         return [*found, *self._unknown_steps(), *self._without_metrics()]
 
     def _all_tries(self, outputs_leak: bool) -> list[Try]:
-        """Return the metrics by themselves, and what is reported of the model."""
+        """Return the tries of the metrics by themselves, and of what `evaluate` reports."""
         situations, longer = self._alternatives.for_training, self._alternatives.longer
         in_model = [one for situation in situations for one in self._of_situation(situation, outputs_leak)]
         in_batches = [] if outputs_leak else [one for situation in longer for one in self._tries.in_two_batches(situation)]
         return [*self._tries.of_metrics(), *in_model, *self._tries.of_zeros(situations), *in_batches]
 
     def _of_situation(self, situation: Situation, outputs_leak: bool) -> list[Try]:
-        """Return what is reported of the model in a situation; how padding gets in, where no output lets it in."""
+        """Return what `evaluate` reports in a situation, and how padding gets in if not by an output."""
         tries = self._tries.in_model([situation])
         is_open = [not outputs_leak and self._noise.exceeds(one) for one in tries]
         return [self._with_entry(one, situation) if open_ else one for one, open_ in zip(tries, is_open, strict=True)]
 
     def _with_entry(self, one: Try, situation: Situation) -> Try:
-        """Return a loss or metric that counts padding while no output does, with what lets it in."""
+        """Return a loss or metric that depends on padding while no output does, with how padding gets in."""
         layer = self._penalizing(situation, one) if one.kind is Quantity.LOSS else None
         return replace(one, entry=Entry.PENALTY if layer else Entry.ITSELF, layer=layer)
 
     def _penalizing(self, situation: Situation, one: Try) -> str | None:
-        """Return the layer that adds most of the difference of the loss in a situation; None if it is not what layers add."""
+        """Return the layer whose added loss makes up most of the difference in a situation; None if there is none."""
         if not self._values.adds_penalties:
             return None
         first, second = self._values.penalties(None), self._values.penalties(situation)
@@ -135,16 +135,16 @@ class Losses:
 
     @property
     def assumptions(self) -> list[str]:
-        """What was taken to be so, one sentence each: which targets were made."""
+        """What was assumed, one sentence each: which targets were made."""
         made = [one for one in self._whole.base if one.loss is not None]
         weighted = f"{', '.join(sorted(self._tries.weighted))}: weights of 1 at valid steps, 0 at others (give sample_weight)"
         targets = [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in made if not self._has_targets]
         return [*targets, *([weighted] if self._tries.weighted else [])]
 
     def in_fit(self) -> dict[str, tuple[float, float]]:
-        """Return what `evaluate` and `fit` report of the batch as given, by name of the metric, where these differ.
+        """Return what `evaluate` and `fit` report for the batch as given, by name of the metric, where these differ.
 
-        Where the losses differ too, the model is another one in training, and nothing is said.
+        If the losses differ too, the model computes something else in training, and nothing is returned.
         """
         evaluated = self._whole.reported
         try:
@@ -162,17 +162,17 @@ class Losses:
         return OfFit(self._reports, base, signless(self._values.objective(base), base, self._subject.observations.pack))
 
     def denominators(self) -> dict[str, str]:
-        """Return for each loss by which count its mean divides."""
+        """Return for each loss the count by which its mean divides."""
         base = self._whole.base
         found = {loss_name(base, i): denominator(one) for i, one in enumerate(base) if one.loss is not None}
         return {name: "all steps" if self._only_divides(name) else value for name, value in found.items()}
 
     def by_batch_size(self) -> dict[str, tuple[float, float]]:
-        """Return what `evaluate` reports of one batch, and of two, where that differs, by name of the loss or metric."""
+        """Return, by name, each loss or metric that differs between one batch and two: both numbers."""
         return BatchSize(self._values, self._whole, self._noise).differences()
 
     def _on_nan(self) -> list[Verdict]:
-        """Return what to say of a loss that is no number: a leak if it is one once other targets stand at padded steps."""
+        """Return the verdicts on a loss that is not finite: a leak if it is finite with 0 at padded steps of the targets."""
         first, other = self._whole.loss, self._values.loss([one.padded_with(0) for one in self._whole.base])
         if not np.isfinite(other):
             changes = (Change.LONGER_PADDING, Change.PADDED_CONTENT)
@@ -190,7 +190,7 @@ class Losses:
         return [leak]
 
     def _unknown_steps(self) -> Iterable[Verdict]:
-        """Return which outputs have as many steps as the inputs, which may be theirs or others: made targets do not say it."""
+        """Yield outputs with as many steps as the inputs that may be other steps; only given targets can show it."""
         base, sizes = self._whole.base, {group.steps for group in self._subject.batch.groups}
         for index, one in enumerate(() if self._is_settled else base):
             if one.valid is None and one.loss is not None and one.array.ndim > 2 and one.array.shape[1] in sizes:
@@ -206,7 +206,7 @@ class Losses:
         return judged(worst, self._noise, layer=layer, entry=self._entry(worst), unmoved=CONSTANT if is_blind else "")
 
     def _weight(self, one: Try) -> tuple[bool, bool, float]:
-        """Return how much a difference says: most where it is of the loss or metric by itself, and of one batch."""
+        """Return a key by which the most informative try is the largest: of the loss by itself, of one batch, by size."""
         is_own = self._noise.exceeds(one) and one.entry is not Entry.OUTPUTS
         return is_own, is_own and one.entry is not Entry.BATCHES, one.relative
 
@@ -216,6 +216,6 @@ class Losses:
         return Entry.DIVISOR if is_divisor else worst.entry
 
     def _only_divides(self, name: str) -> bool:
-        """Return whether more padded steps change a loss, and what is predicted there does not."""
+        """Return whether more padded steps change a loss, and other predictions at padded steps do not."""
         changed = {one.change for one in self._alone if one.of == name and self._noise.exceeds(one)}
         return changed == {Change.LONGER_PADDING}

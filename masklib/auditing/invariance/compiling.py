@@ -1,10 +1,10 @@
-"""Where a compiled model computes something else than the same model when it is called."""
+"""Where a compiled model computes something else than an ordinary call of the same model."""
 
 from typing import Any
 
 import keras
 
-from masklib.auditing.borrowing.doors import as_given
+from masklib.auditing.borrowing.methods import as_given
 from masklib.auditing.borrowing.running import CallError, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
@@ -12,15 +12,15 @@ from masklib.auditing.invariance.comparing import apart
 
 
 def computes_otherwise_when_compiled(model: Any, first: Any, second: Any, much: float) -> str | None:
-    """Return the name of the first layer of which `predict` computes something else than a call; None if that is not known.
+    """Return the name of the first layer for which `predict` and an ordinary call give different results; None if not known.
 
-    TensorFlow compiles anew for inputs of another shape, then for shapes that are not known: so two batches are needed.
+    Two batches are needed because TensorFlow compiles again for inputs of another shape, and then for unknown shapes.
 
     Args:
-        model: functional or sequential; of others only the outputs can be seen.
+        model: functional or sequential; for other models only the outputs are known.
         first: inputs of one batch.
-        second: of another one, of other shapes.
-        much: the relative difference that is no rounding.
+        second: inputs of another batch, with other shapes.
+        much: the relative difference that rounding does not explain.
     """
     layers = [layer for layer in getattr(model, "layers", []) if getattr(model, "inputs", None) and _has_one_output(layer)]
     if not layers:
@@ -38,10 +38,10 @@ def computes_otherwise_when_compiled(model: Any, first: Any, second: Any, much: 
 
 
 def _has_one_output(layer: Any) -> bool:
-    """Return whether a layer is called once, and returns one tensor."""
+    """Return whether a layer is called once and returns one tensor."""
     return len(getattr(layer, "_inbound_nodes", [])) == 1 and hasattr(layer.output, "shape")
 
 
 def _differ(first: Any, second: Any, much: float) -> bool:
-    """Return whether two arrays are not the same but for rounding."""
+    """Return whether two arrays differ by more than rounding."""
     return first.shape != second.shape or (first.dtype.kind == "f" and apart(first, second).relative > much)

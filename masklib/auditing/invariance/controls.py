@@ -1,4 +1,4 @@
-"""Whether a metric could have differed at all: what is the same for any prediction, or 0, says nothing of padding."""
+"""Whether a metric could have differed at all: one that is the same for any predictions, or 0, says nothing about padding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from masklib.auditing.invariance.predictions import Prediction
 
-DRAWS = 6  # of other predictions: a metric of few samples may be the same for some of them by chance
+DRAWS = 6  # of other predictions: a metric of few samples may stay the same for some of them by chance
 
 
 def blind_metrics(
@@ -15,16 +15,16 @@ def blind_metrics(
     base: Sequence[Prediction],
     seed: int,
 ) -> set[str]:
-    """Return the names of the metrics that stay the same whatever is predicted, such as one that is never updated.
+    """Return the names of the metrics that stay the same for all predictions that were tried, such as one that is never updated.
 
     Args:
         metrics: for the batch as given, by name.
         compute: returns them for other predictions.
         base: the batch as given.
-        seed: of the draws.
+        seed: of the random numbers.
 
     Raises:
-        CallError: they cannot be computed.
+        CallError: the metrics cannot be computed.
     """
     blind = set(metrics)
     for draw in range(DRAWS):
@@ -36,5 +36,5 @@ def blind_metrics(
 
 
 def changed(predictions: Sequence[Prediction], changes: Sequence[Callable[[Any], Any]]) -> list[Prediction]:
-    """Return predictions with other numbers, one change for each."""
+    """Return predictions with other numbers: one function for each changes its array."""
     return [replace(one, array=change(one.array)) for one, change in zip(predictions, changes, strict=True)]

@@ -1,4 +1,4 @@
-"""By which count a loss divides."""
+"""The count by which a loss divides."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,15 +14,15 @@ from masklib.auditing.invariance.predictions import Prediction
 
 Array = NDArray[Any]
 UNKNOWN = "unknown"
-CLOSE = 1e-5  # relative: counts of steps are further apart
+CLOSE = 1e-5  # relative difference up to which two numbers are equal; counts of steps differ by more
 DRAWS = 4  # of predictions
 
 
 def denominator(prediction: Prediction) -> str:
-    """Return by which count the loss of one output divides, such as "valid steps" or "samples"; "unknown" if none fits.
+    """Return the count by which the loss of one output divides, such as "valid steps" or "samples"; "unknown" if none fits.
 
-    The loss is compared with the losses of single steps, summed and divided by each count that there is. Where the losses of
-    steps are nearly the same, as those of a model that has learned nothing, several fit: then other predictions are tried.
+    The losses of single steps are summed and divided by each possible count, and compared with the loss. If the losses of all
+    steps are nearly the same, as in an untrained model, several counts fit: then other predictions are tried.
     """
     tried = (prediction, *(spread_out(prediction, draw) for draw in range(1, DRAWS)))
     try:
@@ -33,7 +33,7 @@ def denominator(prediction: Prediction) -> str:
 
 
 def spread_out(prediction: Prediction, draw: int) -> Prediction:
-    """Return an output with predictions of its kind, probabilities or other numbers, of which no two are alike."""
+    """Return an output with random predictions of the same kind, probabilities or other numbers."""
     array, rng = prediction.array, np.random.default_rng([draw, 11])
     is_distribution = array.ndim > 1 and array.shape[-1] > 1 and np.allclose(array.sum(axis=-1), 1.0, atol=1e-3)
     if is_distribution:
@@ -46,13 +46,13 @@ def spread_out(prediction: Prediction, draw: int) -> Prediction:
 
 
 def named(total: float, each: Array, valid: NDArray[np.bool_] | None, weight: Array | None = None) -> str:
-    """Return which count makes `total` of the losses `each`, (B,) or (B, T); "unknown" where none does, or more than one.
+    """Return the count that divides the sum of `each`, (B,) or (B, T), to give `total`; "unknown" if none does, or several.
 
     Args:
         total: the loss.
         each: losses of samples or steps.
-        valid: bool, as `each`; None: all are valid.
-        weight: of samples or steps, as `each`; None: none.
+        valid: bool, of the shape of `each`; None: all are valid.
+        weight: of samples or steps, of the shape of `each`; None: no weights.
     """
     if each.ndim == 0:
         return UNKNOWN
@@ -70,12 +70,12 @@ def named(total: float, each: Array, valid: NDArray[np.bool_] | None, weight: Ar
 
 
 def _weighted(each: Array, weight: Array | None) -> tuple[Array, dict[str, float]]:
-    """Return losses with their weights, and the count that weights make."""
+    """Return losses multiplied by their weights, and the sum of the weights as a possible count."""
     return (each, {}) if weight is None else (each * weight, {"the sum of the weights": float(weight.sum())})
 
 
 def _match(total: float, sums: list[float], counts: dict[str, float]) -> str:
-    """Return the name of the only count by which one of the sums, divided, is the total."""
+    """Return the name of the only count by which one of the sums must be divided to give the total."""
     named = {"nothing": 1.0, **counts}
     for value in sums:
         found = {count: name for name, count in named.items() if np.isclose(total * count, value, rtol=CLOSE, atol=0.0)}
@@ -100,10 +100,10 @@ def _reduced(prediction: Prediction) -> tuple[float, Array]:
 
 
 def _as_object(function: Any) -> Any:
-    """Return a function of losses as `compile` takes it: reduced by Keras's default."""
+    """Return a loss function as the loss object that `compile` makes of it, with Keras's default reduction."""
 
     class OfFunction(keras.losses.Loss):  # type: ignore[misc] # Keras publishes no types
-        """The mean of a function."""
+        """The mean of a loss function."""
 
         def call(self, y_true: Any, y_pred: Any) -> Any:
             """Return the losses of single steps."""

@@ -1,7 +1,7 @@
-"""Whether padding reaches the gradients by which a model is trained.
+"""Whether padding changes the gradients by which a model is trained.
 
-What is differentiated is the compiled loss where padding does not count in it, else the mean square of the outputs at valid
-steps: so that it is the model that is tested, and not its loss once more. Dropout is off.
+The gradients are those of the compiled loss if it does not count padding, else those of the mean square of the outputs at valid
+steps: then the model is tested, and not its loss once more. Dropout is switched off.
 """
 
 import sys
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.doors import Step
+from masklib.auditing.borrowing.methods import Step
 from masklib.auditing.borrowing.running import CallError, Runner, as_tensors, explained, quietly
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
@@ -31,14 +31,14 @@ from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.invariance.subject import Subject
 
 Array = NDArray[Any]
-Objective = Callable[[Any], Any]  # of what the model puts out, to one number
+Objective = Callable[[Any], Any]  # from what the model returns to one number
 
 
 class Source(Protocol):
-    """Where gradients come from."""
+    """A way to compute gradients."""
 
     def base(self) -> list[Array | None]:
-        """Return what `of(None)` does, from memory where it is known."""
+        """Return the same as `of(None)`, which may have been stored."""
 
     def of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradient of each trainable weight in a situation, None where there is none; None: the batch as given.
@@ -48,7 +48,7 @@ class Source(Protocol):
         """
 
     def magnitudes(self) -> list[float]:
-        """Return for each trainable weight about the largest sum of the absolute terms that make an element of its gradient."""
+        """Return for each trainable weight an estimate of the largest sum of the absolute terms of an element of its gradient."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Gradients:
     Attributes:
         subject: the model, with its batch.
         alternatives: the situations in which it is compared with itself.
-        source: of the gradients.
-        entry: how padding gets into them, if it does.
+        source: computes the gradients.
+        entry: how padding gets into the gradients, if it does.
     """
 
     subject: Subject
@@ -68,7 +68,7 @@ class Gradients:
     entry: Entry = Entry.OUTPUTS
 
     def verdicts(self) -> list[Verdict]:
-        """Return what was found for each trainable weight that has a gradient."""
+        """Return the verdicts for each trainable weight that has a gradient."""
         weights = self.subject.model.trainable_variables
         if not weights:
             return []
@@ -82,9 +82,9 @@ class Gradients:
         return [verdict for situation in self.alternatives.for_training for verdict in self._of_situation(situation, base, noise)]
 
     def _measure_noise(self, base: Sequence[Array | None]) -> list[Noise]:
-        """Return the noise of each gradient: what rounding of the weights shows, and of the terms that were summed.
+        """Return the noise of each gradient: from rounding of the weights, and from rounding of the terms of the sum.
 
-        A gradient is a sum over steps, whose terms may be far larger than what is left of them: each is rounded by itself.
+        A gradient is a sum over steps. Its terms may be much larger than the sum, and each of them is rounded.
         """
         with rounded_otherwise(self.subject.model, self.subject.unit, self.subject.seed):
             rounded = self.source.of(None)
@@ -107,7 +107,7 @@ class Gradients:
         return [_judge(situation, str(w.path), _apart(a, b), one, self.entry) for w, a, b, one in rows if a is not None]
 
     def _not_finite(self, base: Sequence[Array | None]) -> list[Verdict]:
-        """Return that gradients are no numbers: a leak if they are numbers without padding."""
+        """Return the verdicts on gradients that are not finite: leaks if they are finite without padding."""
         weights = self.subject.model.trainable_variables
         bad = [str(w.path) for w, one in zip(weights, base, strict=True) if one is not None and not np.isfinite(one).all()]
         plain = self._without_padding()
@@ -121,7 +121,7 @@ class Gradients:
         return [leak(of=path, example=example) for path in bad]
 
     def _without_padding(self) -> list[Array | None] | None:
-        """Return the gradients of the squared outputs for samples without padding; None if the model takes no such."""
+        """Return the gradients of the squared outputs for samples without padding; None if the model does not take such."""
         squares = Squares(self.subject)
         for situation in reversed(self.alternatives.unpadded):
             try:
@@ -132,12 +132,12 @@ class Gradients:
 
 
 class OfFit:
-    """The gradients that a step of `fit` hands to the optimizer, with random layers switched off.
+    """The gradients that a step of `fit` passes to the optimizer, with random layers switched off.
 
     Args:
-        reports: what `fit` reports.
+        reports: calls `fit`.
         base: what the losses get for the batch as given.
-        signless: a function of what the model puts out that grows with each number as the loss does, or falls, without the sign.
+        signless: as `slopes.signless` returns it, for the loss.
     """
 
     def __init__(self, reports: Reports, base: Sequence[Prediction], signless: Objective) -> None:
@@ -148,45 +148,45 @@ class OfFit:
     def of(self, situation: Situation | None) -> list[Array | None]:
         """Return the gradients in a situation."""
         predictions = self._base if situation is None else self._reports.moved(self._base, situation)
-        return _handed_over(self._reports.fitted(predictions, situation))
+        return _passed_to_optimizer(self._reports.fitted(predictions, situation))
 
     def base(self) -> list[Array | None]:
         """Return the gradients for the batch as given."""
-        return _handed_over(self.first)
+        return _passed_to_optimizer(self.first)
 
     def why_not(self) -> str:
-        """Return why `fit` fails; "" if it does not."""
+        """Return why `fit` fails; "" if it works."""
         try:
-            _handed_over(self.first)
+            _passed_to_optimizer(self.first)
         except CallError as error:
             return str(error)
         return ""
 
     @cached_property
     def first(self) -> Step:
-        """What a step of `fit` reports of the batch as given, and its gradients."""
+        """What a step of `fit` reports for the batch as given, and its gradients."""
         return self._reports.fitted(self._base)
 
     def magnitudes(self) -> list[float]:
-        """Return about how large the terms of the gradients are together."""
+        """Return an estimate of the sum of the absolute terms of the gradients."""
         subject = self._reports.packing.subject
         return magnitudes_of(subject.runner, subject.batch, self._signless)
 
 
-def _handed_over(step: Step) -> list[Array | None]:
-    """Return the gradients that a step handed to the optimizer.
+def _passed_to_optimizer(step: Step) -> list[Array | None]:
+    """Return the gradients that a step passed to the optimizer.
 
     Raises:
-        CallError: it handed none.
+        CallError: it passed none.
     """
     if not any(one.any() for one in step.gradients):
-        msg = "no step of `fit` hands a gradient to the optimizer"
+        msg = "no step of `fit` passes a gradient to the optimizer"
         raise CallError(msg)
     return list(step.gradients)
 
 
 class Squares:
-    """The gradients of the mean square of outputs at valid steps; of two samples where the model is heavy.
+    """The gradients of the mean square of outputs at valid steps; for a large model, of two samples only.
 
     Args:
         subject: the model, with its batch.
@@ -206,7 +206,7 @@ class Squares:
         return gradients_of(self._subject.runner, batch.inputs, self.objective(situation))
 
     def _batch(self, situation: Situation | None) -> Batch:
-        """Return the samples that are differentiated, in a situation; None is the batch as given."""
+        """Return the samples for which gradients are computed, in a situation; None is the batch as given."""
         batch = self._subject.batch if situation is None else situation.batch
         return batch if self._rows is None or batch.samples < self._subject.batch.samples else variants.select(batch, self._rows)
 
@@ -215,12 +215,12 @@ class Squares:
         return self.of(None)
 
     def magnitudes(self) -> list[float]:
-        """Return about how large the terms of the gradients are together."""
+        """Return an estimate of the sum of the absolute terms of the gradients."""
         batch = self._batch(None)
         return magnitudes_of(self._subject.runner, batch, self._objective(batch, is_signless=True))
 
     def objective(self, situation: Situation | None) -> Objective:
-        """Return the mean square as a function of what the model puts out in a situation; None is the batch as given."""
+        """Return the mean square as a function of what the model returns in a situation; None is the batch as given."""
         batch = self._batch(situation)
         key = (batch.samples, *(group.steps for group in batch.groups))
         if key not in self._known:
@@ -228,7 +228,7 @@ class Squares:
         return self._known[key]
 
     def _objective(self, batch: Batch, *, is_signless: bool = False) -> Objective:
-        """Return a new function for a batch; without the sign of what pulls at each number, if asked for."""
+        """Return a new function for a batch; with `is_signless`, the terms of its gradient do not cancel."""
 
         def mean(structure: Any) -> Any:
             total = 0.0
@@ -260,7 +260,7 @@ def gradients_of(runner: Any, inputs: Any, objective: Objective) -> list[Array |
     Args:
         runner: of the model.
         inputs: of one batch, as the model takes them.
-        objective: of what the model puts out, to one number.
+        objective: from what the model returns to one number.
 
     Raises:
         CallError: the backend cannot differentiate it.
@@ -277,7 +277,7 @@ def gradients_of(runner: Any, inputs: Any, objective: Objective) -> list[Array |
 
 
 def _by_tensorflow(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
-    """Return the gradients by a tape."""
+    """Return the gradients by TensorFlow's GradientTape."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -287,7 +287,7 @@ def _by_tensorflow(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
 
 
 def _by_torch(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
-    """Return the gradients by autograd; those that weights had stay as they are."""
+    """Return the gradients by PyTorch's autograd; the `grad` attributes of weights are not changed."""
     torch = sys.modules["torch"]
     values = [variable.value for variable in runner.model.trainable_variables]
     outputs = runner.model(as_tensors(inputs), training=False)
@@ -296,7 +296,7 @@ def _by_torch(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
 
 
 def _by_jax(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
-    """Return the gradients of a compiled function of the weights."""
+    """Return the gradients by JAX, of a compiled function of the weights."""
 
     def value(weights: Any, states: Any, x: Any) -> Any:
         return objective(runner.model.stateless_call(weights, states, x, training=False)[0])
@@ -305,13 +305,13 @@ def _by_jax(runner: Any, inputs: Any, objective: Objective) -> list[Any]:
 
 
 def _apart(first: Array | None, second: Array | None) -> list[Distance]:
-    """Return how far two gradients are apart; one that is not there is 0."""
+    """Return how much two gradients differ; a missing one counts as 0."""
     if first is None:
         return []
     return [distance(first, np.zeros_like(first) if second is None else crop(second, first.shape, {}, _NO_BATCH))]
 
 
-_NO_BATCH: Any = None  # no axis of a weight is time
+_NO_BATCH: Any = None  # no axis of a weight is a time axis
 
 
 def _judge(situation: Situation, path: str, apart: Sequence[Distance], noise: Noise, entry: Entry) -> Verdict:

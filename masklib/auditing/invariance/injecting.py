@@ -1,8 +1,8 @@
-"""Other content at masked steps, put where a layer makes a mask or loses it, to see whether somebody uses it.
+"""Puts other content at masked steps where a layer makes a mask or loses it, to find whether later layers use it.
 
-This is done where sequences cannot be given otherwise: to layers that make a mask and are no Embedding, and, in a model whose
-length is fixed, to layers after which the mask is gone. Content that is zero stays zero: who relies on it has a right to;
-but not what a layer without a mask makes of it, such as its bias.
+This is done where the inputs cannot show it: at layers that make a mask and are not an Embedding, and, in a model of a fixed
+length, at layers that lose the mask. Content that is zero stays zero, because later layers may rely on that. But what a layer
+without a mask computes from it, such as its bias, is replaced.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +25,13 @@ Mask = NDArray[np.bool_]
 
 
 def masked_content(batch: Batch, records: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[Situation]:
-    """Yield the batch with other content at masked steps, at one layer after another.
+    """Yield situations with other content at masked steps, one layer after another.
 
     Args:
         batch: as given.
         records: of the calls with it, with their inputs and outputs.
-        seed: of the draw.
-        is_fixed: whether the model's length is: then layers that lose a mask are tried, too.
+        seed: of the random numbers.
+        is_fixed: whether the model has a fixed length; then layers that lose a mask are tried, too.
     """
     for call in records:
         if isinstance(call.operation, str) or sum(other.operation is call.operation for other in records) > 1:
@@ -53,20 +53,20 @@ def _makes(call: CallRecord) -> bool:
 
 
 def _loses(call: CallRecord) -> bool:
-    """Return whether a layer that looks at no mask gets one and gives none."""
+    """Return whether a layer that does not use a mask gets a masked input and returns no mask."""
     is_one = len(call.inputs) == len(call.outputs) == 1 and not call.holds
     return is_one and not any(mask is not None for mask in (*call.masks_got, *call.masks_out))
 
 
 def _is_content(array: Array, mask: Mask | None) -> bool:
-    """Return whether floats stand at masked steps that are not all zero."""
+    """Return whether an array holds floats that are not all zero at masked steps."""
     if mask is None or mask.all() or array.shape[: mask.ndim] != mask.shape or array.ndim <= mask.ndim:
         return False
     return array.dtype.kind == "f" and bool(array[~mask].any())
 
 
 def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: int, *, at_inputs: bool) -> Situation:
-    """Return the batch with garbage at masked steps of one tensor."""
+    """Return the situation with random numbers at masked steps of one tensor."""
     rng = np.random.default_rng([seed, 9])
     garbage = rng.normal(0.0, 3.0 * (float(array[mask].std()) or 1.0), array.shape).astype(array.dtype)
     samples = tuple(range(batch.samples))
@@ -78,7 +78,7 @@ def _situation(batch: Batch, call: CallRecord, array: Array, mask: Any, seed: in
 
 
 def _replaced(operation: Any, valid: Mask, garbage: Array, at_inputs: bool) -> Callable[[], AbstractContextManager[Any]]:
-    """Return what replaces a layer's input, or its output, for a while."""
+    """Return a context that replaces masked steps of a layer's input, or of its output."""
 
     def mixed(tensor: Any) -> Any:
         return keras.ops.where(valid, tensor, keras.ops.cast(garbage, tensor.dtype))

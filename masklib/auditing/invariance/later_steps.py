@@ -1,4 +1,4 @@
-"""Whether an output depends on later steps, where the model is said to be causal or a layer of it says so."""
+"""Whether an output depends on later steps, if the user says that the model is causal or a layer of it is declared causal."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ NO_TIME = "no output has a time axis"
 def on_later_steps(
     judge: OutputJudge, subject: Subject, alternatives: Alternatives, causal: bool | None
 ) -> tuple[list[Verdict], list[str]]:
-    """Return the verdicts on later steps, and notes on outputs that are meant to depend on them.
+    """Return the verdicts on later steps, and notes on outputs that depend on them by design.
 
-    An output leaks if it depends on those of every input of its steps: a decoder may look at all steps of its encoder.
+    An output leaks if it depends on the later steps of every input: a decoder may use all steps of its encoder.
 
     Args:
         judge: of the outputs.
         subject: the model, with its batch.
         alternatives: the situations in which it is compared with itself.
-        causal: whether outputs must not depend on later steps; None: if a layer says that it is causal.
+        causal: whether outputs must not depend on later steps; None: yes if a layer is declared to be causal.
     """
     if causal is False or not (causal or subject.causal):
         return [], []
@@ -35,16 +35,16 @@ def on_later_steps(
 
 
 def _without_meant(verdicts: Sequence[Verdict], subject: Subject) -> tuple[list[Verdict], list[str]]:
-    """Return the verdicts on outputs that are not meant to depend on later steps, and a note on each of the others."""
+    """Return the verdicts on outputs that do not depend on later steps by design, and a note on each of the others."""
     meant = [one for one in verdicts if isinstance(one, Leak) and _is_meant(one, subject)]
-    notes = [f"{one.of!r} depends on later steps by {one.layer!r}, although another layer is causal" for one in meant]
+    notes = [f"{one.of!r} depends on later steps because of {one.layer!r}, although another layer is causal" for one in meant]
     return [one for one in verdicts if one not in meant], notes
 
 
 def _is_meant(leak: Leak, subject: Subject) -> bool:
-    """Return whether later steps come in by a layer that is made for it, so that the model as a whole is not causal.
+    """Return whether later steps enter at a layer that uses them by design, so that the model as a whole is not causal.
 
-    Attention that looks ahead beside attention that does not is a slip: nobody predicts the next step so.
+    Attention that looks ahead is not taken as intended if other attention layers of the model are causal.
     """
     at = next((call.operation for call in subject.records if call.path == leak.layer), None)
     if at is None or id(at) in subject.causal or not causality.looks_ahead(at):
@@ -54,5 +54,5 @@ def _is_meant(leak: Leak, subject: Subject) -> bool:
 
 
 def _mildness(verdict: Verdict) -> tuple[int, float]:
-    """Return how mild a verdict is, for comparison: nothing found, then leaks by size, then what could not be tested."""
+    """Return a key that sorts verdicts: passed, then leaks by size, then untested."""
     return (Passed, Leak, Untested).index(type(verdict)), getattr(verdict, "relative", 0.0)

@@ -1,4 +1,4 @@
-"""Longer padding: which steps of a batch a model takes more of, by themselves or together with others."""
+"""Longer padding: for which groups of steps a model takes more steps, alone or together with other groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Lengthened:
     """A batch and the situations in which its padding is longer.
 
     Attributes:
-        batch: as given; groups of steps that can only be made longer together count as one.
-        taken: with longer padding, one for each group that the model takes more steps of.
-        refused: one for each other group, and why the model does not take it.
+        batch: as given; groups that can only be made longer together are joined.
+        taken: the situations that the model takes, one for each such group.
+        refused: one for each other group, with the reason why the model does not take it.
     """
 
     batch: Batch
@@ -29,7 +29,7 @@ class Lengthened:
 
     @property
     def steps(self) -> int:
-        """By how many steps longer padding is longer."""
+        """The number of steps by which padding is made longer."""
         return variants.extra_steps(self.batch)
 
 
@@ -38,7 +38,7 @@ class Lengthening:
     """Makes the padding of a batch longer.
 
     Attributes:
-        model: that gets it.
+        model: that gets the batch.
         observations: of its outputs.
         records: of its calls with the batch as given, with their inputs.
     """
@@ -57,20 +57,20 @@ class Lengthening:
         return Lengthened(batch, taken, refused) if merged is None else self.of(merged)
 
     def _refusal(self, situation: Situation, batch: Batch) -> str:
-        """Return why the model does not take longer padding; "" if it does."""
+        """Return why the model does not take longer padding; "" if it takes it."""
         try:
             both = zip(self.observations.of(situation), self.observations.base, strict=True)
             if any(longer.shape[:1] != array.shape[:1] for longer, array in both):
-                return "its outputs become of another number of samples"
+                return "its outputs then have another number of samples"
             self._check_rows(situation, batch)
         except CallError as error:
             return str(error)
         return ""
 
     def _merged(self, batch: Batch, groups: Sequence[int]) -> Batch | None:
-        """Return the batch with groups made one that can only be made longer together; None if that is not so.
+        """Return the batch with these groups joined, if they can only be made longer together; else None.
 
-        Leaves that have as many steps may be laid side by side, and padded each for itself; a step of them is valid where any is.
+        Leaves with equally many steps may be concatenated although they are padded differently; a step is valid if it is in any.
         """
         alike = [one for one in map(batch.groups.__getitem__, groups) if one.axis == 1]
         if len(alike) < 2 or len({(one.steps, one.side) for one in alike}) > 1 or len(alike) < len(groups):
@@ -80,7 +80,7 @@ class Lengthening:
         return variants.merged(batch, groups)
 
     def _check_rows(self, situation: Situation, batch: Batch) -> None:
-        """Raise if an Embedding of positions has too few rows for more steps: not every backend says so."""
+        """Raise if an Embedding of positions has too few rows for more steps: some backends do not raise then."""
         own = [leaf.array for leaf in batch.leaves]
         positions = [call for call in self.records if is_embedding(call) and not any(reads(call, array) for array in own)]
         for call in watched(self.model, situation.batch.inputs) if positions else []:

@@ -1,4 +1,4 @@
-"""Where a difference enters: the first call in a model whose valid steps differ though those of its inputs do not."""
+"""Where a difference enters: the first call in a model whose outputs differ at valid steps although its inputs do not."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ class Follower:
     Args:
         runner: of the model.
         batch: as given.
-        longer: the situations in which padding is longer, for each group, that the model takes.
-        steps: by which it is.
+        longer: the situations with longer padding that the model takes, one for each group.
+        steps: by which the padding is longer.
     """
 
     def __init__(self, runner: Runner, batch: Batch, longer: Sequence[Situation], steps: int) -> None:
@@ -37,9 +37,9 @@ class Follower:
         self._grown: dict[tuple[int, ...], list[tuple[int, Calls]]] = {}  # by rows of the batch
 
     def enters(self, situation: Situation, apart: Distance, tolerance: float) -> str | None:
-        """Return the path of the call where a difference enters; None if it cannot be followed.
+        """Return the path of the call where a difference enters; None if it cannot be found.
 
-        It is looked for in two samples, that which differs most among them, and in the whole batch where two show nothing.
+        Two samples are searched, one of which is the sample that differs most; then the whole batch, if these two show nothing.
         """
         least = math.sqrt(tolerance * min(max(apart.relative, tolerance), 1.0))
         some = [situation.of_two(apart.at[0], self._batch), Some(tuple(range(self._batch.samples)), self._batch, situation)]
@@ -50,7 +50,7 @@ class Follower:
             return None
 
     def _first(self, some: Some, least: float) -> str | None:
-        """Return the path of the first call whose outputs differ and whose inputs do not, or of the first in it, however deep."""
+        """Return the path of the first call whose outputs differ and whose inputs do not; in a wrapper, of the inner call."""
         calls = self._record(some.batch)
         with some.situation.changed():
             others = {call.path: call for call in self._record(some.situation.batch)}
@@ -67,7 +67,7 @@ class Follower:
         return found.path if found else None
 
     def _record(self, batch: Batch, keep: Keep = Keep.ALL) -> list[CallRecord]:
-        """Return the calls for a batch."""
+        """Return the record of a call with a batch."""
         with explained():
             return record(self._runner.model, batch.inputs, keep=keep)
 
@@ -78,7 +78,7 @@ class Follower:
         return not any(self._differ(call, other, i, some, least, outputs=False) for i in range(len(call.inputs)))
 
     def _differ(self, call: CallRecord, other: CallRecord, index: int, some: Some, least: float, *, outputs: bool) -> bool:
-        """Return whether a tensor differs at valid steps; one that cannot be compared does not."""
+        """Return whether a tensor differs at valid steps; False if it cannot be compared."""
         first, second = (call.outputs, other.outputs) if outputs else (call.inputs, other.inputs)
         if index >= len(second) or first[index].ndim == 0 or len(first[index]) != some.batch.samples:
             return False
@@ -89,7 +89,7 @@ class Follower:
             return False
 
     def _axes(self, call: CallRecord, index: int, some: Some, *, outputs: bool) -> Axes:
-        """Return the time axes of a tensor: those that grow with padding; else those that are as long."""
+        """Return the time axes of a tensor: those that become longer with padding; else those of the length of a group."""
         found: dict[int, int] = {}
         shape = (call.outputs if outputs else call.inputs)[index].shape
         for group, calls in self._grown_calls(some.rows):
@@ -103,7 +103,7 @@ class Follower:
         return found if self._longer else likely_axes(shape, some.batch)
 
     def _grown_calls(self, rows: tuple[int, ...]) -> list[tuple[int, Calls]]:
-        """Return for each group the calls for samples with longer padding, by path."""
+        """Return for each group the calls with longer padding for these samples, by path."""
         if rows not in self._grown:
             records = [(one.groups[0], self._record(variants.select(one.batch, rows), Keep.NOTHING)) for one in self._longer]
             self._grown[rows] = [(group, {call.path: call for call in calls}) for group, calls in records]
@@ -111,7 +111,7 @@ class Follower:
 
 
 def likely_axes(shape: tuple[int, ...], batch: Batch) -> dict[int, int]:
-    """Return the axes of a tensor that are as long as the steps of a group, where nothing better is known."""
+    """Return the axes of a tensor that have as many elements as a group has steps, if nothing better is known."""
     found = {}
     for index, group in enumerate(batch.groups):
         if len(shape) > group.axis and shape[group.axis] == group.steps:

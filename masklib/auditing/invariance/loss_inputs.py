@@ -1,4 +1,4 @@
-"""What the compiled losses get for the batch as given: each output with its mask, targets and weights, and its valid steps."""
+"""What the compiled losses get for the batch as given: each output with its mask, targets, weights and valid steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class LossInputs:
-    """Puts together what the losses get.
+    """Collects what the losses get.
 
     Attributes:
         packing: the model with its batch, and what the user gives.
-        takes: whether the loss of an output, given as (loss, predictions, targets), can be computed with targets.
+        takes: called as takes(loss, predictions, targets), returns whether this loss can be computed with these targets.
     """
 
     packing: Packing
@@ -67,16 +67,16 @@ class LossInputs:
         return made if y is not None and target_pad is None else made.padded_with(target_pad or 0.0)
 
     def _steps(self, index: int) -> tuple[Group | None, Array | None]:
-        """Return the group whose steps axis 1 of an output has, and which of them are valid; None if it is no time."""
+        """Return the group whose steps axis 1 of an output has, and its valid steps; None for both if it is not a time axis."""
         axes, groups = self.subject.axes_of(index), self.subject.batch.groups
         if 1 not in axes or groups[axes[1]].axis != 1:
             return None, None
         return groups[axes[1]], self.subject.valid_steps(index)
 
     def _steps_of_targets(self, array: Array, target: Array) -> tuple[Group | None, Array | None]:
-        """Return the group whose steps a given target has, if the same ones are padding, and which of them are valid.
+        """Return the group whose steps a given target has, if the same steps are padding, and which of them are valid.
 
-        So the steps of an output are known that a RepeatVector made, whatever the length of the inputs.
+        In this way the steps of an output are found that do not come from the steps of the inputs, as after a RepeatVector.
         """
         for group in self.subject.batch.groups:
             shape = group.valid.shape

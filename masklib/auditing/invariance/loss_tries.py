@@ -1,4 +1,4 @@
-"""The compiled loss and metrics in every situation: by themselves, and of what the model puts out there."""
+"""The compiled loss and metrics in every situation: by themselves, and for the outputs of the model in that situation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from masklib.auditing.invariance.subject import Subject
 from masklib.auditing.invariance.target_padding import replaced
 from masklib.auditing.invariance.tries import Try, alone
 
-NO_NUMBER = "it is no finite number as given"
+NO_NUMBER = "it is not a finite number for the batch as given"
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Whole:
         base: what the loss gets for each output.
         loss: the value of the loss, without what layers add to it.
         metrics: the values of the metrics, by name.
-        reported: what `evaluate` reports, by name; nothing where it fails.
-        why_not: why `evaluate` fails, or the metrics cannot be computed; "" if neither is so.
+        reported: what `evaluate` reports, by name; empty if it fails.
+        why_not: why `evaluate` fails or the metrics cannot be computed; "" if both work.
     """
 
     base: tuple[Prediction, ...]
@@ -64,10 +64,10 @@ class LossTries:
     """Tries the loss and the metrics of a model.
 
     Attributes:
-        values: of the losses and metrics.
-        reports: what `evaluate` reports.
+        values: computes the losses and metrics.
+        reports: calls `evaluate`.
         subject: the model, with its batch.
-        whole: the values for the batch as given.
+        whole: the losses and metrics of the batch as given.
     """
 
     values: LossValues
@@ -76,7 +76,7 @@ class LossTries:
     whole: Whole
 
     def of_metrics(self) -> list[Try]:
-        """Return the metrics by themselves, with other padding of one output after another."""
+        """Return the metrics by themselves, with other padding in one output after another."""
         found = []
         for index, one in enumerate(self.whole.base):
             others = alone(one, self.subject.lengthened.steps, self.subject.seed)
@@ -86,9 +86,9 @@ class LossTries:
         return found
 
     def of_zeros(self, situations: Sequence[Situation]) -> list[Try]:
-        """Return the metrics that are 0 as given, such as an accuracy before training, with predictions of which some are right.
+        """Return the metrics that are 0 as given, such as an accuracy before training, for predictions of which some are right.
 
-        Whether a metric counts padding does not depend on the predictions.
+        This is possible because whether a metric counts padding does not depend on the predictions.
         """
         zeros = [name for name, value in self.whole.metrics.items() if value == 0]
         if not zeros:
@@ -107,11 +107,11 @@ class LossTries:
         return found
 
     def in_model(self, situations: Sequence[Situation]) -> list[Try]:
-        """Return what `evaluate` reports in each situation; the loss and metrics of the outputs there, where it fails."""
+        """Return what `evaluate` reports in each situation; if it fails, the loss and metrics of the outputs there."""
         return [one for situation in situations for one in self._in_model(situation)]
 
     def in_two_batches(self, situation: Situation) -> list[Try]:
-        """Return what `evaluate` reports of two batches, one of which is padded further; nothing where it fails."""
+        """Return what `evaluate` reports for two batches, one of which has longer padding; nothing if it fails."""
         samples, batch = self.subject.batch.samples, self.subject.batch
         if samples < 2 or not self.whole.reported:
             return []
@@ -132,7 +132,7 @@ class LossTries:
 
     @property
     def weighted(self) -> set[str]:
-        """The names of metrics that are to be weighted, and get no weights here: they are judged with weights of valid steps."""
+        """The names of weighted metrics for which the user gives no weights: they are tested with weights of 1 at valid steps."""
         if self.reports.packing.teaching.sample_weight is not None:
             return set()
         names = compiled.weighted_metrics(self.subject.model)
@@ -143,10 +143,10 @@ class LossTries:
         return self.reports.moved(self.whole.base, situation)
 
     def noise(self, *, is_square: bool) -> "LossNoise":
-        """Return the noise of the loss and of each metric: of other orders of samples, and of weights rounded otherwise.
+        """Return the noise of the loss and of each metric: from samples in another order, and from weights rounded differently.
 
         Args:
-            is_square: whether samples pass for steps, so that their order changes the loss.
+            is_square: whether samples are taken for steps, so that their order changes the loss.
         """
         order = in_another_order(self.subject.batch).other_rows
         turned = [one.select(order) for one in self.whole.base]
@@ -177,21 +177,21 @@ class LossTries:
 
     @staticmethod
     def _try(change: Change, name: str, first: float, second: float, label: str, entry: Entry = Entry.OUTPUTS) -> Try:
-        """Return the loss or a metric in a situation beside its value for the batch as given."""
+        """Return the loss or a metric in a situation, with its value for the batch as given."""
         kind = Quantity.LOSS if name == LOSS else Quantity.METRIC
         return Try(change=change, kind=kind, of=name, first=first, second=second, situation=label, entry=entry)
 
     def _metrics_beside(
         self, values: Mapping[str, float], change: Change, situation: str, entry: Entry = Entry.OUTPUTS
     ) -> list[Try]:
-        """Return metrics in a situation beside those for the batch as given."""
+        """Return metrics in a situation, with their values for the batch as given."""
         both = [(name, first, values[name]) for name, first in self.whole.metrics.items() if name in values]
         return [self._try(change, name, first, second, situation, entry) for name, first, second in both]
 
 
 @dataclass(frozen=True)
 class LossNoise:
-    """What differences of the loss and of the metrics are noise.
+    """Which differences of the loss and of the metrics are noise.
 
     Attributes:
         sizes: absolute, by name.
@@ -202,12 +202,12 @@ class LossNoise:
     unit: float
 
     def tolerance(self, name: str, value: float) -> float:
-        """Return the relative difference of a value that is noise; the loss of an output has the noise of the whole."""
+        """Return the relative difference up to which values count as equal; the loss of an output has the noise of the whole."""
         size = self.sizes.get(name, self.sizes[LOSS])
         return max(FLOOR * self.unit, FACTOR * size / (abs(value) or 1.0))
 
     def exceeds(self, one: Try) -> bool:
-        """Return whether a loss or metric differs beyond the noise."""
+        """Return whether a loss or metric differs by more than the noise."""
         return one.relative > self.tolerance(one.of, one.first)
 
 
@@ -215,11 +215,11 @@ def judged(worst: Try, noise: LossNoise, *, layer: str | None, entry: Entry, unm
     """Return the verdict on a loss or metric and one change.
 
     Args:
-        worst: of its tries with this change.
-        noise: of what is tried.
-        layer: what lets padding in, if it gets in.
-        entry: how, if it does.
-        unmoved: why it says nothing where the value stays the same; "" if that says that it does not count padding.
+        worst: the try with the largest difference.
+        noise: of the loss and metrics.
+        layer: where padding gets in, if it does.
+        entry: how padding gets in, if it does.
+        unmoved: why an unchanged value says nothing; "" if an unchanged value means that padding does not count.
     """
     if not np.isfinite(worst.first):
         return Untested(worst.change, worst.kind, worst.of, NO_NUMBER)

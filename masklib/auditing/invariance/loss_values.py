@@ -1,4 +1,4 @@
-"""The compiled loss and metrics of a model, for predictions: the one place where they are obtained."""
+"""The compiled loss and metrics of a model for given predictions; all that are compared come from here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -51,7 +51,7 @@ class LossValues:
     def metrics(self, *batches: Sequence[Prediction]) -> dict[str, float]:
         """Return the metrics that the model computes over batches, by name, without those that average losses.
 
-        Without weights of the user's, those metrics that take some get 1 at valid steps and 0 at others.
+        If the user gives no weights, weighted metrics get 1 at valid steps and 0 at others.
 
         Raises:
             CallError: they cannot be computed.
@@ -72,12 +72,12 @@ class LossValues:
         return {name: value for name, value in found.items() if name not in losses}
 
     def takes(self, loss: Any, array: Array, target: Array) -> bool:
-        """Return whether the loss of one output can be computed with targets, and is a number.
+        """Return whether the loss of one output can be computed with these targets and is finite.
 
         Args:
             loss: as `compile` was given it; None: the model computes its loss itself, or has none for this output.
             array: predictions (B, ...).
-            target: to be tried.
+            target: the targets that are tried.
         """
         if loss is None and len(self._subject.observations.names) > 1:
             return True
@@ -88,7 +88,7 @@ class LossValues:
             return False
 
     def _of_one(self, loss: Any, array: Array, target: Array) -> float:
-        """Return the loss of one output; of a model that computes it itself, what it computes."""
+        """Return the loss of one output; if the model computes its loss itself, that loss."""
         y, y_pred = keras.ops.convert_to_tensor(target), keras.ops.convert_to_tensor(array)
         if loss is None:
             value = self._model.compute_loss(x=None, y=self._pack([y]), y_pred=self._pack([y_pred]), training=False)
@@ -107,7 +107,7 @@ class LossValues:
         return loss
 
     def penalty(self, situation: Situation | None) -> float:
-        """Return what layers add to the loss, such as regularizers of activity, in a situation; None is the batch as given.
+        """Return what layers add to the loss in a situation, such as activity regularizers; None is the batch as given.
 
         Raises:
             CallError: the model does not take the situation.
@@ -139,5 +139,5 @@ class LossValues:
         return float(sum(float(keras.ops.convert_to_numpy(one)) for one in self._model.losses))
 
     def _pack(self, leaves: Sequence[Any]) -> Any:
-        """Return something for each output in the structure of the outputs."""
+        """Return one item for each output in the structure of the outputs."""
         return self._subject.observations.pack(leaves)

@@ -1,7 +1,7 @@
-"""How exact a model's own numbers are: what no test may call a leak.
+"""How exact a model's own numbers are: a difference within this noise is not a leak.
 
 The same computation is done again, with the batch in another order, and with each weight changed by one unit in the last place.
-What that changes is the noise of a number; a change by padding must exceed it by far.
+The largest difference is the noise of a number; a change by padding counts only if it is more than ten times as large.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,15 @@ from masklib.auditing.invariance.comparing import Distance
 
 Array = NDArray[Any]
 
-FACTOR = 10.0  # a few draws of the noise do not show its largest value
-FLOOR = 4.0  # units in the last place that a sum over other steps may be off
-RANDOM = 1e-3  # of the scale, in float32: a computation that repeats itself no better is not the same computation
+FACTOR = 10.0  # because the few computations do not show the largest noise
+FLOOR = 4.0  # units in the last place by which a sum over other steps may differ
+RANDOM = 1e-3  # of the scale, in float32: a computation that differs by more when it is repeated is random
 TENSOR_FLOAT = 2.0**-11  # unit of the 19-bit floats in which a GPU may multiply matrices
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What differences of one result are noise.
+    """Which differences of one result are noise.
 
     Attributes:
         size: largest absolute difference between computations that should agree.
@@ -61,7 +61,7 @@ def unit_of(model: Any) -> float:
 
 @contextmanager
 def rounded_otherwise(model: Any, unit: float, seed: int) -> Iterator[None]:
-    """Within this context each weight is off by one unit in the last place, up or down."""
+    """Within this context each weight is changed by one unit in the last place, up or down."""
     rng = np.random.default_rng([seed, 3])
     values = {}
     for index, weight in enumerate(model.weights):
@@ -73,7 +73,7 @@ def rounded_otherwise(model: Any, unit: float, seed: int) -> Iterator[None]:
 
 
 def _multiplies_coarsely() -> bool:
-    """Return whether matrices are multiplied on a GPU that may round their numbers."""
+    """Return whether matrices are multiplied on a GPU that may round their elements."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -1,7 +1,7 @@
-"""What a model puts out in each situation: the one place where outputs are obtained.
+"""The outputs of a model in each situation; all outputs that the check compares come from here.
 
-What is compared is what `predict` returns, compiled as the user compiled the model. An ordinary call says which masks the outputs
-carry, and stands in where something is put into the model's layers, which a compiled function would not see.
+The outputs of `predict` are compared, compiled as the user compiled the model. An ordinary call gives the masks of the outputs.
+It also replaces `predict` where the model's layers are patched, because a compiled function would not call the patches.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,12 +21,13 @@ class Observations:
     """The outputs of a model, for the batch as given and in situations; those of a situation are computed once.
 
     Args:
-        call: returns what the model puts out when it is called; may raise a CallError.
+        call: returns the outputs of an ordinary call; may raise a CallError.
         batch: as given.
-        predict: returns what it predicts, likewise. None, or one that fails for the batch as given: as when it is called.
+        predict: returns the outputs of `predict`; may raise a CallError. If it is None, or fails for the batch as given, `call`
+            is used.
 
     Attributes:
-        why_not_predicted: why `predict` fails; "" if it does not.
+        why_not_predicted: why `predict` fails; "" if it works.
     """
 
     def __init__(self, call: Callable[[Any], Computed], batch: Batch, predict: Predict | None = None) -> None:
@@ -54,11 +55,11 @@ class Observations:
 
     @property
     def masks(self) -> list[Array | None]:
-        """The masks that the outputs carry for the batch as given."""
+        """The masks of the outputs for the batch as given."""
         return list(self._given.masks)
 
     def pack(self, leaves: Sequence[Any]) -> Any:
-        """Return something for each output in the structure in which the model returns them."""
+        """Return one item for each output in the structure in which the model returns its outputs."""
         return self._given.pack(list(leaves))
 
     def of(self, situation: Situation) -> list[Array]:
@@ -75,7 +76,7 @@ class Observations:
         return list(self._known[situation])
 
     def beside(self, situation: Situation) -> list[Array]:
-        """Return the outputs for the batch as given, obtained as those in a situation are."""
+        """Return the outputs for the batch as given, computed in the same way as those in a situation."""
         return self.called if situation.is_inside else self.base
 
     def called_in(self, situation: Situation) -> list[Array]:
@@ -87,7 +88,7 @@ class Observations:
         return list(self._call_in(situation).arrays)
 
     def masks_of(self, situation: Situation) -> list[Array | None]:
-        """Return the masks that the outputs carry in a situation.
+        """Return the masks of the outputs in a situation.
 
         Raises:
             CallError: the model does not take it.
@@ -95,7 +96,7 @@ class Observations:
         return list(self._call_in(situation).masks)
 
     def anew(self, batch: Batch) -> list[Array]:
-        """Return the outputs for a batch, computed with the model as it is at this moment.
+        """Return the outputs for a batch, computed again with the current state of the model.
 
         Raises:
             CallError: the model does not take it.
@@ -103,14 +104,14 @@ class Observations:
         return self._predict(batch.inputs)
 
     def _call_in(self, situation: Situation) -> Computed:
-        """Return what the model puts out when it is called in a situation."""
+        """Return what an ordinary call of the model returns in a situation."""
         if situation not in self._called:
             with situation.changed():
                 self._called[situation] = self._call(situation.batch.inputs)
         return self._called[situation]
 
     def _try(self, predict: Predict | None, batch: Batch) -> tuple[Predict, list[Array]]:
-        """Return what predicts, and what it predicts for the batch as given."""
+        """Return the function that gives outputs, `predict` or an ordinary call, and its outputs for the batch as given."""
         try:
             found = predict(batch.inputs) if predict else None
         except CallError as error:

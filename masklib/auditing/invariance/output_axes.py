@@ -1,4 +1,4 @@
-"""Which axes of a model's outputs are time, and of which steps of the inputs."""
+"""Which axes of a model's outputs are time axes, and to which steps of the inputs they belong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class OutputAxes:
     """The time axes of the outputs.
 
     Attributes:
-        of: for each output its time axes, and the group of steps of each.
-        unknown: for the outputs whose valid steps are not known, by index, why.
+        of: for each output its time axes, with the group of steps of each.
+        unknown: why the valid steps of an output are not known, by the index of the output.
     """
 
     of: tuple[Axes, ...]
@@ -23,14 +23,14 @@ class OutputAxes:
 
 
 def find_axes(observations: Observations, lengthened: Lengthened) -> OutputAxes:
-    """Return the time axes of the outputs: those that grow with padding; where none can grow, those that are as long."""
+    """Return the time axes of the outputs: those that become longer with padding; else those of the length of a fixed group."""
     unknown: dict[int, str] = {}
     found = tuple(_axes_of(index, observations, lengthened, unknown) for index in range(len(observations.base)))
     return OutputAxes(found, unknown)
 
 
 def _axes_of(index: int, observations: Observations, lengthened: Lengthened, unknown: dict[int, str]) -> Axes:
-    """Return the time axes of one output; why they are not known is put into `unknown`."""
+    """Return the time axes of one output; if they are not known, the reason is put into `unknown`."""
     shape = observations.base[index].shape
     found: dict[int, int] = {}
     for situation in lengthened.taken:

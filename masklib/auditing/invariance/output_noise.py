@@ -1,4 +1,4 @@
-"""The noise of a model's outputs: they are computed again, in another order of samples, and with weights rounded otherwise."""
+"""The noise of a model's outputs: they are computed again, with samples in another order and with weights rounded differently."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class OutputNoise:
-    """What differences of the outputs are noise.
+    """Which differences of the outputs are noise.
 
     Attributes:
         of: the noise of each output.
-        sources: for each computation that should have agreed, by name, how far each output was off.
-        rounded: the outputs with weights rounded otherwise.
-        turned: the situation with the batch in another order.
+        sources: for each repeated computation, by name, how much each output differed.
+        rounded: the outputs with weights rounded differently.
+        turned: the situation with the batch in reverse order.
     """
 
     of: tuple[Noise, ...]
@@ -35,7 +35,7 @@ class OutputNoise:
 
     @property
     def by_source(self) -> dict[str, float]:
-        """The largest relative difference that each computation showed."""
+        """The largest relative difference of each repeated computation."""
         return {name: max(one.relative for one in found) for name, found in self.sources.items()}
 
 
@@ -45,10 +45,10 @@ class NoiseMeter:
 
     Attributes:
         model: whose outputs they are.
-        observations: of them.
+        observations: of the outputs.
         batch: as given.
         unit: relative spacing of the numbers that the model computes with.
-        seed: of all draws.
+        seed: of all random numbers.
     """
 
     model: Any
@@ -58,7 +58,7 @@ class NoiseMeter:
     seed: int
 
     def check_repeats(self, again: Sequence[Array]) -> None:
-        """Raise if outputs that were computed again are others.
+        """Raise if outputs differ when they are computed again.
 
         Raises:
             UntestableError: one of them is random.
@@ -67,7 +67,7 @@ class NoiseMeter:
             apart = distance(first, second)
             if apart.relative > much(self.unit):
                 msg = f"Output {name!r} must be the same when computed again, it differs by {apart.relative:.1%} of its scale. "
-                raise UntestableError(msg + "Switch off what is random when training=False; nothing was tested.")
+                raise UntestableError(msg + "Switch off what is random at training=False; nothing was tested.")
 
     def measure(self, again: Sequence[Array], axes: OutputAxes) -> OutputNoise:
         """Return the noise of each output."""
@@ -75,7 +75,7 @@ class NoiseMeter:
         turned = in_another_order(self.batch)
         order = list(turned.other_rows)
         found = self._distances([array[order] for array in self.observations.of(turned)], axes)
-        if max(one.relative for one in found) <= much(self.unit):  # else samples depend on their place, which is no noise
+        if max(one.relative for one in found) <= much(self.unit):  # else a sample depends on its place, which is not noise
             sources["batch order"] = found
         with rounded_otherwise(self.model, self.unit, self.seed):
             rounded = self.observations.anew(self.batch)
@@ -84,11 +84,11 @@ class NoiseMeter:
         return OutputNoise(of, sources, tuple(rounded), turned)
 
     def _distances(self, others: Sequence[Array], axes: OutputAxes) -> list[Distance]:
-        """Return how far outputs for the batch as given are from those first computed."""
+        """Return how much outputs for the batch as given differ from those computed first."""
         both = zip(self.observations.base, others, axes.of, strict=True)
         return [distance(first, other, valid_elements(first.shape, own, self.batch)) for first, other, own in both]
 
 
 def much(unit: float) -> float:
-    """Return the relative difference that is no noise."""
+    """Return the relative difference above which outputs are not equal up to noise."""
     return max(RANDOM, 4 * unit)

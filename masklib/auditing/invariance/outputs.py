@@ -26,7 +26,7 @@ class OutputJudge:
         alternatives: the situations in which it is compared with itself.
 
     Raises:
-        UntestableError: an output is no number at valid steps.
+        UntestableError: an output is not finite at valid steps.
     """
 
     def __init__(self, subject: Subject, alternatives: Alternatives) -> None:
@@ -37,7 +37,7 @@ class OutputJudge:
         self._check_numbers()
 
     def verdicts(self) -> list[Verdict]:
-        """Return what was found in every situation but that of later steps, for every output."""
+        """Return the verdicts on every output in every situation except later steps."""
         others = self._alternatives
         found = self._on_longer_padding()
         found += self.on(Change.PADDED_CONTENT, others.contents)
@@ -48,7 +48,7 @@ class OutputJudge:
         return found + self._on_compiling()
 
     def verdicts_of_two(self) -> list[Verdict]:
-        """Return what was found with longer padding and without padding, for every output."""
+        """Return the verdicts on every output with longer padding and without padding."""
         unpadded = self._alternatives.unpadded
         return self._on_longer_padding() + self.on(Change.NO_PADDING, unpadded, "no sample has padding of its own")
 
@@ -56,9 +56,9 @@ class OutputJudge:
         """Return a verdict on a change for each output.
 
         Args:
-            change: of which kind the situations are.
+            change: the kind of the situations.
             found: the situations.
-            otherwise: why, where there is none and should be one.
+            otherwise: why there is no situation, if there should be one.
         """
         names = self._subject.observations.names
         if not found:
@@ -66,22 +66,22 @@ class OutputJudge:
         return [self._worst(change, index, found) for index in range(len(names))]
 
     def _on_longer_padding(self) -> list[Verdict]:
-        """Return the verdicts on longer padding: one for each output, and one for each group that cannot be longer."""
+        """Return the verdicts on longer padding: one for each output, and one for each group that cannot be made longer."""
         found = self.on(Change.LONGER_PADDING, self._alternatives.longer)
         for situation, why in self._subject.lengthened.refused:
-            reason = f"the model takes no more steps of {self._subject.batch.groups[situation.groups[0]].name}: {why}"
+            reason = f"the model does not take more steps of {self._subject.batch.groups[situation.groups[0]].name}: {why}"
             names = self._subject.observations.names
             found += [Untested(Change.LONGER_PADDING, Quantity.OUTPUT, name, reason) for name in names]
         return found
 
     def _on_compiling(self) -> list[Verdict]:
-        """Return the verdicts on the outputs of `predict`, which is compiled, beside those of an ordinary call.
+        """Return the verdicts on the outputs of `predict`, which is compiled, compared with those of an ordinary call.
 
-        Inputs of other shapes are compiled otherwise: so they are looked at for the batch as given, and with longer padding.
+        This is done for the batch as given and with longer padding, because Keras compiles again for inputs of other shapes.
         """
         observations, found = self._subject.observations, list[Verdict]()
         if observations.why_not_predicted:
-            why = f"predict fails, and the model was called in its place: {observations.why_not_predicted}"
+            why = f"predict fails, so the model was called instead: {observations.why_not_predicted}"
             return [Untested(Change.COMPILED, Quantity.OUTPUT, name, why) for name in observations.names]
         longer = self._alternatives.longer[:1]
         pairs = [(observations.called, observations.base, "as given")]
@@ -97,7 +97,7 @@ class OutputJudge:
         return found
 
     def _compiled_otherwise(self, name: str, worst: Distance, tolerance: float, label: str) -> Leak:
-        """Return that `predict` and an ordinary call give other outputs."""
+        """Return the leak that `predict` and an ordinary call give different outputs."""
         at = ", ".join(map(str, worst.at))
         element = f"element ({at}): {worst.first:.4g} when called, {worst.second:.4g} by predict" if worst.at else "other shapes"
         return Leak(
@@ -114,14 +114,14 @@ class OutputJudge:
 
     @cached_property
     def _layer_compiled_otherwise(self) -> str | None:
-        """The first layer of which `predict` computes something else than a call."""
+        """The first layer for which `predict` and an ordinary call give different results; None if not known."""
         subject = self._subject
         others = [one.batch.inputs for one in (*self._alternatives.longer, *self._alternatives.unpadded)]
         first = subject.batch.inputs
         return computes_otherwise_when_compiled(subject.model, first, others[0] if others else first, subject.much)
 
     def _worst(self, change: Change, index: int, found: Sequence[Situation]) -> Verdict:
-        """Return the verdict on one output: of the situation that changes it most."""
+        """Return the verdict on one output, from the situation that changes it most."""
         name, unknown = self._subject.observations.names[index], self._subject.axes.unknown
         if index in unknown and change is not Change.BATCH_MATES:
             return Untested(change, Quantity.OUTPUT, name, unknown[index])
@@ -135,7 +135,7 @@ class OutputJudge:
         return self._leak(index, situation, apart, tolerance)
 
     def _tried(self, index: int, found: Sequence[Situation]) -> tuple[list[tuple[Situation, Distance]], list[str]]:
-        """Return how far each situation changes an output; and why others say nothing."""
+        """Return how much each situation changes an output, and the reasons why others could not be compared."""
         tried, reasons = [], []
         for situation in found:
             try:
@@ -145,7 +145,7 @@ class OutputJudge:
         return tried, reasons
 
     def _leak(self, index: int, situation: Situation, apart: Distance, tolerance: float) -> Leak:
-        """Return that an output leaks in a situation, and where."""
+        """Return the leak of an output in a situation, and where it enters."""
         subject = self._subject
         is_compiled = self._is_compiled(index, situation, tolerance)
         layer = self._layer_compiled_otherwise if is_compiled else self._follower.enters(situation, apart, tolerance)
@@ -163,7 +163,7 @@ class OutputJudge:
         )
 
     def _is_compiled(self, index: int, situation: Situation, tolerance: float) -> bool:
-        """Return whether an ordinary call does not leak where `predict` does."""
+        """Return whether `predict` leaks and an ordinary call does not."""
         if situation.is_inside or self._subject.observations.why_not_predicted:
             return False
         called, other = self._subject.observations.called[index], self._subject.observations.called_in(situation)[index]
@@ -174,14 +174,14 @@ class OutputJudge:
         return found.size / (self._subject.noise.of[index].scale or 1.0) <= tolerance
 
     def _example(self, situation: Situation, apart: Distance, index: int) -> str:
-        """Return one number before and after."""
+        """Return one number of the output as given and in a situation, as a sentence."""
         sample, axes = situation.rows[apart.at[0]], self._subject.axes_of(index)
         names = ["step" if axis in axes else "feature" for axis in range(1, len(apart.at))]
         where = "".join(f", {name} {at}" for name, at in zip(names, apart.at[1:], strict=True))
         return f"sample {sample}{where}: {apart.first:.4g} {situation.labels[0]}, {apart.second:.4g} {situation.labels[1]}"
 
     def _check_numbers(self) -> None:
-        """Raise if an output is not a number at a valid step."""
+        """Raise if an output is not finite at a valid step, unless padding makes it so."""
         observations = self._subject.observations
         for index, (name, array) in enumerate(zip(observations.names, observations.base, strict=True)):
             bad = ~np.isfinite(array) & self._subject.valid_elements(index)
@@ -191,7 +191,7 @@ class OutputJudge:
                 raise UntestableError(msg + "Look for a division by a count of 0, or a logarithm of 0; nothing was tested.")
 
     def _is_by_padding(self, index: int, samples: set[int]) -> bool:
-        """Return whether padding makes an output of these samples no number: without it, all that can be had are."""
+        """Return whether an output of these samples is not finite only because of padding: without padding, it is finite."""
         subject, unpadded = self._subject, self._alternatives.unpadded
         found = [one for one in unpadded if set(one.rows) & samples]
         shortest = variants.own_lengths(subject.batch)[sorted(samples)].min(axis=1)

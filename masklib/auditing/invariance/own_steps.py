@@ -1,7 +1,7 @@
-"""What `evaluate` reports of a model that computes it in a `test_step` of its own: nothing but this can be tried.
+"""What `evaluate` reports for a model that overrides `test_step`: only this can be tested.
 
-What Keras would make of the model's loss says nothing here. What padded steps of made targets hold is the first value with which
-nothing that is reported changes with more padding, as for the losses of Keras.
+The compiled loss says nothing here, because `test_step` need not use it. Padded steps of made targets hold the first value for
+which no reported number changes with more padding, as for Keras's losses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.doors import Data
+from masklib.auditing.borrowing.methods import Data
 from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import targets
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 
 class OwnSteps:
-    """Judges what the `test_step` of a model reports.
+    """Judges what a model's own `test_step` reports.
 
     Args:
         subject: the model, with its batch.
@@ -44,8 +44,8 @@ class OwnSteps:
         CallError: `evaluate` fails.
     """
 
-    entry = Entry.OWN_STEP  # of what reaches the gradients of a step that Keras's own training takes
-    notes = ("what `evaluate` reports is computed by a test_step of the model's own",)
+    entry = Entry.OWN_STEP  # of leaks in the gradients, if `train_step` is Keras's own
+    notes = ("what `evaluate` reports is computed by the model's own test_step",)
 
     def __init__(self, subject: Subject, alternatives: Alternatives, teaching: Teaching) -> None:
         self._subject = subject
@@ -63,50 +63,50 @@ class OwnSteps:
 
     @property
     def assumptions(self) -> list[str]:
-        """What was taken to be so, one sentence each: which targets were made."""
+        """What was assumed, one sentence each: which targets were made."""
         if self._teaching.targets is not None:
             return []
         return [f"made targets for {one.name!r}: {one.kind.phrase} (give targets)" for one in self._base]
 
     def verdicts(self, of_outputs: Sequence[Verdict]) -> list[Verdict]:
-        """Return what was found, for each number that is reported and each change.
+        """Return the verdicts, for each reported number and each change.
 
         Args:
-            of_outputs: what was found of the outputs.
+            of_outputs: the verdicts on the outputs.
         """
         leaks = {one.change: one.layer for one in of_outputs if isinstance(one, Leak) and one.change.is_of_padding}
         names = dict.fromkeys((one.change, one.of) for one in self._tries)
         return [self._judge([one for one in self._tries if (one.change, one.of) == name], leaks) for name in names]
 
     def denominators(self) -> dict[str, str]:
-        """Return nothing: by what a step of the model's own divides is not known."""
+        """Return nothing: it is not known by what the model's own step divides."""
         return {}
 
     def by_batch_size(self) -> dict[str, tuple[float, float]]:
-        """Return nothing: what it reports is compared with itself only."""
+        """Return nothing: what the step reports over several batches is not compared."""
         return {}
 
     def in_fit(self) -> dict[str, tuple[float, float]]:
-        """Return nothing: a `train_step` may report what a `test_step` does not."""
+        """Return nothing: a `train_step` may report other numbers than a `test_step`."""
         return {}
 
     @cached_property
     def gradients(self) -> OfFit:
-        """The gradients by which the model is trained; of what its terms are nothing is known."""
+        """The gradients by which the model is trained; nothing is known about their terms."""
         return OfFit(self._reports, self._base, lambda structure: 0.0)
 
     def _takes(self, loss: Any, array: Array, target: Array) -> bool:
-        """Return whether `evaluate` takes targets, and reports numbers."""
+        """Return whether `evaluate` takes these targets and reports finite numbers."""
         if len(self._packing.names) > 1:
             return True
         try:
-            found = self._subject.runner.doors.evaluate(Data(self._subject.batch.inputs, self._packing.targets([target])))
+            found = self._subject.runner.evaluate(Data(self._subject.batch.inputs, self._packing.targets([target])))
         except CallError:
             return False
         return bool(found) and bool(np.isfinite(list(found.values())).all())
 
     def _settle(self, predictions: list[Prediction]) -> tuple[list[Prediction], Mapping[str, float], list[Try]]:
-        """Return what padded steps of the targets hold, what is reported of it, and in every situation."""
+        """Return what the losses get, with padded steps of targets chosen; what is reported for it; and its tries."""
         chosen: tuple[list[Prediction], Mapping[str, float], list[Try]] | None = None
         for base in self._possible(predictions):
             first = self._reports.evaluated(base)
@@ -120,7 +120,7 @@ class OwnSteps:
         return chosen
 
     def _possible(self, predictions: list[Prediction]) -> list[list[Prediction]]:
-        """Return what the model may get, with each value that padded steps of the targets may hold."""
+        """Return what the losses may get, for each value that padded steps of the targets may hold."""
         if self._teaching.is_settled:
             return [predictions]
         first = next((one for one in predictions if one.has_target_steps), predictions[0])
@@ -128,7 +128,7 @@ class OwnSteps:
         return [[one.padded_with(value) for one in predictions] for value in values]
 
     def _tried(self, base: list[Prediction], first: Mapping[str, float], situation: Situation) -> list[Try]:
-        """Return each number that is reported in a situation, beside that of the batch as given."""
+        """Return each reported number in a situation, with its value for the batch as given."""
         second = self._reports.evaluated(self._reports.moved(base, situation), situation)
         return [
             Try(
@@ -145,7 +145,7 @@ class OwnSteps:
         ]
 
     def _measure_noise(self) -> LossNoise:
-        """Return the noise of what is reported: of another order of samples, and of weights rounded otherwise."""
+        """Return the noise of what is reported: from another order of the samples, and from weights rounded differently."""
         turned = in_another_order(self._subject.batch)
         others = [
             self._reports.of_batches([turned.batch.inputs], [[one.select(turned.other_rows) for one in self._base]]),
@@ -156,7 +156,7 @@ class OwnSteps:
         return LossNoise({LOSS: 0.0, **sizes}, self._subject.unit)
 
     def _judge(self, tries: Sequence[Try], leaks: Mapping[Any, str | None]) -> Verdict:
-        """Return the verdict on one number that is reported and one change."""
+        """Return the verdict on one reported number and one change."""
         worst = max(tries, key=lambda one: one.relative)
         entry = Entry.OUTPUTS if leaks else Entry.OWN_STEP
         return judged(worst, self._noise, layer=leaks.get(worst.change), entry=entry)

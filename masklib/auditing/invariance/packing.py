@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from masklib.auditing.borrowing import compiled
-from masklib.auditing.borrowing.doors import Data
+from masklib.auditing.borrowing.methods import Data
 from masklib.auditing.inputs.arranging import as_given
 from masklib.auditing.invariance.predictions import Prediction
 from masklib.auditing.invariance.subject import Subject
@@ -13,12 +13,12 @@ from masklib.auditing.invariance.subject import Subject
 
 @dataclass(frozen=True)
 class Teaching:
-    """What a user gives a loss beside inputs, for the samples tested.
+    """What a user gives besides the inputs, for the tested samples.
 
     Attributes:
         targets: as the loss takes them; None: to be made.
-        sample_weight: as `fit` takes it; None: none.
-        target_pad: what padded steps of the targets hold; None: to be found out.
+        sample_weight: as `fit` takes it; None: no weights.
+        target_pad: what padded steps of the targets hold; None: to be found.
     """
 
     targets: Any = None
@@ -27,13 +27,13 @@ class Teaching:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the user gave targets and did not say what their padded steps hold: they are taken as they are."""
+        """Whether the user gave targets and not what their padded steps hold: then the targets are used unchanged."""
         return self.targets is not None and self.target_pad is None
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Puts together what `fit` and `evaluate` take.
+    """Builds what `fit` and `evaluate` take.
 
     Attributes:
         subject: the model, with its batch.
@@ -50,7 +50,7 @@ class Packing:
 
     @property
     def losses(self) -> list[Any]:
-        """What `compile` was given as the loss of each output; None for one that has none."""
+        """What `compile` was given as the loss of each output; None for an output without a loss."""
         return [compiled.loss_of(self.subject.model, i, name, len(self.names)) for i, name in enumerate(self.names)]
 
     @property
@@ -63,15 +63,15 @@ class Packing:
         return Data(inputs, self.targets([one.target for one in predictions]), self.weights([one.weight for one in predictions]))
 
     def targets(self, leaves: Sequence[Any]) -> Any:
-        """Return targets as they were given; made ones in the structure of the outputs."""
+        """Return targets in the structure in which they were given; made targets in the structure of the outputs."""
         return self._packed(self.teaching.targets, leaves)
 
     def weights(self, leaves: Sequence[Any]) -> Any:
-        """Return weights as they were given; None where there are none."""
+        """Return weights in the structure in which they were given; None if there are none."""
         return None if self.teaching.sample_weight is None else self._packed(self.teaching.sample_weight, leaves)
 
     def _packed(self, structure: Any, leaves: Sequence[Any]) -> Any:
-        """Return something for each output in a structure."""
+        """Return one item for each output in a structure; None: in that of the outputs."""
         if structure is None:
             return self.subject.observations.pack(leaves)
         return as_given(structure, leaves, self.names, self.with_loss)

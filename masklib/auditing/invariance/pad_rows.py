@@ -1,4 +1,4 @@
-"""The rows that Embeddings look up at padded steps: what stands there must make no difference, if it serves as padding only."""
+"""The rows that Embeddings look up at padded steps: their values must make no difference, if only padding uses them."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -27,7 +27,7 @@ class PadRows:
 
     @cached_property
     def situations(self) -> list[Situation]:
-        """The situations with another row, where it serves as padding only."""
+        """The situations with another row, if only padding uses that row."""
         subject = self._subject
         if subject.is_padding_a_guess:
             return []
@@ -36,15 +36,15 @@ class PadRows:
 
     @property
     def why_none(self) -> str:
-        """Why there is an Embedding that gets padding, and its row cannot be changed; "" if there is none, or it can be."""
+        """Why no row of padding can be changed although an Embedding gets padding; "" if one can be, or no Embedding gets any."""
         if self.situations or not has_embedding_of_padding(self._subject.given, self._subject.records):
             return ""
         if self._subject.is_padding_a_guess:
-            return "nothing in the model says that some ids are padding: give inputs, padded as yours are"
-        return "each Embedding looks up its row of padding for something else, too"
+            return "nothing in the model says which ids are padding: give inputs that are padded as yours are"
+        return "each Embedding also uses its row of padding for something else"
 
     def _is_used_otherwise(self, situation: Situation) -> bool:
-        """Return whether an embedding row changes outputs where nothing is padded, such as one of tied weights."""
+        """Return whether an embedding row changes outputs for inputs without padding, as with tied weights."""
         for batch in self._without_pads():
             try:
                 plain = self._subject.observations.anew(batch)
@@ -57,7 +57,7 @@ class PadRows:
         return False
 
     def _without_pads(self) -> list[Batch]:
-        """Return batches in which no id is padding: samples that are full, and samples without their padding."""
+        """Return batches in which no id is padding: full samples, and samples without their padding."""
         given = self._subject.given
         lengths = variants.own_lengths(given)
         full = np.flatnonzero((lengths == [group.steps for group in given.groups]).all(axis=1))

@@ -1,4 +1,4 @@
-"""What a loss gets for each output: predictions with their mask, targets, weights; and the same with other padding."""
+"""What a loss gets for each output: predictions with their mask, targets and weights; and the same with other padding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from masklib.layers import GivenMask
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-WAYS = ("as at valid steps", "as the targets say")  # of filling padded steps of predictions
+WAYS = ("as at valid steps", "as the targets say")  # to fill padded steps of predictions
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Prediction:
         loss: as `compile` was given it; None if the output has none.
         kind: of the targets.
         array: predictions (B, ...).
-        mask: that they carry; None if they carry none.
+        mask: of the predictions; None if they have none.
         target: as the loss takes it.
-        weight: sample weight, (B,) or (B, T); None for none.
-        group: whose steps axis 1 has; None if it is not time.
-        valid: of axis 1, bool (B, T); None if it is not time.
+        weight: sample weight, (B,) or (B, T); None: no weights.
+        group: whose steps axis 1 has; None if axis 1 is not a time axis.
+        valid: valid steps of axis 1, bool (B, T); None if axis 1 is not a time axis.
         padding: what padded steps of the target hold.
     """
 
@@ -47,21 +47,21 @@ class Prediction:
 
     @property
     def has_target_steps(self) -> bool:
-        """Return whether the targets have the time axis, too."""
+        """Return whether the targets have the same time axis."""
         return self.valid is not None and self.target.ndim > 1 and self.target.shape[1] == self.valid.shape[1]
 
     def tensor(self) -> Any:
-        """Return the predictions as a tensor that carries the mask."""
+        """Return the predictions as a tensor with their mask."""
         return self.masked(keras.ops.convert_to_tensor(self.array))
 
     def masked(self, tensor: Any) -> Any:
-        """Return a tensor with the mask that the predictions carry."""
+        """Return a tensor with the mask of the predictions."""
         if self.mask is None:
             return tensor
         return GivenMask(dtype=keras.backend.standardize_dtype(tensor.dtype), autocast=False)([tensor, self.mask])
 
     def valid_weight(self) -> Array:
-        """Return weights of 1 at valid steps and 0 at others, (B, T); (B,) of ones where there are no steps."""
+        """Return weights of 1 at valid steps and 0 at others, (B, T); ones (B,) if there is no time axis."""
         return np.ones(len(self.array), np.float32) if self.valid is None else self.valid.astype(np.float32)
 
     def select(self, samples: Sequence[int]) -> "Prediction":
@@ -71,13 +71,13 @@ class Prediction:
         return replace(self, array=self.array[rows], target=self.target[rows], mask=mask, weight=weight, valid=valid)
 
     def padded_with(self, value: Any) -> "Prediction":
-        """Return it with another value at padded steps of the target."""
+        """Return this with another value at padded steps of the target."""
         if not self.has_target_steps or self.valid is None:
             return self
         return replace(self, target=with_padding(self.target, self.valid, value), padding=value)
 
     def with_garbage(self, way: str, seed: int) -> "Prediction":
-        """Return it with other predictions at padded steps."""
+        """Return this with other predictions at padded steps."""
         if self.valid is None:
             return self
         array = self.array.copy()
@@ -85,7 +85,7 @@ class Prediction:
         return replace(self, array=array)
 
     def with_other_numbers(self, seed: int) -> "Prediction":
-        """Return it with other predictions everywhere, of the same scale."""
+        """Return this with other predictions at all steps, of the same scale."""
         rng = np.random.default_rng([seed, 9])
         if self.array.ndim > 1 and self.array.shape[-1] > 1:
             return replace(self, array=rng.permuted(self.array, axis=-1))
@@ -93,9 +93,9 @@ class Prediction:
         return replace(self, array=np.where(turned, 1 - self.array, self.array).astype(self.array.dtype))
 
     def agreeing(self, seed: int) -> Callable[[Array], Array]:
-        """Return what changes predictions of the same shape so that about half of them agree with the targets.
+        """Return a function that changes predictions of the same shape so that about half of them agree with the targets.
 
-        Where targets are no classes, half of the predictions are turned into others.
+        If the targets are not classes, the function replaces half of the predictions x by 1 - x.
         """
         rng = np.random.default_rng([seed, 10])
         wanted = self._classes()
@@ -107,7 +107,7 @@ class Prediction:
         return lambda array: np.take_along_axis(array, at, axis=-1)
 
     def _classes(self) -> Array | None:
-        """Return the classes that the targets name, an axis less than the predictions; None if they name none."""
+        """Return the target classes, with one axis less than the predictions; None if the targets are not classes."""
         if self.array.ndim < 2 or self.array.shape[-1] < 2:
             return None
         if self.target.size == self.array[..., 0].size and np.all(self.target == np.round(self.target)):
@@ -115,7 +115,7 @@ class Prediction:
         return self.target.argmax(-1) if self.kind.classes and self.target.shape == self.array.shape else None
 
     def longer(self, steps: int, way: str, seed: int) -> "Prediction":
-        """Return it with more padded steps, which are masked if the predictions carry a mask."""
+        """Return this with more padded steps, which are masked if the predictions have a mask."""
         if self.valid is None or self.group is None:
             return self
         n_steps, side = self.valid.shape[1], self.group.side
@@ -124,22 +124,22 @@ class Prediction:
         return self._longer(_beside(self.array, extra, side), _beside_bool(self.mask, steps, side), n_steps + steps)
 
     def twice_as_long(self, way: str, seed: int) -> "Prediction | None":
-        """Return it with each sample twice and as many more padded steps as samples; None if it has not as many of both.
+        """Return this with each sample twice and twice as many steps; None unless there are as many samples as steps.
 
-        Where there are as many samples as steps, Keras lets samples pass for steps in silence, and with other counts it raises.
+        With as many samples as steps, Keras takes samples for steps without a warning; with other counts it raises.
         """
         if self.valid is None or len(self.valid) != self.valid.shape[1]:
             return None
         return self.longer(len(self.valid), way, seed).select([*range(len(self.valid))] * 2)
 
     def made_longer(self, array: Array, mask: Mask | None) -> "Prediction":
-        """Return it with what the model puts out for longer padding, targets and weights made longer likewise."""
+        """Return this with the model's outputs for longer padding, and with targets and weights made longer by as many steps."""
         if self.valid is None or array.shape[1:2] == self.array.shape[1:2]:
             return replace(self, array=array, mask=mask)
         return self._longer(array, mask, array.shape[1])
 
     def _longer(self, array: Array, mask: Mask | None, n_steps: int) -> "Prediction":
-        """Return it with these longer predictions."""
+        """Return this with longer predictions."""
         assert self.valid is not None
         assert self.group is not None
         side, steps = self.group.side, n_steps - self.valid.shape[1]
@@ -154,7 +154,7 @@ class Prediction:
         return replace(self, array=array, mask=mask, target=target, weight=weight, valid=valid)
 
     def _garbage(self, count: int, way: str, seed: int) -> Array:
-        """Return predictions (count, ...) such as the model makes at valid steps; in the second way they are what padding is."""
+        """Return predictions (count, ...) like those at valid steps; in the second way, changed to predict what padding holds."""
         assert self.valid is not None
         rng = np.random.default_rng([seed, 8])
         pool = self.array[self.valid]
@@ -170,7 +170,7 @@ class Prediction:
 
 
 def _beside(array: Array, extra: Array, side: str) -> Array:
-    """Return an array with more steps at the side of padding."""
+    """Return an array with more steps at the padded side."""
     return np.concatenate([array, extra.astype(array.dtype)] if side == "post" else [extra.astype(array.dtype), array], axis=1)
 
 

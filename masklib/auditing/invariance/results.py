@@ -1,4 +1,4 @@
-"""What a test of invariance found: leaks, what passed, and what could not be tested."""
+"""The results of a test of invariance: leaks, what passed, and what could not be tested."""
 
 import html
 import math
@@ -17,7 +17,7 @@ COLUMNS = ("verdict", "change", "kind", "of", "relative", "tolerance", "layer", 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an output leaks, so that it can be computed and compared again.
+    """What is needed to compute and compare a leaking output again.
 
     Attributes:
         index: of the output.
@@ -25,7 +25,7 @@ class Place:
         batch: as given.
         axes: the time axes of the output.
         scale: of the output.
-        at: the place of the sample that leaks most in the rows of the situation.
+        at: index, in the rows of the situation, of the sample that leaks most.
     """
 
     index: int
@@ -38,20 +38,20 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """One measured difference beyond the noise.
+    """One measured difference that is larger than the noise.
 
     Attributes:
         change: what was changed.
         kind: of the quantity that differs.
         of: name of the output, loss, metric, weight, or BatchNormalization layer.
-        size: largest absolute difference; inf where a number became NaN.
+        size: largest absolute difference; inf if a number became NaN.
         relative: size relative to the scale of that quantity.
-        tolerance: relative; what the noise allows.
-        layer: path, as in the trace, of the first call where it enters; None if it could not be followed.
-        example: one number before and after.
-        entry: of a loss or metric: how padding gets into it.
-        is_compiled: of an output: whether `predict`, which is compiled, leaks, and an ordinary call does not.
-        place: of an output: what it takes to compute it again.
+        tolerance: the relative difference that the noise allows.
+        layer: path, as in the trace, of the first call where the difference enters; None if it was not found.
+        example: one number as given and changed.
+        entry: for a loss or metric: how padding gets into it.
+        is_compiled: for an output: whether `predict`, which is compiled, leaks, and an ordinary call does not.
+        place: for an output: what is needed to compute it again.
     """
 
     change: Change
@@ -68,13 +68,13 @@ class Leak:
 
     @property
     def alone(self) -> bool:
-        """Whether a loss or metric lets padding in by itself, and not only because an output does."""
+        """Whether a loss or metric depends on padding by itself, and not only because an output does."""
         return self.entry is not Entry.OUTPUTS
 
 
 @dataclass(frozen=True)
 class Passed:
-    """Something that was tested, and nothing beyond the noise was found; attributes as those of `Leak`."""
+    """Something that was tested and did not differ by more than the noise; attributes as those of `Leak`."""
 
     change: Change
     kind: Quantity
@@ -101,22 +101,22 @@ class PaddingCheck:
     """What padding changes in a model, and what it does not.
 
     Attributes:
-        leaks: each difference beyond the noise.
-        passed: what was tested and is the same.
+        leaks: each difference that is larger than the noise.
+        passed: what was tested and stayed the same.
         untested: what could not be tested, and why.
-        noise: for each quantity by name, the relative difference that counts as none.
-        denominators: for each loss by name, by which count its mean divides.
+        noise: for each repeated computation by name, the largest relative difference of the outputs.
+        denominators: for each loss by name, the count by which its mean divides.
         notes: what a user may want to know, one sentence each.
-        batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
-        in_fit: for each metric of which `fit` reports something else than `evaluate` of the same batch, both.
-        empty: for each output by name that is no number where a sample holds nothing but padding, what it is.
+        batch_size: for each loss and metric that depends on the batch size, what `evaluate` reports for one batch and for two.
+        in_fit: for each metric for which `fit` and `evaluate` report different numbers for the same batch, both numbers.
+        empty: for each output by name that is not finite for a sample of only padding, its value there.
         inputs: that were tested.
-        assumptions: what nobody said and was taken to be so, one sentence each with the option that says otherwise.
-        other_side: the check with padding at the other side, if made sequences leak only there; None if not.
-        model: that was tested: after the layers that read text, where there are some.
+        assumptions: what was assumed because the user did not say it, one sentence each, with the option that changes it.
+        other_side: the check with padding at the other side, if made sequences leak only there; else None.
+        model: that was tested: the part after the layers that read text, if there are such layers.
         has_targets: whether the user gave targets.
         valid: for each time group which steps are valid, bool (B, T), or (B, S, T) for steps within steps.
-        calls: the records of those of the model with these inputs; none where nothing could be tested.
+        calls: the records of the calls of the model with these inputs; empty if nothing could be tested.
     """
 
     leaks: Sequence[Leak] = ()
@@ -138,7 +138,7 @@ class PaddingCheck:
 
     @property
     def ok(self) -> bool:
-        """Return whether no leak was found; what was not tested may still have one."""
+        """Return whether no leak was found; what was not tested may still leak."""
         return not self.leaks
 
     def to_frame(self) -> Any:
@@ -169,7 +169,7 @@ class PaddingCheck:
 
 
 def _at(leak: Leak) -> str:
-    """Return where a leak enters, for the text."""
+    """Return where a leak enters, as text."""
     return f", enters at {leak.layer}" if leak.layer else ""
 
 

@@ -1,10 +1,10 @@
-"""Padding at the other side: where nobody said at which it stands, a model is judged at the side for which it was made."""
+"""Padding at the other side: if the user does not say the side, a model is judged at the side where it does not leak."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.inputs import making
 from masklib.auditing.inputs.settings import PaddingSettings
 from masklib.auditing.invariance.alternatives import Alternatives
@@ -18,15 +18,15 @@ ASSUMED = "padding stands before the sequences, where the model is clean; after 
 
 
 def check_other_side(model: Any, settings: PaddingSettings, *, seed: int) -> list[Leak]:
-    """Return the leaks of a model's outputs where padding stands in front of the sequences that `make_inputs` makes.
+    """Return the leaks of a model's outputs if padding stands before the sequences that `make_inputs` makes.
 
     Args:
         model: a Keras 3 model.
         settings: what the user says about padding.
-        seed: of all draws.
+        seed: of all random numbers.
 
     Raises:
-        ArgumentError, UntestableError: as `check_padding`.
+        ArgumentError, UntestableError: as for `check_padding`.
     """
     with borrowed(model) as runner:
         batch, records = making.prepare(model, None, replace(settings, padding_side="pre"), seed=seed)
@@ -38,14 +38,14 @@ def check_other_side(model: Any, settings: PaddingSettings, *, seed: int) -> lis
 def of_cleaner_side(
     found: PaddingCheck, model: Any, settings: PaddingSettings, check: Callable[[PaddingSettings], PaddingCheck], *, seed: int
 ) -> PaddingCheck:
-    """Return the check with padding before made sequences, if outputs leak only where it stands after them.
+    """Return the check with padding before made sequences, if outputs leak only with padding after them; else `found`.
 
     Args:
-        found: with padding after the sequences.
+        found: the check with padding after the sequences.
         model: a Keras 3 model.
         settings: what the user says about padding.
-        check: checks it, with settings.
-        seed: of all draws.
+        check: checks the model with other settings.
+        seed: of all random numbers.
     """
     leaks = _of_padding(found.leaks)
     if not leaks:
@@ -59,7 +59,7 @@ def of_cleaner_side(
         return found
     if not _is_clean(other):
         return found
-    note = f"it wants padding before the sequences: with padding after them output {worst.of!r} is off by {worst.size:.3g}, "
+    note = f"it needs padding before the sequences: with padding after them, output {worst.of!r} differs by {worst.size:.3g}, "
     note += f"{worst.relative:.1%} of its scale ({worst.example})"
     assumed = [ASSUMED if one.startswith("padding stands") else one for one in other.assumptions]
     return replace(other, notes=(note, *other.notes), assumptions=tuple(assumed), other_side=found)
@@ -71,7 +71,7 @@ def _of_padding(leaks: Iterable[Leak]) -> list[Leak]:
 
 
 def _is_clean(check: PaddingCheck) -> bool:
-    """Return whether padding was changed for every output, and none differs."""
+    """Return whether every output was tested with other padding, and none differs."""
     tested = {one.of for one in check.passed if one.kind is Quantity.OUTPUT and one.change.is_of_padding}
     verdicts: list[Passed | Untested] = [*check.passed, *check.untested]
     outputs = {one.of for one in verdicts if one.kind is Quantity.OUTPUT}

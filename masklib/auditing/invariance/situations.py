@@ -1,4 +1,4 @@
-"""The ways in which the same sequences are given to a model, and how results are laid beside those of the batch as given."""
+"""The situations in which a model gets the same sequences, and how results are compared with those of the batch as given."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,20 +22,20 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """Inputs, or weights, changed where it must make no difference; each is equal to itself only.
+    """Inputs, or weights, that are changed in a way that must make no difference; a situation equals only itself.
 
     Attributes:
-        change: what kind of change it is.
+        change: the kind of change.
         batch: the changed inputs.
         rows: the samples of the batch as given that are compared.
-        other_rows: the samples of the changed batch that are laid beside them.
-        changed: what more is changed, as a context.
-        labels: what to say after the number of the batch as given, and of the changed one.
+        other_rows: the samples of the changed batch with which they are compared.
+        changed: a context within which something else is changed, too.
+        labels: the words after a number of the batch as given, and after one of the changed batch.
         groups: whose padding was made longer.
-        only: (B, T) of one group: the only steps that are compared; None: all valid ones.
+        only: (B, T) of one group: only these steps are compared; None: all valid steps.
         only_group: that group.
-        is_penalized: whether what is changed is a part of the loss by a regularizer.
-        is_inside: whether something is put into layers, which only an ordinary call shows, and no compiled one.
+        is_penalized: whether a regularizer adds what is changed to the loss.
+        is_inside: whether layers are patched, which only an ordinary call shows, and not a compiled one.
     """
 
     change: Change
@@ -51,11 +51,11 @@ class Situation:
     is_inside: bool = False
 
     def compare(self, first: Array, second: Array, axes: Axes, base: Batch) -> Distance:
-        """Return how far two results are apart at valid steps.
+        """Return how much two results differ at valid steps.
 
         Args:
             first: of the batch as given.
-            second: of the changed one.
+            second: of the changed batch.
             axes: the time axes of both.
             base: the batch as given.
 
@@ -63,7 +63,7 @@ class Situation:
             comparing.ShapeError: they cannot be compared.
         """
         if len(second) != self.batch.samples:
-            msg = f"{len(second)} samples come out for {self.batch.samples}"
+            msg = f"its output has {len(second)} samples for {self.batch.samples}"
             raise ShapeError(msg)
         chosen = variants.select(base, self.rows)
         a, b = first[list(self.rows)], second[list(self.other_rows)]
@@ -77,12 +77,12 @@ class Situation:
         return distance(a, b, valid)
 
     def of_two(self, at: int, base: Batch) -> "Some | None":
-        """Return two samples in this situation, which are cheaper to compute than the whole batch; None where all belong to it.
+        """Return two samples in this situation, which are faster to compute than the whole batch; None if it needs all samples.
 
-        They are two, for what has no axis of samples often has a first axis of size 1.
+        Two and not one, because a tensor without an axis of samples often has a first axis of size 1.
 
         Args:
-            at: the place of one of them in `rows`.
+            at: index of one of them in `rows`.
             base: the batch as given.
         """
         if self.change == Change.BATCH_MATES or self.is_inside or base.samples <= 2:
@@ -95,7 +95,7 @@ class Situation:
         return Some(rows, variants.select(base, rows), smaller)
 
     def _only(self, shape: tuple[int, ...], axes: Axes) -> NDArray[np.bool_]:
-        """Return the elements of the only steps that count; none if the result has no such axis."""
+        """Return the elements of the steps in `only`; none if the result has no such axis."""
         assert self.only is not None
         at = [axis for axis, group in axes.items() if group == self.only_group and shape[axis] == self.only.shape[1]]
         if not at:
@@ -107,9 +107,9 @@ class Some(NamedTuple):
     """Some samples of a batch, as given and in a situation.
 
     Attributes:
-        rows: which they are.
-        batch: they alone, as given.
-        situation: of them.
+        rows: their indices in the batch.
+        batch: these samples as given.
+        situation: these samples in the situation.
     """
 
     rows: tuple[int, ...]
@@ -126,7 +126,7 @@ def longer_padding(batch: Batch, groups: tuple[int, ...]) -> Situation:
 
 
 def padded_content(batch: Batch, seed: int) -> Iterator[Situation]:
-    """Yield the batch with other numbers at padded steps of floats, where something else says that they are padding."""
+    """Yield the batch with other numbers at padded steps of floats, if something else says that these steps are padding."""
     names = [leaf.name for leaf in batch.leaves if variants.is_known_otherwise(leaf, batch)]
     if names:
         labels = ("as given", f"with other numbers at the padded steps of {', '.join(names)}")
@@ -135,7 +135,7 @@ def padded_content(batch: Batch, seed: int) -> Iterator[Situation]:
 
 
 def embedding_rows(model: Any, batch: Batch, records: Sequence[CallRecord], seed: int) -> Iterator[Situation]:
-    """Yield the batch with another row of padding in each Embedding that looks it up at padded steps only."""
+    """Yield the batch with another row of padding, for each Embedding that uses that row only at padded steps."""
     rng = np.random.default_rng([seed, 6])
     samples = tuple(range(batch.samples))
     done: set[int] = set()
@@ -148,13 +148,13 @@ def embedding_rows(model: Any, batch: Batch, records: Sequence[CallRecord], seed
         matrix = to_array(model.weights[index].value)
         other = matrix.copy()
         other[row] = rng.normal(0.0, 3.0 * (float(matrix.astype(float).std()) or 1.0), matrix.shape[1])
-        labels = (f"with row {row} of {layer.name!r} as it is", "with another one")
+        labels = (f"with row {row} of {layer.name!r} as it is", "with another row")
         context, is_penalized = _other_values(model, index, other), layer.embeddings_regularizer is not None
         yield Situation(Change.EMBEDDING_ROW, batch, samples, samples, labels, context, is_penalized=is_penalized)
 
 
 def batch_mates(batch: Batch, turned: Situation) -> list[Situation]:
-    """Return the batch turned round, which is given, with other mates, and cut into parts."""
+    """Return the situations with other samples in the batch: in reverse order, with every second replaced, and in two parts."""
     if batch.samples < 2:
         return []
     replaced, kept = variants.with_mates(batch)
@@ -168,14 +168,14 @@ def batch_mates(batch: Batch, turned: Situation) -> list[Situation]:
 
 
 def in_another_order(batch: Batch) -> Situation:
-    """Return the batch turned round."""
+    """Return the batch in reverse order."""
     rows = tuple(range(batch.samples))
     labels = ("as given", "with the batch in another order")
     return Situation(Change.BATCH_MATES, variants.select(batch, rows[::-1]), rows, rows[::-1], labels)
 
 
 def no_padding(batch: Batch, most: int = 4) -> list[Situation]:
-    """Return samples without their padding, a few lengths of them."""
+    """Return samples without their padding, at most `most` different lengths."""
     found = []
     for samples in variants.by_length(batch, most):
         cut = variants.without_padding(batch, samples)
@@ -185,7 +185,7 @@ def no_padding(batch: Batch, most: int = 4) -> list[Situation]:
 
 
 def later_steps(batch: Batch, group: int, seed: int) -> Iterator[Situation]:
-    """Yield the batch with other content at later steps of a group, in one leaf after another; only the steps before count."""
+    """Yield the batch with other content at later steps of a group, one leaf after another; only earlier steps are compared."""
     samples = tuple(range(batch.samples))
     for leaf in (leaf for leaf in batch.leaves if variants.has_steps(leaf, group)):
         changed, early = variants.with_other_later_steps(batch, group, seed, leaf.name)
@@ -194,12 +194,12 @@ def later_steps(batch: Batch, group: int, seed: int) -> Iterator[Situation]:
 
 
 def _other_values(model: Any, index: int, value: Array) -> Callable[[], AbstractContextManager[Any]]:
-    """Return what puts another value into a weight for a while."""
+    """Return a context within which a weight has another value."""
     return lambda: with_values(model, {index: value})
 
 
 def _row_of_padding(layer: Any, batch: Batch, records: Sequence[CallRecord]) -> int | None:
-    """Return the row that an Embedding looks up at padded steps and nowhere else; None if there is none."""
+    """Return the row that an Embedding looks up only at padded steps; None if there is none."""
     rows: set[int] = set()
     for call in (call for call in records if call.operation is layer):
         leaf = next((leaf for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups and reads(call, leaf.array)), None)
@@ -213,6 +213,6 @@ def _row_of_padding(layer: Any, batch: Batch, records: Sequence[CallRecord]) -> 
 
 
 def has_embedding_of_padding(batch: Batch, records: Sequence[CallRecord]) -> bool:
-    """Return whether an Embedding gets ids that are padded."""
+    """Return whether an Embedding gets padded ids."""
     calls = [call for call in records if is_embedding(call)]
     return any(reads(call, leaf.array) for call in calls for leaf in batch.leaves if leaf.kind == "ids" and leaf.groups)

@@ -1,4 +1,4 @@
-"""How a loss changes with each number that a model puts out."""
+"""The gradient of a loss with respect to each output of a model."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ Array = NDArray[Any]
 
 
 def signless(loss: Callable[[Any], Any], predictions: Sequence[Prediction], pack: Callable[[Sequence[Any]], Any]) -> Any:
-    """Return a function of what a model puts out that changes as a loss does, but never falls: of no two terms one cancels.
+    """Return a function of a model's outputs: the sum of the outputs, each times the absolute gradient of the loss at it.
 
-    The gradient of it is about as large as the terms are together of which the gradient of the loss is the sum.
+    So its gradient with respect to a weight is about as large as the absolute terms of the loss's gradient together.
 
     Args:
         loss: a function of what the model returns.
-        predictions: what the model puts out.
-        pack: builds what the model returns from something for each output.
+        predictions: the model's outputs.
+        pack: takes one item for each output, and builds the structure that the model returns.
     """
     try:
         with explained(), quietly():
@@ -42,7 +42,7 @@ def signless(loss: Callable[[Any], Any], predictions: Sequence[Prediction], pack
 
 
 def _slopes(loss: Callable[[Sequence[Any]], Any], predictions: Sequence[Prediction]) -> list[Array]:
-    """Return the gradient of a loss with respect to each output; zeros for one that has none."""
+    """Return the gradient of a loss with respect to each output; zeros for an output without one."""
     tensors = [keras.ops.convert_to_tensor(one.array) for one in predictions]
     backend = keras.backend.backend()
     if backend == "tensorflow":

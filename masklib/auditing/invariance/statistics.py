@@ -1,6 +1,6 @@
-"""Whether padding reaches the statistics that BatchNormalization keeps from training.
+"""Whether padding changes the moving statistics of BatchNormalization.
 
-A model is called as in training, with random layers switched off, and what it then keeps is compared. Afterwards it is restored.
+A model is called with training=True and without dropout, and the statistics after the call are compared. Then it is restored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ RATES = ("rate", "dropout", "recurrent_dropout", "_dropout", "stddev")  # of lay
 
 
 class Statistics:
-    """What the BatchNormalization layers of a model keep of a batch.
+    """The moving statistics of a model's BatchNormalization layers after a batch.
 
     Args:
         subject: the model, with its batch.
@@ -42,7 +42,7 @@ class Statistics:
         self.layers = [layer for layer in layers_of(subject.model) if isinstance(layer, kinds) and layer.trainable]
 
     def verdicts(self) -> list[Verdict]:
-        """Return what was found for each layer and change; nothing if there is no such layer."""
+        """Return the verdicts for each layer and change; nothing if there is no such layer."""
         if not self.layers:
             return []
         with without_randomness(self._runner.model):
@@ -51,7 +51,7 @@ class Statistics:
                 with self._runner.other_seeds():
                     again = self._of(self._subject.batch)
                 if any(distance(a, b).relative > self._subject.much for a, b in zip(base, again, strict=True)):
-                    msg = "the model is random in training, also with its dropout switched off"
+                    msg = "the model is random in training, even with its dropout switched off"
                     raise CallError(msg)
                 with rounded_otherwise(self._runner.model, self._subject.unit, self._subject.seed):
                     rounded = self._of(self._subject.batch)
@@ -65,15 +65,15 @@ class Statistics:
             ]
 
     def _untested(self, change: Change, error: Exception) -> list[Verdict]:
-        """Return that no layer can be tested, and why."""
+        """Return for each layer that it cannot be tested, and why."""
         return [Untested(change, Quantity.STATISTICS, self._path(layer), str(error)) for layer in self.layers]
 
     def _path(self, layer: Any) -> str:
-        """Return the path of a layer as the record has it."""
+        """Return the path of a layer in the record."""
         return next((call.path for call in self._subject.records if call.operation is layer), str(layer.name))
 
     def _of(self, batch: Batch) -> list[Array]:
-        """Return moving mean and variance of each layer, in one row, after one call in training."""
+        """Return the moving mean and variance of each layer, concatenated, after one call in training."""
         after = self._runner.states_after_training(batch.inputs)
         at = {id(variable): value for variable, value in zip(self._runner.model.non_trainable_variables, after, strict=True)}
         return [np.concatenate([at[id(one)] for one in (layer.moving_mean, layer.moving_variance)]) for layer in self.layers]
@@ -110,7 +110,7 @@ class Statistics:
 
 @contextmanager
 def without_randomness(model: Any) -> Iterator[None]:
-    """Within this context layers that are random in training, such as Dropout, are not."""
+    """Within this context layers that are random in training, such as Dropout, are not random."""
     with ExitStack() as stack:
         for layer in layers_of(model):
             for name in RATES:

@@ -1,4 +1,4 @@
-"""A model under test with its batch, and what is known of its outputs before anything is judged."""
+"""A model under test with its batch, and what is known about its outputs before anything is judged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from masklib.auditing.borrowing.running import CallError, Runner
+from masklib.auditing.borrowing.methods import BorrowedModel
+from masklib.auditing.borrowing.running import CallError
 from masklib.auditing.inputs import variants
 from masklib.auditing.inputs.batch import Batch
 from masklib.auditing.invariance.causality import claims_of
@@ -29,18 +30,18 @@ class Subject:
 
     Attributes:
         runner: of the model.
-        given: the batch, with its own padding, also where steps of several leaves count as one.
+        given: the batch as given, with its own groups of steps, even if some of them are joined in `lengthened`.
         records: of the calls with the batch as given, with their inputs and outputs.
-        seed: of all draws.
+        seed: of all random numbers.
         unit: relative spacing of the numbers that the model computes with.
         observations: of the outputs.
         lengthened: the batch, and the situations in which its padding is longer.
         axes: the time axes of the outputs.
         noise: of the outputs.
-        causal: the layers that claim to be causal, by id.
+        causal: the ids of the layers that are declared to be causal.
     """
 
-    runner: Runner
+    runner: BorrowedModel
     given: Batch
     records: Sequence[CallRecord]
     seed: int
@@ -58,17 +59,17 @@ class Subject:
 
     @property
     def batch(self) -> Batch:
-        """The batch that is compared with others."""
+        """The batch with which situations are compared."""
         return self.lengthened.batch
 
     @property
     def much(self) -> float:
-        """The relative difference that is no noise."""
+        """The relative difference above which results are not equal up to noise."""
         return much(self.unit)
 
     @property
     def is_padding_a_guess(self) -> bool:
-        """Whether nothing distinguishes sequences from other ids: inputs are made, lengths fixed, and no layer makes a mask."""
+        """Whether ids may not be sequences at all: inputs are made, lengths are fixed, and no layer makes a mask."""
         has_mask = any(mask is not None for call in self.records for mask in call.masks_out)
         return self.batch.is_made and not self.lengthened.taken and not has_mask
 
@@ -86,7 +87,7 @@ class Subject:
         return np.broadcast_to(valid_elements(shape, {1: self.axes_of(index)[1]}, self.batch), shape)
 
     def apart(self, index: int, situation: Situation) -> Distance:
-        """Return how far an output is in a situation from that of the batch as given, relative to the whole output's scale.
+        """Return how much an output differs in a situation from that of the batch as given, relative to the whole output's scale.
 
         Raises:
             CallError: the model does not take the situation.
@@ -97,11 +98,11 @@ class Subject:
         return replace(found, scale=self.noise.of[index].scale)
 
     def differs(self, situation: Situation) -> bool:
-        """Return whether some output differs in a situation beyond the noise."""
+        """Return whether some output differs in a situation by more than the noise."""
         return any(self._differs(index, situation) for index in range(len(self.noise.of)))
 
     def of_empty_sample(self) -> dict[str, float]:
-        """Return for each output, by name, what is no finite number in it where a sample holds nothing but padding."""
+        """Return, by name, for each output that is not finite for a sample of only padding, its first such value."""
         try:
             outputs = self.observations.anew(variants.with_an_empty_sample(self.batch))
         except CallError:
@@ -110,27 +111,27 @@ class Subject:
         return {name: float(bad[0]) for name, bad in found if bad.size}
 
     def _differs(self, index: int, situation: Situation) -> bool:
-        """Return whether one output differs in a situation beyond the noise."""
+        """Return whether one output differs in a situation by more than the noise."""
         try:
             return self.apart(index, situation).relative > self.noise.of[index].tolerance
         except (CallError, ShapeError):
             return False
 
 
-def examine(runner: Runner, batch: Batch, records: Sequence[CallRecord], seed: int) -> Subject:
+def examine(runner: BorrowedModel, batch: Batch, records: Sequence[CallRecord], seed: int) -> Subject:
     """Return a model under test: its outputs, their time axes and their noise.
 
     Args:
         runner: of the model.
         batch: as given.
         records: of the calls with it, with their inputs and outputs.
-        seed: of all draws.
+        seed: of all random numbers.
 
     Raises:
         UntestableError: an output is random.
     """
     with claims_of(runner.model) as causal:
-        observations, unit = Observations(runner.outputs, batch, runner.doors.predict), unit_of(runner.model)
+        observations, unit = Observations(runner.outputs, batch, runner.predict), unit_of(runner.model)
     with runner.other_seeds():
         again = observations.anew(batch)
     NoiseMeter(runner.model, observations, batch, unit, seed).check_repeats(again)

@@ -1,4 +1,4 @@
-"""What padded steps of targets hold: the first value with which a loss ignores padding, unless the user says it."""
+"""What padded steps of targets hold: unless the user says it, the first value for which a loss ignores padding."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from masklib.auditing.invariance.tries import Alone, Try, alone, largest
 
 @dataclass(frozen=True)
 class Settled:
-    """What the losses get, with padded steps of targets settled.
+    """What the losses get, with the values at padded steps of targets chosen.
 
     Attributes:
         base: for each output, for the batch as given.
@@ -34,10 +34,10 @@ class Settled:
 
 @dataclass(frozen=True)
 class TargetPadding:
-    """Settles what padded steps of targets hold.
+    """Chooses what padded steps of targets hold.
 
     Attributes:
-        values: of the losses.
+        values: computes the losses.
         subject: the model, with its batch.
         teaching: what the user gives.
     """
@@ -47,7 +47,7 @@ class TargetPadding:
     teaching: Teaching
 
     def settle(self, predictions: Sequence[Prediction]) -> Settled:
-        """Return what the losses get, one output settled after another."""
+        """Return what the losses get; the value is chosen for one output after another."""
         base, found = list(predictions), []
         for index in range(len(base)):
             base[index], tries = self._settle(base, index)
@@ -61,7 +61,7 @@ class TargetPadding:
         """Return the tries of a loss that can be computed only with as many samples as steps."""
         doubled = [one.twice_as_long(way, self.subject.seed) for way in WAYS]
         steps = len(one.array)
-        label = f"with each sample twice and {steps} more padded steps, since it takes only as many samples as steps"
+        label = f"with each sample twice and {steps} more padded steps, because it takes only as many samples as steps"
         try:
             first = self.values.loss([one])
             others = [self.values.loss([two]) for two in doubled if two is not None]
@@ -74,7 +74,7 @@ class TargetPadding:
         ]
 
     def _settle(self, base: Sequence[Prediction], index: int) -> tuple[Prediction, list[Try]]:
-        """Return one output with the first value with which its loss ignores padding, else with the first; and its tries."""
+        """Return one output with the first value for which its loss ignores padding, else with the first value; and its tries."""
         chosen = base[index]
         kept: list[Try] = []
         for padded in self._possible(base[index]):
@@ -87,7 +87,7 @@ class TargetPadding:
         return chosen, kept
 
     def _possible(self, one: Prediction) -> Iterator[Prediction]:
-        """Yield one output with each value that padded steps of its target may hold; nothing if it has no padded steps."""
+        """Yield one output with each value that padded steps of its target may hold; nothing if it has no steps or no loss."""
         if one.valid is None or one.loss is None:
             return
         if self.teaching.is_settled:
@@ -96,7 +96,7 @@ class TargetPadding:
         yield from (one.padded_with(value) for value in targets.paddings(one.loss, one.kind, self.teaching.target_pad))
 
     def _tried(self, base: Sequence[Prediction], index: int, padded: Prediction) -> list[Try]:
-        """Return the loss of one output by itself with other padding; nothing if it cannot be computed."""
+        """Return the tries of the loss of one output by itself with other padding; nothing if it cannot be computed."""
         try:
             first = self.values.loss(replaced(base, index, padded))
             if not np.isfinite(first):
@@ -107,7 +107,7 @@ class TargetPadding:
             return []
 
     def _compared(self, base: Sequence[Prediction], index: int, first: float, other: Alone) -> Try:
-        """Return the loss with other padding of one output, beside the loss as given."""
+        """Return the loss with other padding of one output, with the loss as given."""
         return Try(
             change=other.change,
             kind=Quantity.LOSS,
@@ -120,10 +120,10 @@ class TargetPadding:
 
 
 def replaced(base: Sequence[Prediction], index: int, other: Prediction) -> list[Prediction]:
-    """Return the predictions with something else for one output."""
+    """Return the predictions with that of one output replaced."""
     return [other if i == index else one for i, one in enumerate(base)]
 
 
 def loss_name(base: Sequence[Prediction], index: int) -> str:
-    """Return what the loss of an output is called."""
+    """Return the name of the loss of an output."""
     return LOSS if len(base) == 1 else base[index].name

@@ -1,4 +1,4 @@
-"""What is tested after the outputs: the loss and the metrics, the gradients, the statistics that a model keeps."""
+"""What is tested after the outputs: the loss and the metrics, the gradients, the statistics of BatchNormalization."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +21,15 @@ LOSS_CHANGES = (Change.LONGER_PADDING, Change.PADDED_CONTENT)
 
 @dataclass(frozen=True)
 class Tested:
-    """What was found of a part of a model.
+    """The results for a part of a model.
 
     Attributes:
-        verdicts: on it.
+        verdicts: on this part.
         notes: what a user may want to know, one sentence each.
-        denominators: for each loss by name, by which count its mean divides.
-        batch_size: for each loss and metric that depends on it, what `evaluate` reports of one batch, and of two.
-        in_fit: for each metric of which `fit` reports something else than `evaluate`, what both report.
-        assumptions: what nobody said and was taken to be so, one sentence each.
+        denominators: for each loss by name, the count by which its mean divides.
+        batch_size: for each loss and metric that depends on the batch size, what `evaluate` reports for one batch and for two.
+        in_fit: for each metric for which `fit` and `evaluate` report different numbers, both numbers.
+        assumptions: what was assumed because the user did not say it, one sentence each.
     """
 
     verdicts: Sequence[Verdict] = ()
@@ -41,7 +41,7 @@ class Tested:
 
 
 def leave_out_training(model: Any) -> list[Tested]:
-    """Return that the loss, the metrics and the gradients were not asked for, as far as a model has them."""
+    """Return that the loss, the metrics and the gradients, if a model has them, were not tested because of `quick`."""
     found = [_no_loss(model, NOT_ASKED)] if compiled.has_loss(model) else []
     if model.trainable_variables:
         found.append(Tested([Untested(Change.LONGER_PADDING, Quantity.GRADIENT, "all weights", NOT_ASKED)]))
@@ -55,13 +55,13 @@ def check_training(
     of_outputs: Sequence[Verdict],
     say: Callable[[str], object],
 ) -> list[Tested]:
-    """Return what was found of the loss and the metrics, of the gradients and of the statistics.
+    """Return the results for the loss and the metrics, for the gradients and for the statistics.
 
     Args:
         subject: the model, with its batch.
         alternatives: the situations in which it is compared with itself.
         teaching: targets and weights that the user gives.
-        of_outputs: what was found of the outputs.
+        of_outputs: the verdicts on the outputs.
         say: is called with what is tested next.
 
     Raises:
@@ -84,7 +84,7 @@ def check_training(
 def _of_losses(
     subject: Subject, alternatives: Alternatives, teaching: Teaching, of_outputs: Sequence[Verdict]
 ) -> tuple[Tested, Losses | OwnSteps | None]:
-    """Return what was found of the loss and the metrics, and these; None if they cannot be computed."""
+    """Return the results for the loss and the metrics, and the object that judged them; None if they cannot be computed."""
     try:
         kind = OwnSteps if compiled.has_own_step(subject.model) else Losses
         losses = kind(subject, alternatives, teaching)
@@ -98,13 +98,13 @@ def _of_losses(
 
 
 def _no_loss(model: Any, why: str) -> Tested:
-    """Return that the loss cannot be tested, nor the metrics, which are computed beside it."""
+    """Return that the loss cannot be tested, nor the metrics, which are computed together with it."""
     both = [(Quantity.LOSS, LOSS), *([(Quantity.METRIC, "metric")] if compiled.has_metrics(model) else [])]
     return Tested([Untested(change, kind, name, why) for kind, name in both for change in LOSS_CHANGES])
 
 
 def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses | OwnSteps | None) -> Tested:
-    """Return what was found of the gradients: of `fit`, where padding does not count in the loss by itself."""
+    """Return the results for the gradients: those of `fit`, if the loss by itself does not count padding."""
     note = "the gradients are those of the mean square of the outputs at valid steps"
     if losses is not None and losses.is_silent:
         entry = Entry.OUTPUTS if compiled.has_own_training(subject.model) else losses.entry
@@ -112,12 +112,12 @@ def _of_gradients(subject: Subject, alternatives: Alternatives, losses: Losses |
         why = source.why_not()
         if not why:
             return Tested(Gradients(subject, alternatives, source, entry).verdicts())
-        note = f"{note}, for `fit` fails: {why}"
+        note = f"{note}, because `fit` fails: {why}"
     return Tested(Gradients(subject, alternatives, Squares(subject)).verdicts(), (note,))
 
 
 def _of_statistics(subject: Subject, alternatives: Alternatives) -> Tested:
-    """Return what was found of the statistics that BatchNormalization keeps."""
+    """Return the results for the statistics of BatchNormalization."""
     statistics = Statistics(subject, alternatives)
     note = "statistics are those of one call in training, with dropout off"
     return Tested(statistics.verdicts(), (note,) if statistics.layers else ())

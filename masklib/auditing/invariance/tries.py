@@ -19,9 +19,9 @@ class Try:
         of: its name.
         first: value as given.
         second: value in the situation.
-        situation: what the situation is, for the report.
-        entry: how padding gets into it there, if it does: `Entry.ITSELF` where the outputs at valid steps are as they are.
-        layer: the name of what lets it in, where that is known.
+        situation: description of the situation, for the report.
+        entry: how padding gets in, if it does: `Entry.ITSELF` if the outputs at valid steps are unchanged.
+        layer: the name of the layer where it gets in, if that is known.
     """
 
     change: Change
@@ -35,7 +35,7 @@ class Try:
 
     @property
     def size(self) -> float:
-        """Return the absolute difference; inf where a number became none."""
+        """Return the absolute difference; inf if the second value is not finite."""
         if not np.isfinite(self.first):
             return 0.0
         return abs(self.second - self.first) if np.isfinite(self.second) else float("inf")
@@ -48,7 +48,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Alone:
-    """One output with other padding, and its valid steps as they are.
+    """One output with other padding and unchanged valid steps.
 
     Attributes:
         change: what kind of change it is.
@@ -62,7 +62,7 @@ class Alone:
 
 
 def alone(one: Prediction, steps: int, seed: int) -> Iterator[Alone]:
-    """Yield one output with other predictions at padded steps, and with more padded steps."""
+    """Yield one output with other predictions at padded steps, and with more padded steps, each filled in two ways."""
     for way in WAYS:
         yield Alone(Change.PADDED_CONTENT, "with other predictions at padded steps", one.with_garbage(way, seed))
         longer = f"with {steps} more padded steps of predictions and targets"

@@ -1,1 +1,1 @@
-"""What a user reads: findings with codes, the catalogue of them, and the report in text and HTML."""
+"""What a user reads: findings with codes, the catalogue of findings, and the report as text and HTML."""

@@ -1,4 +1,4 @@
-"""Why an output leaks, proved on the model itself: the smallest change of masks with which the leak vanishes.
+"""Why an output leaks, proved on the model itself: the smallest change that removes the leak.
 
 The trace suggests causes, from the call where the difference enters back to the inputs. Each is tried by an intervention: the
 model is called with it on the batch as given and in the situation in which it leaks, and outputs are compared as in the check.
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from masklib import compat
-from masklib.auditing.borrowing.doors import borrowed
+from masklib.auditing.borrowing.methods import borrowed
 from masklib.auditing.borrowing.running import CallError, Runner
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.inputs.batch import Batch
@@ -30,7 +30,7 @@ MERGING = (*compat.ELEMENTWISE_MERGING, "Concatenate", "Dot")
 LARGEST = ("GlobalMaxPooling1D", "MaxPooling1D", "Max", "Amax")  # layers and operations that take the largest value
 PICKING = ("GetItem", "Take", "TakeAlongAxis", "Slice", "Lambda")
 LOST_HERE = (WARNED, SILENT, ALL_VALID)
-OF_LENGTH = (Change.LONGER_PADDING, Change.NO_PADDING)  # these say most: where only content changes, clearing it cures all
+OF_LENGTH = (Change.LONGER_PADDING, Change.NO_PADDING)  # the best evidence: clearing padded steps removes any leak of content
 MOST = 24  # candidates that are tried for one leak
 MOST_TOGETHER = 4
 UNEXPLAINED = "MSK119"
@@ -43,9 +43,9 @@ class Candidate:
     """A cause that the trace suggests.
 
     Attributes:
-        code: of the finding that it would be.
+        code: of the finding, if it is the cause.
         where: the path of the call.
-        intervention: with which the leak vanishes if it is the cause.
+        intervention: removes the leak if this is the cause.
     """
 
     code: str
@@ -55,13 +55,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Cause:
-    """What lets a leak in.
+    """The cause of a leak.
 
     Attributes:
         code: of the finding.
         where: the path of the call.
-        tried: what was tried, and how far the output was off then, a sentence each.
-        after: causes that must be mended before this one shows as cured.
+        tried: what was tried, and how much the output then differed, one sentence each.
+        after: other causes, code and path, that must also be fixed to remove the leak.
     """
 
     code: str
@@ -75,7 +75,7 @@ class Causes:
 
     Args:
         model: that leaks.
-        calls: of it with the batch with which it was checked, with the ids and truth values in them.
+        calls: of the model with the checked batch, with the ids and boolean arrays in them.
     """
 
     def __init__(self, model: Any, calls: Sequence[Call]) -> None:
@@ -86,7 +86,7 @@ class Causes:
         self._of_entries: dict[str, Cause] = {}  # by the path of the call where a difference enters
 
     def of(self, leak: Leak) -> Cause | None:
-        """Return what lets a leak of an output in; None if it cannot be followed through an eager call."""
+        """Return the cause of a leak of an output; None if an eager call does not show the leak."""
         place, entry = leak.place, next((call for call in self.calls if call.path == leak.layer), None)
         if place is None or entry is None:
             return None
@@ -100,7 +100,7 @@ class Causes:
         return self._of_entries.setdefault(entry.path, cause)
 
     def _prove(self, entry: Call, leak: Leak, trial: "_Trial") -> Cause:
-        """Return the cause that an intervention proves, or several that do together, or none."""
+        """Return the cause that an intervention proves; else several that are proved together; else that none was found."""
         handed = self._missing(entry, trial.place)
         is_missing = len(handed) > 1 and trial.off(handed) <= leak.tolerance
         failed: list[tuple[float, Candidate]] = []
@@ -114,14 +114,14 @@ class Causes:
         return self._prove_together(entry, leak, trial, failed)
 
     def _missing(self, entry: Call, place: Place) -> list[Intervention]:
-        """Return the mask handed to every call from where a leak enters on that takes one and gets none."""
+        """Return interventions that pass the mask to every later call that takes a mask and gets none."""
         later = self.calls[self._place_of(entry.path) :]
         missing = [call for call in later if call.takes_mask and not any(mask is not None for mask in call.masks_got)]
         group = next((index for index, one in enumerate(place.batch.groups) if one.axis == 1), None)
         return [] if group is None else [self._at(Kind.HAND, call, group) for call in missing]
 
     def _prove_together(self, entry: Call, leak: Leak, trial: "_Trial", failed: Sequence[tuple[float, Candidate]]) -> Cause:
-        """Return several causes that explain a leak together, the first to be mended first; else that nothing explains it."""
+        """Return several causes that explain a leak together, in the order of the calls; else that none was found."""
         chosen: list[Candidate] = []
         least = trial.off([])
         for _, candidate in sorted(failed, key=lambda pair: pair[0]):
@@ -138,7 +138,7 @@ class Causes:
         return self._found(sorted(chosen, key=lambda one: (self._place_of(one.where), one.code)), least, leak)
 
     def _found(self, candidates: Sequence[Candidate], off: float, leak: Leak) -> Cause:
-        """Return the cause that candidates are together, and remember it: it may explain other leaks."""
+        """Return candidates as a cause, and store it, because it may explain other leaks."""
         first, *others = candidates
         changes = " and ".join(str(one.intervention) for one in candidates)
         cause = Cause(first.code, first.where, (_sentence(changes, off, leak),), tuple((one.code, one.where) for one in others))
@@ -146,36 +146,36 @@ class Causes:
         return cause
 
     def _found_missing(self, entry: Call, handed: Sequence[Intervention], off: float, leak: Leak) -> Cause:
-        """Return that the mask is missing at several calls: that which lost it first, and where it must come to."""
+        """Return the cause that the mask is missing at several calls: the call that lost it, and where it must be passed."""
         lost = (call for call in [entry, *calls_before(entry, self.calls)] if call.outcome in LOST_HERE)
         first = next(lost, None)
         otherwise = IGNORED_MASK if has_masks(calls_before(entry, self.calls)) else NO_MASK
         code, where = blame(first, self.calls) if first else (otherwise, entry.path)
         tried = _sentence(Kind.HAND.value.format(", ".join(repr(one.path) for one in handed)), off, leak)
-        cause = Cause(code, where, (tried, f"the mask is missing at {len(handed)} calls: hand it to all of them"))
+        cause = Cause(code, where, (tried, f"the mask is missing at {len(handed)} calls: pass it to all of them"))
         self._proven.append((cause, list(handed)))
         return cause
 
     def _unexplained(self, entry: Call, place: Place) -> Cause:
-        """Return that no mask explains a leak; or that there is no mask, where there is none of any kind before the leak."""
+        """Return the cause if no intervention removed the leak: by what became of the mask at this call and before."""
         if entry.outcome in LOST_HERE:
-            return Cause(*blame(entry, self.calls))  # the mask came here, and went no further
+            return Cause(*blame(entry, self.calls))  # the mask was lost here
         if any(_is_one_of(mask, place) for mask in entry.masks_got):
             return Cause("MSK107", entry.path)
         before = [entry, *calls_before(entry, self.calls)]
         return Cause(UNEXPLAINED if has_masks(before) or any(map(_makes_booleans, before)) else NO_MASK, entry.path)
 
     def _place_of(self, path: str) -> int:
-        """Return the place of a call among all."""
+        """Return the index of a call among all calls."""
         return next((i for i, call in enumerate(self.calls) if call.path == path), len(self.calls))
 
     def _candidates(self, entry: Call, place: Place, *, is_missing: bool) -> Iterator[Candidate]:
-        """Yield the causes that are possible, the likeliest first, for each group of steps.
+        """Yield possible causes, the likeliest first, for each group of steps.
 
         Args:
-            entry: where the difference enters.
+            entry: the call where the difference enters.
             place: of the leak.
-            is_missing: whether it is known that the mask is missing at several calls: in a model with masks it was lost.
+            is_missing: whether it is known that passing the mask to several calls removes the leak.
         """
         before = calls_before(entry, self.calls)
         for group in [index for index, one in enumerate(place.batch.groups) if one.axis == 1]:
@@ -187,7 +187,7 @@ class Causes:
                 yield from self._without_masks(entry, before, group)
 
     def _own_masks(self, entry: Call, place: Place, group: int) -> Iterator[Candidate]:
-        """Yield the masks that the model computes itself, and that are not that of the padding."""
+        """Yield as candidates the masks that the model computes itself and that do not mark the padding."""
         valid = place.batch.groups[group].valid
         for call in self.calls[: self._place_of(entry.path) + 1]:
             for array in call.outputs if _makes_booleans(call) else ():
@@ -202,7 +202,7 @@ class Causes:
             yield Candidate("MSK108", entry.path, self._at(Kind.HAND_ATTENTION, entry, group))
 
     def _lost(self, entry: Call, before: Sequence[Call], group: int) -> Iterator[Candidate]:
-        """Yield the calls that lost a mask, nearest first: put back on what they return, or handed to where it is missed."""
+        """Yield the calls that lost a mask, the nearest first, with the mask put back on their output, or passed to `entry`."""
         lost = [call for call in [entry, *before] if call.outcome in LOST_HERE]
         if entry in lost and _takes_one_step(entry):
             yield Candidate("MSK113", entry.path, self._at(Kind.LAST, entry, group))
@@ -211,7 +211,7 @@ class Causes:
             yield from (Candidate(*blame(call, self.calls), self._at(Kind.HAND, entry, group)) for call in lost[:1])
 
     def _at_entry(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
-        """Yield what the call where the difference enters may do wrong itself."""
+        """Yield what may be wrong in the call where the difference enters."""
         if _counts_positions(entry, place):
             yield Candidate("MSK112", entry.path, self._at(Kind.COUNT, entry, group))
         turning = next((call for call in [entry, *before] if _is_turned(call.operation)), None)
@@ -230,7 +230,7 @@ class Causes:
             yield Candidate(IGNORED_MASK if has_mask else NO_MASK, entry.path, self._at(Kind.HAND, entry, group))
 
     def _wrong(self, entry: Call, before: Sequence[Call], place: Place, group: int) -> Iterator[Candidate]:
-        """Yield the layers that make a mask which is not that of the padding."""
+        """Yield the layers that make a mask which does not mark the padding."""
         valid = place.batch.groups[group].valid
         for call in (call for call in before if call.outcome == MADE):
             masks = [mask for mask in call.masks_out if mask is not None]
@@ -240,7 +240,7 @@ class Causes:
                     yield Candidate("MSK108", call.path, self._at(Kind.HAND, entry, group))
 
     def _without_masks(self, entry: Call, before: Sequence[Call], group: int) -> Iterator[Candidate]:
-        """Yield what would help where no mask is lost: masked steps cleared, or a mask where there was none."""
+        """Yield what may help if no mask was lost: masked steps set to 0, or a mask where there was none."""
         got = any(mask is not None for mask in entry.masks_got)
         yield Candidate("MSK107" if got else "MSK116", entry.path, self._at(Kind.CLEAR_INPUTS, entry, group))
         mixing = [call for call in before if call.outcome == WARNED and not call.holds]
@@ -257,8 +257,8 @@ class Causes:
 class _Trial:
     """Calls a model with interventions, on samples as given and in the situation in which an output leaks.
 
-    Two samples are called, that which leaks most among them; where these do not leak, the whole batch, so that no cause is
-    proved by two samples alone.
+    Two samples are tried first, one of which is the sample that leaks most. If these do not leak, the whole batch is tried, so
+    that no cause is proved by two samples alone.
     """
 
     def __init__(self, runner: Runner, place: Place, tolerance: float) -> None:
@@ -270,7 +270,7 @@ class _Trial:
         self._known: dict[tuple[Intervention, ...], float] = {}
 
     def off(self, interventions: Sequence[Intervention]) -> float:
-        """Return how far the output is off with these interventions, relative to its scale; inf if they change nothing."""
+        """Return how much the output differs with these interventions, relative to its scale; inf if one cannot be applied."""
         key = tuple(interventions)
         if key not in self._known:
             of_two = self._measure(key, self._two) if self._two else 0.0
@@ -278,7 +278,7 @@ class _Trial:
         return self._known[key]
 
     def _measure(self, interventions: tuple[Intervention, ...], some: Some) -> float:
-        """Return how far the output of some samples is off."""
+        """Return how much the output of some samples differs."""
         _, batch, situation = some
         try:
             first = self._output(batch, interventions)
@@ -300,11 +300,11 @@ class _Trial:
 
 
 class _NothingDoneError(Exception):
-    """An intervention found nothing to change."""
+    """An intervention could not be applied, because it found nothing to change."""
 
 
 def calls_before(entry: Call, calls: Sequence[Call]) -> list[Call]:
-    """Return the calls whose outputs a call is computed from, and the layers and models that hold them, the nearest first."""
+    """Return the calls from whose outputs a call is computed, and the layers and models that contain them, the nearest first."""
     found: set[int] = set()
     open_ = [source for source in entry.sources if isinstance(source, int)]
     while open_:
@@ -318,7 +318,7 @@ def calls_before(entry: Call, calls: Sequence[Call]) -> list[Call]:
 
 
 def blame(call: Call, calls: Sequence[Call]) -> tuple[str, str]:
-    """Return the code of a call that lost a mask, and the path of the call to blame: one that took the mask off its own input."""
+    """Return code and path for a call that lost a mask: its own, or those of a call that removed the mask from its input."""
     code = {WARNED: "MSK101", SILENT: "MSK105" if call.kind in MERGING else "MSK102"}.get(call.outcome, "MSK104")
     merged = {source for source in call.sources if isinstance(source, int)}
     takers = (one for one in calls if code == "MSK105" and one.unmasks and merged.intersection(one.sources))
@@ -332,12 +332,12 @@ def has_masks(calls: Sequence[Call]) -> bool:
 
 
 def _sentence(changes: str, off: float, leak: Leak) -> str:
-    """Return what was tried, in which situation, and what came of it."""
-    return f"tried for {str(leak.change)!r}: {changes} the output is off by {off:.1g} of its scale"
+    """Return a sentence on what was tried, in which situation, and with which result."""
+    return f"tried for {str(leak.change)!r}: {changes}, the output differs by {off:.1g} of its scale"
 
 
 def _occurrences(calls: Sequence[Call]) -> dict[str, int]:
-    """Return by path which call of its operation each call is."""
+    """Return by path the number of each call among the calls of the same operation, from 0."""
     counts: dict[int, int] = {}
     found = {}
     for call in calls:
@@ -347,28 +347,28 @@ def _occurrences(calls: Sequence[Call]) -> dict[str, int]:
 
 
 def _is_one_of(mask: Any, place: Place) -> bool:
-    """Return whether a mask is that of the padding of some group of steps."""
+    """Return whether a mask marks the padding of some group of steps."""
     return mask is not None and any(np.array_equal(mask, group.valid) for group in place.batch.groups)
 
 
 def _holds_any(call: Call, paths: set[str]) -> bool:
-    """Return whether a call holds any of the calls with these paths."""
+    """Return whether a call contains any of the calls with these paths."""
     return call.holds and any(path.startswith(f"{call.path}/") for path in paths)
 
 
 def _makes_booleans(call: Call) -> bool:
-    """Return whether a call computes truth values, as of a mask of the model's own."""
+    """Return whether a call returns booleans, such as a mask that the model computes itself."""
     return any(array.dtype == bool for array in call.outputs)
 
 
 def _as_mask(array: Any, shape: tuple[int, ...]) -> Any:
-    """Return a mask (B, T) that an array holds with axes of size 1 between; None if it holds none."""
+    """Return an array as a mask (B, T) without axes of size 1; None if its other axes do not fit."""
     inner = [size for size in array.shape[1:] if size != 1]
     return array.reshape(shape) if array.shape[:1] == shape[:1] and inner == [shape[1]] else None
 
 
 def _has_attention_mask(call: Call) -> bool:
-    """Return whether a call is of attention, which may have been given a mask by hand."""
+    """Return whether a call is of an attention layer, which may have been given an `attention_mask`."""
     return isinstance(call.operation, keras.layers.Layer) and "attention_mask" in _argument_names(call.operation)
 
 
@@ -379,13 +379,13 @@ def _argument_names(layer: Any) -> tuple[str, ...]:
 
 
 def _is_turned(operation: Any) -> bool:
-    """Return whether a layer puts the steps out in reverse."""
+    """Return whether a layer returns the steps in reverse order."""
     backwards = getattr(operation, "go_backwards", False) and getattr(operation, "return_sequences", False)
     return bool(backwards) and isinstance(operation, keras.layers.RNN)
 
 
 def _takes_one_step(call: Call) -> bool:
-    """Return whether a call picks one step of what it is given: (B, ...) of (B, T, ...)."""
+    """Return whether a call takes one step of its input: (B, ...) from (B, T, ...)."""
     if call.layer not in PICKING or len(call.outputs) != 1:
         return False
     out = call.shapes_out[0]
@@ -393,12 +393,12 @@ def _takes_one_step(call: Call) -> bool:
 
 
 def _counts_positions(call: Call, place: Place) -> bool:
-    """Return whether a call computes the positions of steps: integers that rise by one from step to step."""
+    """Return whether a call computes the positions of steps: integers that increase by one from step to step."""
     return any(_rises(array, place.batch.groups[0].steps) for array in call.outputs)
 
 
 def _rises(array: Any, steps: int) -> bool:
-    """Return whether the last axis holds integers that rise by one."""
+    """Return whether the last axis holds integers that increase by one."""
     if array.dtype.kind not in "iu" or array.ndim not in (1, 2) or array.shape[-1] != steps or steps < 2:
         return False
     return bool((np.diff(array, axis=-1) == 1).all())

@@ -1,7 +1,7 @@
-"""Of what a report may say "no leak found": what met padding where it could have differed, and what did not, and why.
+"""When a report may say "no leak found": which parts of a model were tested with other padding, which were not, and why.
 
-The outputs decide, and beside them the parts that a model has: the loss and the metrics that it was compiled with, the gradients
-of its weights. A part of which something was not tested is a gap.
+The outputs must be tested, and the other parts that a model has: the loss and the metrics with which it was compiled, and the
+gradients of its weights. What was not tested in a part is a gap.
 """
 
 from collections.abc import Iterable
@@ -11,17 +11,18 @@ from masklib.auditing.invariance.changes import Quantity
 from masklib.auditing.invariance.results import NO_METRICS, NOT_ASKED, Leak, PaddingCheck, Passed, Untested
 
 OUTPUTS = "outputs"
-PARTS = ("loss", "metrics", "gradients")  # that a user may allow to be untested
+PARTS = ("loss", "metrics", "gradients")  # a user may allow these to be untested
 KIND_OF = {OUTPUTS: Quantity.OUTPUT, "loss": Quantity.LOSS, "metrics": Quantity.METRIC, "gradients": Quantity.GRADIENT}
 
-_MORE_STEPS = "A model with a free number of steps, Input((None, ...)), can be given longer padding."
+_MORE_STEPS = "A model with a free number of steps, Input((None, ...)), can be tested with longer padding."
 _TARGETS = "Give the targets that `fit` gets: y in the file of --inputs, or audit(model, inputs, targets)."
-_OTHER_TARGETS = "Give targets and weights that `model.evaluate` takes, with which it gives a finite number."
-_WITH_THE_LOSS = "They are tested as soon as the loss is."
+_OTHER_TARGETS = "Give targets and weights for which `model.evaluate` reports a finite number."
+_WITH_THE_LOSS = "They are tested if the loss is."
 _METRICS = (
-    "Give targets of which the model predicts some, so that it is not 0; what only a step of your own updates is not tested."
+    "Give targets of which the model predicts some, so that the metric is not 0. "
+    "A metric that only your own step updates cannot be tested."
 )
-_BROKEN = "Mend the metric: `model.evaluate` fails with it, too."
+_BROKEN = "Fix the metric: `model.evaluate` fails with it, too."
 _NOT_QUICK = "Test without quick."
 _NO_SITUATION = "no other padding could be tried"
 
@@ -33,7 +34,7 @@ class Gap:
     Attributes:
         part: "outputs", or one of `PARTS`.
         of: the names of what was not tested.
-        why: for which reason.
+        why: the reason.
         remedy: what would make it testable.
     """
 
@@ -68,12 +69,12 @@ def gaps(check: PaddingCheck, parts: Iterable[str], *, has_targets: bool) -> lis
 
 
 def _special(why: str) -> str:
-    """Return what would make something testable that was not for a reason of its own; "" for other reasons."""
+    """Return what would make something testable, for the reasons that have a remedy of their own; "" for other reasons."""
     return _NOT_QUICK if why == NOT_ASKED else _BROKEN if why.startswith(NO_METRICS) else ""
 
 
 def phrase(found: Iterable[Gap]) -> str:
-    """Return gaps in a line, such as "loss and metrics not tested: the reason"."""
+    """Return gaps in one line, such as "loss and metrics not tested: the reason"."""
     by_reason: dict[str, list[str]] = {}
     for gap in found:
         by_reason.setdefault(gap.why, []).append(gap.part)
@@ -81,7 +82,7 @@ def phrase(found: Iterable[Gap]) -> str:
 
 
 def _reasons(part: str, check: PaddingCheck) -> dict[str, list[str]]:
-    """Return the names of what was not tested in a part, by the reason."""
+    """Return the names of what was not tested in a part, by reason."""
     kind = KIND_OF[part]
     verdicts: list[Leak | Passed | Untested] = [*check.passed, *check.leaks, *check.untested]
     every = [one for one in verdicts if one.kind is kind]
@@ -90,7 +91,7 @@ def _reasons(part: str, check: PaddingCheck) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in dict.fromkeys([_name(one) for one in every]) or [part]:
         open_ = [one for one in untested if _name(one) == name]
-        if kind is Quantity.LOSS:  # a change that could not be tried there is one of the targets, which no other one stands for
+        if kind is Quantity.LOSS:  # each change of the loss must be tried; no other change replaces it
             open_ = [one for one in open_ if (name, one.change) not in tried]
         if (kind is Quantity.LOSS and open_) or name not in {of for of, _ in tried}:
             found.setdefault(open_[0].why if open_ else _NO_SITUATION, []).append(name)
@@ -98,7 +99,7 @@ def _reasons(part: str, check: PaddingCheck) -> dict[str, list[str]]:
 
 
 def _name(one: Leak | Passed | Untested) -> str:
-    """Return what a verdict is of; all gradients are one."""
+    """Return the name of what a verdict is about; all gradients have one name."""
     return "gradients" if one.kind is Quantity.GRADIENT else one.of
 
 

@@ -1,7 +1,7 @@
-"""Turns what was measured, and what the trace saw, into findings: a code, a place, the evidence, why, and what to write instead.
+"""Turns measurements and the trace into findings: a code, a place, the evidence, the cause, and what to write instead.
 
-What is accused was measured first: a finding about an output, a loss or a metric stands on a number that padding changed. The
-trace only says where and why. A mask that is lost where it does no harm is no finding.
+Every finding about an output, a loss or a metric is based on a measured number that padding changed. The trace only says where
+and why. A lost mask that changes no number is not a finding.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ OF_ENTRIES = {
     Entry.OWN_STEP: "MSK205",
     Entry.PENALTY: "MSK206",
 }  # codes of losses
-WEAK = Change.MASKED_CONTENT  # evidence from a model whose length is fixed: what a masked step would do if it held something else
+WEAK = Change.MASKED_CONTENT  # weak evidence: masked steps would change the output if they held something else
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Finding:
         code: of the catalogue, such as "MSK101".
         severity: "leak", "risk" or "note".
         where: the layer, loss or metric.
-        evidence: what was measured, a sentence each, the largest first.
-        relative: the largest change, relative to the scale of what changed; 0 for a note without one.
-        fix: what to write instead in this model, as lines of code; "" where nothing can be written that is known to hold.
+        evidence: what was measured, one sentence each, the largest first.
+        relative: the largest change, relative to the scale of what changed; 0 for a note without a change.
+        fix: what to write instead in this model, as lines of code; "" if no code is known to be right.
     """
 
     code: str
@@ -61,12 +61,12 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """What was found, in a line."""
+        """What was found, in one line."""
         return CODES[self.code].title.format(where=self.where)
 
     @property
     def why(self) -> str:
-        """How it comes."""
+        """The cause."""
         return CODES[self.code].why
 
     @property
@@ -81,12 +81,12 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None, fixes:
     Args:
         check: what padding changes.
         trace: of the same model and inputs.
-        causes: proves the causes of leaks on the model; None: they are what the trace suggests.
-        fixes: writes what to write instead; None: nothing is written.
+        causes: proves the causes of leaks on the model; None: the causes that the trace suggests are used.
+        fixes: returns the code to write instead; None: no code.
     """
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
-    for leak in sorted(_causing(check.leaks), key=_telling):
+    for leak in sorted(_causing(check.leaks), key=_by_evidence):
         cause = causes.of(leak) if causes and _can_be_proved(leak) else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
@@ -99,46 +99,46 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None, fixes:
 
 
 def _can_be_proved(leak: Leak) -> bool:
-    """Return whether an intervention in an ordinary call can show what lets a leak in."""
+    """Return whether an intervention in an ordinary call can prove the cause of a leak."""
     return leak.kind is Quantity.OUTPUT and leak.change.is_of_padding and not leak.is_compiled
 
 
-def _telling(leak: Leak) -> int:
-    """Return how little the change of a leak says of its cause."""
+def _by_evidence(leak: Leak) -> int:
+    """Return a key that sorts leaks so that those that say most about their cause come first."""
     return OF_LENGTH.index(leak.change) if leak.change in OF_LENGTH else len(OF_LENGTH)
 
 
 def _proof(cause: Cause) -> tuple[str, ...]:
-    """Return what proves a cause, a sentence each."""
+    """Return the proof of a cause, one sentence each."""
     others = ", then ".join(f"{where!r} ({code})" for code, where in cause.after)
-    return (*cause.tried, *([f"several causes: mend this one first, then {others}"] if others else []))
+    return (*cause.tried, *([f"several causes: fix this one first, then {others}"] if others else []))
 
 
 def _of_predictions(code: str, trace: Trace) -> tuple[str, ...]:
-    """Return where the mask of the predictions was lost, for a loss that counts padding because they carry none."""
+    """Return where the mask of the predictions was lost, for a loss that counts padding because they have none."""
     ends = [call for call in trace.calls if call.ends]
     if code != "MSK201" or not ends or all(mask is not None for call in ends for mask in call.masks_out):
         return ()
     for call in (one for end in ends for one in (end, *calls_before(end, trace.calls))):
         if call.outcome in LOST_HERE:
             lost, path = blame(call, trace.calls)
-            return (f"the predictions carry no mask: it is lost at {path!r} ({lost})",)
-    return () if has_masks(trace.calls) else ("the predictions carry no mask: no layer of the model makes one",)
+            return (f"the predictions have no mask: it is lost at {path!r} ({lost})",)
+    return () if has_masks(trace.calls) else ("the predictions have no mask: no layer of the model makes one",)
 
 
 def sentence_on(leak: Leak) -> str:
     """Return a measured difference as a sentence."""
     name = leak.kind if leak.of == leak.kind else f"{leak.kind} {leak.of!r}"
     if not np.isfinite(leak.size):
-        return f"{leak.change}: {name} is no longer a number ({leak.example})"
+        return f"{leak.change}: {name} is no longer a finite number ({leak.example})"
     share = f"{leak.relative:.1%}" if leak.relative >= 0.001 else f"{leak.relative:.1e}"
-    return f"{leak.change}: {name} is off by {leak.size:.3g}, {share} of its scale ({leak.example})"
+    return f"{leak.change}: {name} differs by {leak.size:.3g}, {share} of its scale ({leak.example})"
 
 
 def _causing(leaks: Iterable[Leak]) -> list[Leak]:
-    """Return the leaks that do not merely follow from another one.
+    """Return the leaks that do not only follow from another one.
 
-    Where an output leaks, the loss, the metrics and the gradients of it change too; where a loss does, its gradients.
+    If an output leaks, the loss, the metrics and the gradients that depend on it change, too; if a loss leaks, its gradients do.
     """
     leaks = list(leaks)
     outputs = [leak for leak in leaks if leak.kind is Quantity.OUTPUT]
@@ -156,7 +156,7 @@ def _of_kind(leaks: Iterable[Leak], kind: Quantity) -> list[Leak]:
 
 
 def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
-    """Return the code of what lets a leak in, and where that is."""
+    """Return the code and the place of the cause of a leak."""
     where = repr(leak.layer) if leak.layer else f"{leak.kind} {leak.of!r}"
     if leak.kind is Quantity.LOSS:
         of = "the loss" if leak.of == LOSS else f"the loss of {leak.of!r}"
@@ -178,7 +178,7 @@ def _cause(leak: Leak, check: PaddingCheck, trace: Trace) -> tuple[str, str]:
 
 
 def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | None:
-    """Return what became of the mask on its path to where an output's leak enters."""
+    """Return code and place, from what became of the mask on the way to the call where a leak of an output enters."""
     entry = next((call for call in trace.calls if call.path == leak.layer), None)
     if entry is None:
         return None
@@ -195,7 +195,7 @@ def _route(leak: Leak, valid: Sequence[Any], trace: Trace) -> tuple[str, str] | 
 
 
 def _of_makers(before: Sequence[Call], entry: Call, valid: Sequence[Any]) -> tuple[str, str] | None:
-    """Return whether masks were made that mark something else than the padding, or were used up before the leak."""
+    """Return code and place if masks were made: one that does not mark the padding, or masks that end before the leak."""
     makers = [call for call in before if call.outcome == MADE]
     wrong = [call for call in makers if not any(_marks(mask, valid) for mask in call.masks_out if mask is not None)]
     if wrong:
@@ -204,13 +204,13 @@ def _of_makers(before: Sequence[Call], entry: Call, valid: Sequence[Any]) -> tup
 
 
 def _marks(mask: Any, valid: Sequence[Any]) -> bool:
-    """Return whether a mask is that of one of the inputs' paddings."""
+    """Return whether a mask marks the padding of some inputs."""
     mask = np.asarray(mask)
     return any(mask.shape == one.shape and bool((mask == one).all()) for one in valid)
 
 
 def _accuse(code: str, where: str, leaks: Sequence[Leak], proof: Sequence[str] = ()) -> Finding:
-    """Return the finding that some leaks prove; where only weak evidence could be had, a risk."""
+    """Return the finding that some leaks prove; with weak evidence only, it is a risk."""
     ordered = sorted(leaks, key=lambda leak: -leak.relative)
     severity = CODES[code].severity
     if severity == LEAK and all(leak.change is WEAK for leak in leaks):
@@ -219,18 +219,18 @@ def _accuse(code: str, where: str, leaks: Sequence[Leak], proof: Sequence[str] =
 
 
 def _notes(check: PaddingCheck) -> list[Finding]:
-    """Return what is good to know and no leak."""
+    """Return what is good to know and not a leak."""
     found = [
-        Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of nothing but padding",))
+        Finding("MSK140", NOTE, f"output {name!r}", (f"{value} for a sample of only padding",))
         for name, value in check.empty.items()
     ]
     for name, (evaluated, fitted) in check.in_fit.items():
-        evidence = f"of the same batch `fit` reports {fitted:.6g}, `evaluate` {evaluated:.6g}"
+        evidence = f"for the same batch `fit` reports {fitted:.6g}, `evaluate` {evaluated:.6g}"
         found.append(Finding("MSK304", NOTE, f"metric {name!r}", (evidence,), abs(fitted - evaluated) / (abs(evaluated) or 1.0)))
     for name, (whole, parts) in check.batch_size.items():
-        differs = f"of the same samples in two batches it differs by {parts - whole:+.2g}"
+        differs = f"for the same samples in two batches it differs by {parts - whole:+.2g}"
         is_loss = name == LOSS
         code, where = ("MSK204", "the loss") if is_loss else ("MSK302", f"metric {name!r}")
-        evidence = f"evaluate reports {whole:.6g} of one batch; {differs}"
+        evidence = f"evaluate reports {whole:.6g} for one batch; {differs}"
         found.append(Finding(code, NOTE, where, (evidence,), abs(parts - whole) / (abs(whole) or 1.0)))
     return found

@@ -1,7 +1,7 @@
-"""What to write instead, as code for the model at hand: with the names of its inputs, layers, losses and metrics.
+"""What to write instead, as code for this model: with the names of its inputs, layers, losses and metrics.
 
-Only what is known to hold for that model is written: a mask is handed to layers whose `call` takes one, and a loss or metric is
-replaced by that of masklib that computes the same of a step.
+Only code that is known to be right for this model is returned: a mask is passed to layers whose `call` takes one, and a loss or
+metric is replaced by that of masklib which computes the same for a step.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.report.causes import calls_before
 from masklib.auditing.tracing.calls import Call
 
-MOST = 4  # layers to which a mask is handed over in lines of their own; the others are named
+MOST = 4  # layers that get a line of their own; the others are only named
 LOSSES = {
     "mse": "MaskedMeanSquaredError",
     "mean_squared_error": "MaskedMeanSquaredError",
@@ -28,13 +28,13 @@ LOSSES = {
     "sparse_categorical_crossentropy": "MaskedSparseCategoricalCrossentropy",
     "binary_crossentropy": "MaskedBinaryCrossentropy",
 }
-OF_STEPS = ("mae", "mse", "mean_absolute_error", "mean_squared_error", *LOSSES)  # metrics that MaskedMean takes by name
+OF_STEPS = ("mae", "mse", "mean_absolute_error", "mean_squared_error", *LOSSES)  # names that MaskedMean takes
 HANDED = ("MSK101", "MSK102", "MSK103", "MSK104", "MSK105", "MSK106", "MSK109", "MSK401")
 
 
 @dataclass(frozen=True)
 class Fixes:
-    """Writes fixes for one model.
+    """Returns fixes for one model.
 
     Attributes:
         model: that was tested.
@@ -47,7 +47,7 @@ class Fixes:
     check: PaddingCheck
 
     def of(self, code: str, where: str) -> str:
-        """Return the lines for a finding; "" where nothing can be written that is known to hold."""
+        """Return the lines for a finding; "" if no code is known to be right."""
         if code in HANDED:
             return self._hand_mask_over(where.strip("'"), clears=code == "MSK101")
         if code == "MSK201":
@@ -57,7 +57,7 @@ class Fixes:
         return ""
 
     def _hand_mask_over(self, path: str, *, clears: bool) -> str:
-        """Return lines that give the mask to the layers that take one, from a call on."""
+        """Return lines that pass the mask to the layers that take one, from a call on."""
         mask, call = self._mask(), next((one for one in self.calls if one.path == path), None)
         if not mask or call is None:
             return ""
@@ -66,11 +66,11 @@ class Fixes:
         if not lines:
             return ""
         first, others = list(lines.values())[:MOST], ", ".join(list(lines)[MOST:])
-        cleared = [f"x = x * ops.cast(mask[..., None], x.dtype)  # in front of {path!r}"] if clears else []
-        return "\n".join([mask, *cleared, *first, *([f"# and so to {others}"] if others else [])])
+        cleared = [f"x = x * ops.cast(mask[..., None], x.dtype)  # before {path!r}"] if clears else []
+        return "\n".join([mask, *cleared, *first, *([f"# and in the same way to {others}"] if others else [])])
 
     def _mask(self) -> str:
-        """Return the line that makes the mask of the only input; "" if there is another one, or no value marks its padding."""
+        """Return the line that makes the mask of the only input; "" with several inputs, or if no value marks the padding."""
         tensors = list(getattr(self.model, "inputs", None) or [])
         arrays = [np.asarray(one) for one in flatten(self.check.inputs)[1]]
         if len(tensors) != 1 or len(arrays) != 1:
@@ -81,7 +81,7 @@ class Fixes:
         return next((line for line in written if line), "")
 
     def _masked_loss(self) -> str:
-        """Return the line that compiles a model of one output with the loss of masklib in place of Keras's."""
+        """Return the lines that compile a model of one output with a loss of masklib in place of Keras's."""
         found = LOSSES.get(self._loss)
         if found is None or not _is_plain(self.model.loss):
             return ""
@@ -90,7 +90,7 @@ class Fixes:
         return f"# padded steps of the targets hold -1; beside your other arguments\n{compiled_so}"
 
     def _masked_metric(self, name: str) -> str:
-        """Return the line that compiles a model with a metric of masklib in place of Keras's."""
+        """Return the lines that compile a model with a metric of masklib in place of Keras's."""
         if name in ("accuracy", "acc") and self._loss.endswith("crossentropy"):
             name = self._loss.replace("crossentropy", "accuracy")
         elif name not in OF_STEPS:
@@ -100,13 +100,13 @@ class Fixes:
 
     @property
     def _loss(self) -> str:
-        """The name of the loss of a model of one output; "" if there is another one."""
+        """The name of the loss of a model with one loss; "" if it has several or none."""
         loss = getattr(self.model, "loss", None)
         return "" if loss is None or isinstance(loss, (list, tuple, dict)) else compiled.name_of(loss)
 
 
 def _of_value(name: str, array: Any, valid: Any) -> str:
-    """Return the line that marks the valid steps by one value that padded ones hold; "" if none marks them and no others."""
+    """Return the line that makes a mask by comparing with the value of padded steps; "" if no value marks exactly these steps."""
     held: Any = np.unique(array[~valid]) if array.shape[: valid.ndim] == valid.shape else []
     if len(held) != 1:
         return ""
@@ -117,7 +117,7 @@ def _of_value(name: str, array: Any, valid: Any) -> str:
 
 
 def _is_plain(loss: Any) -> bool:
-    """Return whether a loss is one of Keras's, with no setting of its own but that it takes logits."""
+    """Return whether a loss is one of Keras's with default settings, except that it may take logits."""
     if isinstance(loss, str):
         return True
     if not str(getattr(loss, "__module__", type(loss).__module__)).startswith("keras."):
@@ -129,12 +129,12 @@ def _is_plain(loss: Any) -> bool:
 
 
 def _compile(*arguments: str) -> str:
-    """Return a call of `compile`, an argument a line."""
+    """Return a call of `compile`, with one argument per line."""
     return "\n".join(["model.compile(", *(f"    {one}," for one in arguments), ")"])
 
 
 def _handed(call: Call) -> str:
-    """Return the line that hands the mask to a layer of Keras's at the top of the model; "" if it takes none of one tensor."""
+    """Return the line that passes the mask to a Keras layer at the top level of the model; "" if it does not take one mask."""
     operation = call.operation
     if call.depth or not isinstance(operation, keras.layers.Layer) or not call.takes_mask:
         return ""

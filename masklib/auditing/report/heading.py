@@ -1,4 +1,4 @@
-"""What a report stands on: which model, when, with which versions, which seed and which batch."""
+"""The conditions of an audit, at the top of its report: the model, date, versions, seed and batch."""
 
 import datetime
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ GIVEN, MADE, NONE = "given", "made", "none"
 
 @dataclass(frozen=True)
 class Heading:
-    """What a report stands on.
+    """The conditions of an audit.
 
     Attributes:
         source: the file of the model, or its name.
@@ -23,10 +23,10 @@ class Heading:
         keras: version.
         backend: of Keras.
         seed: of all draws.
-        samples: in the batch; 0 if there is nothing that could be padded.
-        steps: of each input that has some, the padded ones counted, such as "9" or "9 and 5".
+        samples: in the batch; 0 if nothing could be padded.
+        steps: of each input that has steps, including padded ones, such as "9" or "9 and 5".
         inputs: "given" or "made".
-        targets: "given", "made", or "none" where there is no loss.
+        targets: "given", "made", or "none" if there is no loss.
     """
 
     source: str
@@ -48,19 +48,19 @@ class Heading:
         return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return it as a dict that JSON can hold."""
         return asdict(self)
 
 
 def heading(model: Any, check: PaddingCheck, *, has_inputs: bool, has_loss: bool, seed: int) -> Heading:
-    """Return what a report of a model stands on.
+    """Return the conditions of the audit of a model.
 
     Args:
         model: a Keras model.
         check: what was tested.
-        has_inputs: whether the user gave some.
+        has_inputs: whether the user gave inputs.
         has_loss: whether the model takes targets.
-        seed: of all draws.
+        seed: of all random numbers.
     """
     sizes = [valid.shape for valid in check.valid]
     steps = dict.fromkeys("x".join(map(str, shape[1:])) for shape in sizes)
@@ -79,7 +79,7 @@ def heading(model: Any, check: PaddingCheck, *, has_inputs: bool, has_loss: bool
 
 
 def _own_version() -> str:
-    """Return the version of masklib; where it is found by its path only, as in environments of the suite, that it is source."""
+    """Return the version of masklib; "from source" if it is not installed, as in the environments of the suite."""
     try:
         return version("masklib")
     except PackageNotFoundError:

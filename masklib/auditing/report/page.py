@@ -1,4 +1,4 @@
-"""The report of an audit as HTML: a fragment, for a notebook or for a page around it. Names and messages are text, not markup."""
+"""The report of an audit as a fragment of HTML, for a notebook or a page. Names and messages are text, not markup."""
 
 import io
 import math
@@ -42,12 +42,12 @@ STYLE = """
 
 
 def fragment(report: Any, *, graph: bool = False, links: Mapping[str, str] = NO_LINKS) -> str:
-    """Return the report as a fragment of HTML with a style of its own.
+    """Return the report as a fragment of HTML that includes its style.
 
     Args:
         report: a `masklib.auditing.report.report.Report`.
         graph: whether to draw the model's graph, too.
-        links: for codes, the address where more is said of them.
+        links: for codes, the address of their description.
     """
     headline = f'<h3 class="headline">{_text(report.headline)}</h3><p class="heading">{_text(report.heading)}</p>'
     parts = [f"<style>{STYLE}</style>", '<div class="masklib-audit">', headline]
@@ -66,12 +66,12 @@ def fragment(report: Any, *, graph: bool = False, links: Mapping[str, str] = NO_
 
 
 def _text(value: Any) -> str:
-    """Return a text that is no markup, and controls nothing."""
+    """Return a text without markup and without control characters."""
     return escape(printable(value))
 
 
 def _card(finding: Any, link: str | None) -> str:
-    """Return a finding; its code leads to where more is said of it."""
+    """Return a finding; its code links to its description."""
     evidence = "".join(f"<li>{_text(sentence)}</li>" for sentence in finding.evidence)
     code = f"<code>{finding.code}</code>"
     code = f'<a href="{escape(link)}">{code}</a>' if link else code
@@ -90,13 +90,13 @@ def _fix(fix: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a text of the catalogue with what stands between backticks as code."""
+    """Return a text of the catalogue, with what is between backticks as code."""
     parts = _text(text).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _matrix(check: Any) -> str:
-    """Return what was tested, at a glance."""
+    """Return the table of what was tested."""
     changes, rows = matrix.matrix(check)
     head = "<td></td>" + "".join(f'<th scope="col" title="{matrix.MEANS[name]}">{name}</th>' for name in changes)
     body = "".join(
@@ -108,30 +108,31 @@ def _matrix(check: Any) -> str:
 
 
 def _legend(check: Any) -> str:
-    """Return what each change is, and what an empty cell is."""
+    """Return what each change means, and what an empty cell means."""
     changes, rows = matrix.matrix(check)
-    told = {change: matrix.MEANS[change] for change in changes}
-    told |= {BLANK: matrix.EMPTY} if any(not cell for _, cells in rows for cell in cells) else {}
-    return '<dl class="legend">' + "".join(f"<dt>{name}</dt><dd>{_prose(means)}</dd>" for name, means in told.items()) + "</dl>"
+    explained = {change: matrix.MEANS[change] for change in changes}
+    explained |= {BLANK: matrix.EMPTY} if any(not cell for _, cells in rows for cell in cells) else {}
+    entries = "".join(f"<dt>{name}</dt><dd>{_prose(means)}</dd>" for name, means in explained.items())
+    return f'<dl class="legend">{entries}</dl>'
 
 
 def _gaps(report: Any) -> str:
     """Return what was not tested, why, and what would make it testable."""
-    told = []
+    items = []
     for gap in report.gaps:
         allowed = " (allowed)" if gap.part in report.allowed else ""
-        told.append(f"<li><b>{_text(gap.what)}</b>{allowed}: {_text(gap.why)}. {_prose(gap.remedy)}</li>")
-    return f'<h3 class="headline">What was not tested</h3><ul>{"".join(told)}</ul>'
+        items.append(f"<li><b>{_text(gap.what)}</b>{allowed}: {_text(gap.why)}. {_prose(gap.remedy)}</li>")
+    return f'<h3 class="headline">What was not tested</h3><ul>{"".join(items)}</ul>'
 
 
 def _assumptions(assumed: Sequence[str]) -> str:
-    """Return what nobody said and was taken to be so."""
+    """Return what was assumed because the user did not say it."""
     sentences = "".join(f"<li>{_prose(one)}</li>" for one in assumed)
     return f'<h3 class="headline">What was assumed</h3><ul>{sentences}</ul>' if assumed else ""
 
 
 def _notes(notes: Any) -> str:
-    """Return what else is to be said."""
+    """Return the notes as a list."""
     return "<ul>" + "".join(f"<li>{_text(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
@@ -150,7 +151,7 @@ def _cell(value: Any) -> str:
 
 
 def _folded(title: str, body: str, *, is_open: bool = False) -> str:
-    """Return what is shown when it is asked for."""
+    """Return a part that the reader can open."""
     return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>{body}</details>"
 
 

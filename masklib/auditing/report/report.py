@@ -1,4 +1,4 @@
-"""Audits a model: what padding changes, where its masks go, what follows from both, as text, table, JSON and HTML."""
+"""Audits a model: what padding changes, and where and why, as text, table, JSON and HTML."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_LEAK, NOT_TESTED = "no leak found", "not tested"
-PYTEST_INDENT = 4  # that it puts before each line of an error
-SCHEMA = 1  # of the JSON; another one if a name in it comes to mean something else
+PYTEST_INDENT = 4  # columns that pytest puts before each line of an error
+SCHEMA = 1  # of the JSON; it changes if the meaning of a name in it changes
 FAIL_ON = (LEAK, RISK, "never")
 
 
@@ -44,7 +44,7 @@ class Report:
         findings: the worst first.
         check: what was tested, with numbers.
         trace: the path of the masks.
-        heading: what it stands on: versions, seed, batch.
+        heading: the conditions of the audit: versions, seed, batch.
         parts: those of `coverage.PARTS` that the model has.
         allowed: those of `coverage.PARTS` that need not be tested.
     """
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The worst severity, "leak" or "risk"; else "no leak found", or "not tested" if something that decides was not."""
+        """The worst severity, "leak" or "risk"; else "no leak found", or "not tested" if a part was not tested that must be."""
         worst = [finding.severity for finding in self.findings if finding.severity != NOTE]
         if worst:
             return worst[0]
@@ -67,14 +67,14 @@ class Report:
 
     @property
     def gaps(self) -> list[Gap]:
-        """What never met other padding where it could have differed, of outputs, loss, metrics and gradients; and why."""
+        """What was not tested with other padding, of outputs, loss, metrics and gradients; and why."""
         return gaps(self.check, self.parts, has_targets=self.check.has_targets)
 
     def exit_status(self, fail_on: str = LEAK) -> int:
-        """Return the exit status of a command: 1 if it fails, 2 if something that decides was not tested, else 0.
+        """Return the exit status of a command: 1 if it fails, 2 if a part was not tested that must be, else 0.
 
         Args:
-            fail_on: as that of `fails`.
+            fail_on: as for `fails`.
         """
         if self.fails(fail_on):
             return 1
@@ -82,10 +82,10 @@ class Report:
         return 2 if is_open and self.verdict != LEAK else 0
 
     def fails(self, on: str) -> bool:
-        """Return whether there is a finding of this severity or a worse one.
+        """Return whether there is a finding of this severity or worse.
 
         Args:
-            on: "leak", "risk", which a leak is too, or "never".
+            on: "leak", "risk", which includes leaks, or "never".
 
         Raises:
             ArgumentError: `on` is something else.
@@ -95,14 +95,14 @@ class Report:
         return any(finding.severity in accused for finding in self.findings)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a row a finding: code, severity, where, title, relative (of the scale of what changed), remedy; needs pandas."""
+        """Return one row per finding: code, severity, where, title, relative (to the scale of what changed), remedy."""
         names = ["code", "severity", "where", "title", "relative", "remedy"]
         rows = [[getattr(finding, name) for name in names] for finding in self.findings]
         frame: pd.DataFrame = imported("pandas", "plot").DataFrame(rows, columns=names)
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as what JSON can hold; numbers that are none are null."""
+        """Return the report as a dict that JSON can hold; numbers that are not finite are null."""
         return {
             "schema": SCHEMA,
             "model": self.model,
@@ -118,12 +118,12 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """The findings, then what was tested and what was not, as wide as the terminal."""
+        """The findings, then what was tested and what was not, in the width of the terminal."""
         return text.as_text(self)
 
     @property
     def headline(self) -> str:
-        """The verdict, in a line: what was found, and what was not tested."""
+        """The verdict in one line: what was found, and what was not tested."""
         counts = [(sum(one.severity == name for one in self.findings), name) for name in (LEAK, RISK, NOTE)]
         found = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count]
         if not any(finding.severity != NOTE for finding in self.findings):
@@ -131,7 +131,7 @@ class Report:
         return "; ".join([f"{self.model}: {', '.join(found)}", *filter(None, [phrase(self.gaps)])])
 
     def _no_leak(self) -> str:
-        """Return of what it can be said that no leak was found."""
+        """Return for which parts no leak was found."""
         open_ = {gap.part for gap in self.gaps}
         if not open_:
             return NO_LEAK
@@ -139,7 +139,7 @@ class Report:
         return f"{NO_LEAK} in the {listed(tested)}" if OUTPUTS in tested else NOT_TESTED
 
     def _repr_html_(self) -> str:
-        """The report for a notebook; names are text, never markup."""
+        """The report for a notebook; names are text, not markup."""
         return page.fragment(self)
 
 
@@ -148,24 +148,24 @@ def audit(
 ) -> Report:
     """Test whether padding changes what a model computes, and say where it enters and what to write instead.
 
-    The model is afterwards what it was.
+    The model is restored afterwards.
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
-        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays; rows of several lengths are padded.
+        inputs: a padded batch as the model takes it: an array, or a list or dict of arrays; rows of different lengths are padded.
             Or a dataset as `fit` takes it: tf.data, a generator, a PyDataset, a DataLoader. None: made from the model's
             signature.
         targets: for the model's outputs; None: those in the dataset, else made from its outputs and losses.
-        allow_untested: of "loss", "metrics" and "gradients" what need not be tested for the verdict "no leak found".
+        allow_untested: which of "loss", "metrics" and "gradients" may be untested for the verdict "no leak found".
         **options: of `check_padding`: sample_weight, mask_value, pad_id, padding_side, target_pad, not_a_sequence, causal,
-            seed, quick. With quick, the outputs alone decide.
+            seed, quick. With quick, only the outputs are tested.
 
     Returns:
-        Report: print it, or show it in a notebook; it holds the verdict and the findings, and gives them as a table and as JSON.
+        Report: print it, or show it in a notebook; it has the verdict and the findings, also as a table and as JSON.
 
     Raises:
-        ArgumentError: `model` is no model, the inputs are not its own, or `allow_untested` names something else.
-        UntestableError: the model's output is random, or not a number.
+        ArgumentError: `model` is not a model, it does not take the inputs, or `allow_untested` names something else.
+        UntestableError: the model's output is random or not finite.
 
     Example:
         >>> import keras, masklib
@@ -188,7 +188,7 @@ def audit(
         if other is not None:
             of_other = _traced(other)
             found = find(other, of_other, Causes(tested, of_other.calls))
-            findings += _as_notes(found, "harmless where padding stands before the sequences; after them: ")
+            findings += _as_notes(found, "harmless if padding stands before the sequences; after them: ")
     parts = _parts_of(model, check)
     about = heading(model, check, has_inputs=inputs is not None, has_loss="loss" in parts, seed=options.get("seed", 0))
     return Report(str(model.name), findings, check, traced, about, parts, PARTS if options.get("quick") else allowed)
@@ -197,10 +197,10 @@ def audit(
 def assert_padding_invariant(
     model: Any, inputs: Any = None, targets: Any = None, *, allow_untested: str | Iterable[str] = (), **options: Unpack[Options]
 ) -> None:
-    """Raise AssertionError, with the report as its text, if padding changes what a model computes; for tests.
+    """Raise AssertionError, with the report as its message, if padding changes what a model computes; for tests.
 
-    Arguments and other errors are those of `audit`. A model that could not be tested fails too, and so does one of which the
-    loss, the metrics or the gradients could not be tested, unless `allow_untested` names them.
+    Arguments and other errors are those of `audit`. It also raises if the model could not be tested, or if its loss, metrics or
+    gradients could not be tested and `allow_untested` does not name them.
 
     Example:
         >>> import keras, masklib
@@ -220,17 +220,17 @@ def failure_of(report: Report) -> AssertionError | None:
 
 
 def _allowed(parts: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the parts that need not be tested.
+    """Return the parts that may be untested.
 
     Raises:
-        ArgumentError: one is none of `coverage.PARTS`.
+        ArgumentError: one is not in `coverage.PARTS`.
     """
     names = [part.strip() for part in parts.split(",")] if isinstance(parts, str) else list(parts)
     return tuple(check_one_of("allow_untested", part, PARTS) for part in names)
 
 
 def _parts_of(model: Any, check: PaddingCheck) -> tuple[str, ...]:
-    """Return the parts that a model has beside its outputs; a step of its own may report no loss."""
+    """Return the parts that a model has besides its outputs; its own `test_step` may report no loss."""
     kinds = [one.kind for several in (check.leaks, check.passed, check.untested) for one in several]
     has = {
         "loss": compiled.has_loss(model) and (Quantity.LOSS in kinds or not compiled.has_own_step(model)),
@@ -241,12 +241,12 @@ def _parts_of(model: Any, check: PaddingCheck) -> tuple[str, ...]:
 
 
 def _traced(check: PaddingCheck) -> Trace:
-    """Return the trace of the inputs that were tested; they are called anew where nothing could be."""
+    """Return the trace for the tested inputs; the model is called again if the check has no records."""
     return trace_of(check.calls, str(check.model.name)) if check.calls else trace(check.model, check.inputs)
 
 
 def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Options) -> list[Finding]:
-    """Return a note for each layer that ignores its mask, harmless after a sequence, and would not be in front of one."""
+    """Return a note for each layer that ignores its mask, if only padding before the sequences shows it."""
     if not any(call.outcome == IGNORED for call in traced.calls):
         return []
     settings = PaddingSettings(pad_id=options.get("pad_id"), mask_value=options.get("mask_value"))
@@ -255,11 +255,11 @@ def _of_other_side(model: Any, check: PaddingCheck, traced: Trace, options: Opti
     except (ArgumentError, UntestableError):
         return []
     found = [finding for finding in find(other, traced) if finding.code == IGNORED_MASK]
-    return _as_notes(found, "harmless where padding stands after the sequence; in front of it: ")
+    return _as_notes(found, "harmless if padding stands after the sequence; before it: ")
 
 
 def _as_notes(findings: Sequence[Finding], where: str) -> list[Finding]:
-    """Return what was found with padding at the other side."""
+    """Return findings with padding at the other side, as notes."""
     accused = [one for one in findings if one.severity != NOTE]
     return [replace(one, severity=NOTE, evidence=(where + one.evidence[0],)) for one in accused]
 
@@ -270,7 +270,7 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    """Return a finding as what JSON can hold."""
+    """Return a finding as a dict that JSON can hold."""
     names = ("code", "severity", "where", "title", "evidence", "why", "remedy", "fix")
     relative = finding.relative if np.isfinite(finding.relative) else None
     return {**{name: getattr(finding, name) for name in names}, "relative": relative}

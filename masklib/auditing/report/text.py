@@ -1,6 +1,6 @@
-"""The report of an audit as text: as wide as the terminal, with a hanging indent, in colour where the terminal has colours.
+"""The report of an audit as text: in the width of the terminal, with a hanging indent, in colour if the terminal has colours.
 
-Names and messages come from the model: what would control a terminal in them is shown as text.
+Names and messages come from the model: control characters in them are shown as text.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from masklib.auditing.report import matrix
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
 from masklib.errors import printable
 
-WIDTH = 100  # where there is no terminal
+WIDTH = 100  # if there is no terminal
 NARROWEST = 40
 STYLES = {
     LEAK: "bold red",
@@ -30,12 +30,12 @@ STYLES = {
     "strong": "bold",
 }
 NO_LINKS: Mapping[str, str] = {}
-INDENT = 6  # of what is said of a finding
-BLANK = "-"  # a cell of the table in which there is nothing
+INDENT = 6  # of the text of a finding
+BLANK = "-"  # an empty cell of the table
 
 
 def width() -> int:
-    """Return how many columns the terminal has; `WIDTH` where there is none."""
+    """Return the number of columns of the terminal; `WIDTH` if there is none."""
     return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
@@ -44,25 +44,25 @@ def as_text(report: Any, columns: int | None = None) -> str:
 
     Args:
         report: a `masklib.auditing.report.report.Report`.
-        columns: how wide. None: as the terminal.
+        columns: the width; None: that of the terminal.
     """
     return "\n".join(line.plain for line in lines(report, columns or width()))
 
 
 def show(report: Any, console: Console, links: Mapping[str, str] = NO_LINKS) -> None:
-    """Print the report on a console: in colour, and with links, if it is a terminal that has them.
+    """Print the report on a console: in colour and with links, if the terminal has them.
 
     Args:
         report: a `masklib.auditing.report.report.Report`.
         console: of rich.
-        links: for codes, the address where more is said of them.
+        links: for codes, the address of their description.
     """
     for line in lines(report, console.width, links):
         console.print(line, soft_wrap=True, highlight=False)
 
 
 def lines(report: Any, columns: int, links: Mapping[str, str] = NO_LINKS) -> Iterator[Text]:
-    """Yield the report in lines of at most so many columns, but for words, tables and code that cannot be cut."""
+    """Yield the report in lines of at most `columns` columns, except words, tables and code that cannot be broken."""
     page = _Page(max(columns, NARROWEST))
     yield from page.hanging("", report.headline, style="strong")
     yield from page.hanging("", str(report.heading), style="soft")
@@ -98,7 +98,7 @@ def _of_finding(finding: Any, page: "_Page", links: Mapping[str, str]) -> Iterat
 
 
 def _tested(check: Any, page: "_Page") -> Iterator[Text]:
-    """Yield what was tried: a table if it fits, else a paragraph for each row; then what each change is."""
+    """Yield what was tried: a table if it fits, else a paragraph for each row; then what each change means."""
     changes, rows = matrix.matrix(check)
     if not rows:
         return
@@ -116,7 +116,7 @@ def _tested(check: Any, page: "_Page") -> Iterator[Text]:
 
 
 def _table(changes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Text]:
-    """Yield a line for each row; the heads, of two words, take two."""
+    """Yield a line for each row; the heads have two words, in two lines."""
     heads = [["", *(change.partition(" ")[at] for change in changes)] for at in (0, 2)]
     body = [[printable(name), *(cell or BLANK for cell in cells)] for name, cells in rows]
     widths = [max(cell_len(row[i]) for row in (*heads, *body)) for i in range(len(changes) + 1)]
@@ -130,7 +130,7 @@ def _table(changes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) ->
 
 
 def _listed(changes: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], page: "_Page") -> Iterator[Text]:
-    """Yield for each row what came of which changes."""
+    """Yield for each row the changes by their result."""
     for name, cells in rows:
         yield from page.hanging("", name)
         for word in (matrix.LEAKS, matrix.SAME, matrix.UNTESTED):
@@ -151,11 +151,11 @@ class _Page:
         self.columns = columns
 
     def hanging(self, label: str, text: str, *, hang: int | None = None, style: str = "") -> Iterator[Text]:
-        """Yield a text after a label; further lines stand under the text, or `hang` columns from the left."""
+        """Yield a text after a label; further lines begin under the text, or `hang` columns from the left."""
         yield from self.after(Text(label, STYLES["soft"] if label.strip() else ""), text, hang=hang, style=STYLES.get(style, ""))
 
     def after(self, label: Text, text: str, *, hang: int | None = None, style: str = "") -> Iterator[Text]:
-        """Yield a text after a label that has styles of its own; see `hanging`."""
+        """Yield a text after a label that has its own styles; see `hanging`."""
         before = label.plain
         after = " " * (len(before) if hang is None else hang)
         wrapped = textwrap.wrap(

@@ -1,1 +1,1 @@
-"""The path of the masks through a model: every call, what it was given and what became of the mask."""
+"""The path of the masks through a model: every call, which masks it got and what became of them."""

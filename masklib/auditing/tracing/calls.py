@@ -1,4 +1,4 @@
-"""What is noted of a call while it runs, and what is reported of it."""
+"""What is recorded of a call while it runs, and what is reported about it."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,23 +13,23 @@ from masklib.auditing.tracing.origins import Origin
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-COMPUTATION = "(computation)"  # on tensors, between layers: Keras does not see it as a call
+COMPUTATION = "(computation)"  # on tensors, between layers; for Keras it is not a call
 
 
 class Keep(Enum):
-    """Which inputs and outputs of calls a record holds; those of a large model are many times as large as its batch."""
+    """Which inputs and outputs of calls a record holds; in a large model they are many times as large as the batch."""
 
     NOTHING = "none"
-    MARKS = "what may mark steps, the model's inputs, and what a mask is made for or lost of; else empty arrays"
+    MARKS = "arrays that may mark steps, inputs of the model, and tensors for which a mask is made or lost; else empty arrays"
     ALL = "all"
 
 
 class Passing(NamedTuple):
-    """What of masked inputs reaches the output of a call.
+    """Whether masked inputs reach the output of a call; they are changed, and the call is computed again.
 
     Attributes:
-        masked: whether what masked steps hold does; it was changed, and the call computed again.
-        any: whether anything in them does.
+        masked: whether the content of masked steps reaches the output.
+        any: whether any content of masked inputs does.
     """
 
     masked: bool
@@ -41,25 +41,25 @@ class CallRecord:
     """One call of a layer, or of an operation between layers.
 
     Attributes:
-        path: names of the models and layers that the call is in, and its own, joined by "/"; a second call is "name#2".
+        path: names of the models and layers that contain the call, and its own, joined by "/"; a second call is "name#2".
         layer: name of the class.
-        depth: how many watched calls it is inside of; 0 in the model itself.
-        operation: the layer or operation; the string "(computation)" for one that Keras does not see.
-        masks_in: what is attached to each input tensor: bool array, True = valid, or None.
-        masks_got: what `call` was given for each of its arguments for masks: bool array or None.
-        masks_out: what is attached to each output tensor when the call ends.
+        depth: the number of watched calls that contain it; 0 at the top level of the model.
+        operation: the layer or operation; the string "(computation)" for a computation that is not a call of Keras.
+        masks_in: the mask attached to each input tensor: bool array, True = valid, or None.
+        masks_got: the mask that each mask argument of `call` was given: bool array or None.
+        masks_out: the mask attached to each output tensor when the call ends.
         shapes_in: of each input tensor.
         shapes_out: of each output tensor.
-        takes_mask: whether its `call` has an argument for a mask that Keras fills.
+        takes_mask: whether its `call` has a mask argument that Keras fills.
         warned: whether Keras warned that this layer destroys the mask.
-        ignores: whether an input has a mask that its `call` has an argument for, and was not given.
-        unmasks: whether the call took masks off its own inputs.
-        passing: of a call that lost a mask and holds no others, what reaches its output; else None.
-        holds: whether calls inside of it are watched too: a model, a wrapper, or a layer of one's own that calls layers.
+        ignores: whether an input has a mask and `call` has an argument for it, which was not given.
+        unmasks: whether the call removed masks from its own inputs.
+        passing: for a call that lost a mask and contains no other calls, what reaches its output; else None.
+        holds: whether calls inside it are watched, too: a model, a wrapper, or a custom layer that calls layers.
         sources: where each input tensor comes from: the index of a call in the record, "input: NAME", or None if not known.
-        ends: whether an output of it is one of the model.
-        inputs: each input tensor as an array, as far as `Keep` says.
-        outputs: each output tensor likewise.
+        ends: whether one of its outputs is an output of the model.
+        inputs: each input tensor as an array, if `Keep` says so; else an empty array.
+        outputs: each output tensor, in the same way.
     """
 
     path: str
@@ -106,14 +106,14 @@ class Call(CallRecord):
 
     @property
     def valid(self) -> float:
-        """The share of steps that the mask after the call calls valid, or that the mask consumed by it did; NaN without one."""
+        """The share of valid steps in the mask after the call, or in the mask that the call used; NaN without a mask."""
         masks = [mask for mask in (*self.masks_out, *self.masks_got, *self.masks_in) if mask is not None]
         return float(masks[0].mean()) if masks else float("nan")
 
 
 @dataclass(eq=False)
 class OpenCall:
-    """A call that is running, and what is known of it when it is over."""
+    """A call that is running, and what is known about it when it has ended."""
 
     of: Any
     parent: "OpenCall | None"
@@ -121,16 +121,16 @@ class OpenCall:
     tensors: list[Any]
     masks_in: tuple[Mask | None, ...]
     sources: tuple[Origin, ...]
-    arguments: tuple[Any, dict[str, Any]] = ((), {})  # what its `call` was given
-    given: list[Any] = field(default_factory=list)  # the tensors in them; Keras makes those of another dtype anew
-    origins: list[Origin] = field(default_factory=list)  # of these
+    arguments: tuple[Any, dict[str, Any]] = ((), {})  # that its `call` was given
+    given: list[Any] = field(default_factory=list)  # the tensors in them; Keras converts those of another dtype
+    origins: list[Origin] = field(default_factory=list)  # of the tensors in `given`
     masks_got: tuple[Mask | None, ...] = ()
     returned: Any = None
     outputs: list[Any] = field(default_factory=list)
-    masks_out: tuple[Mask | None, ...] = ()  # as the call left them: a later one can take a mask off its input
+    masks_out: tuple[Mask | None, ...] = ()  # when the call ended: a later call can remove a mask from its input
     warned: bool = False
     ignores: bool = False
     unmasks: bool = False
-    began: bool = False  # whether its `call` was reached
+    began: bool = False  # whether its `call` was entered
     holds: bool = False
-    known: dict[int, tuple[Any, Mask | None]] = field(default_factory=dict)  # by id: came into it, or out of calls in it
+    known: dict[int, tuple[Any, Mask | None]] = field(default_factory=dict)  # by id: its inputs, and outputs of calls in it

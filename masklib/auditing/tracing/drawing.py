@@ -1,7 +1,7 @@
 """Draw a trace: the model's graph from top to bottom, with the path of the masks in it.
 
-A row a call, wrapped into columns when there are many. Tensors that go further than to the next row run in lanes at the left, and
-go on in the same lane at the top of the next column.
+Each call is a row; many rows are wrapped into columns. Tensors that go further than to the next row run in lanes at the left, and
+continue in the same lane at the top of the next column.
 """
 
 import math
@@ -26,13 +26,13 @@ HEAD = 0.055  # the length of an arrow
 LEGEND_ROW, LEGEND_COLUMN = 0.25, 2.75
 MOST_IN_A_COLUMN = 30
 
-EDGES: dict[str, tuple[str, dict[str, Any]]] = {  # by state: the role of its colour, and how it is drawn
+EDGES: dict[str, tuple[str, dict[str, Any]]] = {  # by state: the role of its colour, and its line style
     MASKED: ("valid", {"linewidth": 2.2}),
     GIVEN: ("valid", {"linewidth": 2.2, "linestyle": (0, (3, 0.8))}),
     PLAIN: ("reference", {"linewidth": 1.0}),
     LOST: ("measured", {"linewidth": 1.8, "linestyle": (0, (2, 1))}),
 }
-STYLES: dict[str, tuple[str, str]] = {  # by outcome: its sign, and the kind of tile
+STYLES: dict[str, tuple[str, str]] = {  # by outcome: its symbol, and the kind of tile
     outcomes.NONE: ("", "other"),
     outcomes.MADE: ("+", "good"),
     outcomes.KEPT: ("=", "fair"),
@@ -54,9 +54,9 @@ def plot_calls(calls: Sequence[Call], lost: Sequence[Call], model: str, *, ax: A
 
     Args:
         calls: of a trace, in the order in which they began.
-        lost: those of them to look at.
-        model: its name; "" if it has none.
-        ax: where to draw; a new figure by default, as large as it needs to be.
+        lost: the calls that are highlighted.
+        model: the name of the model; "" if it has none.
+        ax: where to draw; by default a new figure of the size that is needed.
     """
     drawing = lay_out(calls)
     paper = _Paper(drawing, calls)
@@ -67,7 +67,7 @@ def plot_calls(calls: Sequence[Call], lost: Sequence[Call], model: str, *, ax: A
         ax,
         MARGIN,
         MARGIN + 0.12,
-        f"The way of masks through {model or 'the model'}",
+        f"The path of masks through {model or 'the model'}",
         fontsize=10,
         fontweight="bold",
         color=colour("ink"),
@@ -83,7 +83,7 @@ def plot_calls(calls: Sequence[Call], lost: Sequence[Call], model: str, *, ax: A
 
 
 class _Paper:
-    """Where everything is, in inches from the upper left corner."""
+    """The place of everything, in inches from the upper left corner."""
 
     def __init__(self, drawing: Drawing, calls: Sequence[Call]) -> None:
         self.drawing = drawing
@@ -137,7 +137,7 @@ def _of_edge(state: str) -> dict[str, Any]:
 
 
 def _draw_edge(ax: Axes, paper: _Paper, edge: Edge) -> None:
-    """Draw a tensor's path."""
+    """Draw the path of a tensor."""
     style = _of_edge(edge.state) | ({} if edge.sure else {"linestyle": (0, (1, 1.2))})
     pieces = list(_straight(paper, edge) if edge.target == edge.source + 1 else _through_lane(paper, edge))
     for xs, ys in pieces:
@@ -160,7 +160,7 @@ def _straight(paper: _Paper, edge: Edge) -> Iterator[tuple[list[float], list[flo
 
 
 def _through_lane(paper: _Paper, edge: Edge) -> Iterator[tuple[list[float], list[float]]]:
-    """Yield the pieces of an edge through a lane, one for each column that it runs in."""
+    """Yield the pieces of an edge through a lane, one for each column."""
     lane = paper.drawing.lanes[edge.source]
     first, last = paper.column(edge.source), paper.column(edge.target)
     start, end = paper.y(edge.source) + 0.06, paper.y(edge.target) - 0.06
@@ -175,7 +175,7 @@ def _through_lane(paper: _Paper, edge: Edge) -> Iterator[tuple[list[float], list
 
 
 def _draw_row(ax: Axes, paper: _Paper, i: int, row: Row, *, alarming: bool) -> None:
-    """Draw the box of a row, with its sign, its name and what became of the mask."""
+    """Draw the box of a row, with its symbol, its name and what became of the mask."""
     left, right, y = paper.left(i), paper.right(paper.column(i)), paper.y(i)
     if row.call is None or row.kind == "end":
         _draw_box(ax, left, right, y, {"facecolor": colour("page"), "edgecolor": colour("soft"), "linewidth": 0.8})
@@ -202,7 +202,7 @@ def _draw_row(ax: Axes, paper: _Paper, i: int, row: Row, *, alarming: bool) -> N
 
 
 def _note(ax: Axes, x: float, y: float, row: Row, *, alarming: bool) -> None:
-    """Write beside a box what to look at, or the share of valid steps; and whether it is an output of the model."""
+    """Write beside a box its outcome if it is highlighted, or else the share of valid steps; and whether it is an output."""
     call = row.call
     assert call is not None
     share = "" if math.isnan(call.valid) or row.kind == "holder" else f"{call.valid:.0%} valid"
@@ -223,7 +223,7 @@ def _draw_box(ax: Axes, left: float, right: float, y: float, style: dict[str, An
 
 
 def _draw_badge(ax: Axes, x: float, y: float, sign: str, colours: dict[str, str]) -> None:
-    """Draw a sign on its colour."""
+    """Draw a symbol on its colour."""
     box: dict[str, Any] = {
         "boxstyle": "round,pad=0,rounding_size=0.03",
         "facecolor": colours["facecolor"],
@@ -235,7 +235,7 @@ def _draw_badge(ax: Axes, x: float, y: float, sign: str, colours: dict[str, str]
 
 
 def _draw_holders(ax: Axes, paper: _Paper) -> None:
-    """Shade the rows of what is in a model or layer, column by column."""
+    """Shade the rows inside a model or layer, column by column."""
     rows = paper.drawing.rows
     for i, row in enumerate(rows):
         if row.kind != "holder":
@@ -250,13 +250,13 @@ def _draw_holders(ax: Axes, paper: _Paper) -> None:
 
 
 def _is_inside(row: Row, holder: Row, same: bool) -> bool:
-    """Return whether a row is in a model or layer, or is its own."""
+    """Return whether a row is inside a model or layer, or is that of the model or layer."""
     assert holder.call is not None
     return same or (row.call is not None and (row.call is holder.call or row.call.path.startswith(f"{holder.call.path}/")))
 
 
 def _draw_legend(ax: Axes, paper: _Paper) -> None:
-    """Explain the lines and the signs that occur."""
+    """Explain the lines and symbols that occur."""
     entries: list[tuple[str, str]] = [("edge", one) for one in paper.states] + [("sign", one) for one in paper.used]
     for k, (what, name) in enumerate(entries):
         x = MARGIN + LEGEND_COLUMN * (k % paper.legend_columns)
@@ -269,19 +269,19 @@ def _draw_legend(ax: Axes, paper: _Paper) -> None:
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Write a text as it is, never as markup; what would control a terminal or break the picture as its escape."""
+    """Write a text without markup; control characters are escaped."""
     ax.text(x, y, printable(text), va="center", parse_math=False, zorder=4, **style)
 
 
 @lru_cache(maxsize=10_000)
 def _wide(text: str, size: float, weight: str = "normal") -> float:
-    """Return how wide a text is, in inches."""
+    """Return the width of a text in inches."""
     font = FontProperties(size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(printable(text), font, ismath=False)[0]) / 72
 
 
 def _cut(text: str, room: float, size: float, weight: str = "normal") -> str:
-    """Return a text that is so wide at most; the end of a name distinguishes layers, so the middle is left out."""
+    """Return a text cut to at most this width; the middle is left out, because the end of a name distinguishes layers."""
     kept, cut = len(text), text
     while _wide(cut, size, weight) > room and kept > 2:
         kept -= 1

@@ -1,4 +1,4 @@
-"""Intercept the calls of Keras, for one thread, and restore Keras's own."""
+"""Intercept the calls of Keras layers and operations, for one thread, and restore Keras's own `__call__`."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ import keras
 
 
 class Hook(Protocol):
-    """What every call is handed to; it makes the call with `original(layer, *args, **kwargs)`, or answers itself."""
+    """Gets every call; it makes the call by `original(layer, *args, **kwargs)`, or returns a result of its own."""
 
     def of_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
-        """Answer a call of a layer."""
+        """Return the result of a call of a layer."""
 
     def of_operation(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
-        """Answer a call of what computes a layer, or of an operation that is no layer."""
+        """Return the result of the computation of a layer, or of a call of an operation that is not a layer."""
 
 
 _current: ContextVar[Hook | None] = ContextVar("masklib_hook", default=None)
@@ -27,7 +27,7 @@ _originals: list[Any] = []
 
 @contextmanager
 def hooked(hook: Hook) -> Iterator[None]:
-    """Within this context every call of a layer or operation in this thread goes to `hook`; other threads' calls do not."""
+    """Within this context `hook` gets every call of a layer or operation in this thread, and no calls of other threads."""
     _install()
     token = _current.set(hook)
     try:
@@ -38,7 +38,7 @@ def hooked(hook: Hook) -> Iterator[None]:
 
 
 def _install() -> None:
-    """Intercept the calls of Keras, unless another thread does already."""
+    """Intercept the calls of Keras, unless this is done already."""
     global _users
     with _lock:
         _users += 1
@@ -50,7 +50,7 @@ def _install() -> None:
 
 
 def _remove() -> None:
-    """Restore Keras's own calls when nobody needs others any more."""
+    """Restore Keras's own calls when no context needs the others."""
     global _users
     with _lock:
         _users -= 1
@@ -59,7 +59,7 @@ def _remove() -> None:
 
 
 def _through(original: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a `__call__` that goes to the hook of this thread, if there is one."""
+    """Return a `__call__` that calls the hook of this thread, if there is one."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         hook = _current.get()

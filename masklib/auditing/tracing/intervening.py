@@ -1,7 +1,7 @@
-"""Changes one thing at one call of a model while the model is called, to see whether a leak vanishes with it.
+"""Changes one thing at one call while the model is called, to find whether this removes a leak.
 
-A cause is proved so: with the right mask handed to one call, or put back on what one call returns, or with masked steps cleared,
-the model is called again. What is right is known from the inputs: which of their steps are padding.
+This is how a cause is proved: the model is called again with the right mask passed to one call, or put back on its output, or
+with masked steps set to 0. The right mask is known from the inputs: which of their steps are padding.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,20 +23,20 @@ ATTENTION_MASK = "attention_mask"
 
 
 class Kind(Enum):
-    """What is changed at a call; the value says it, of the call."""
+    """What is changed at a call; the value is a phrase for it, with {} for the call."""
 
-    HAND = "with the mask handed to {}"
-    HAND_TURNED = "with the mask handed to {} turned round, as the steps that it gets are"
-    HAND_ATTENTION = "with the mask of the padding as the attention_mask of {}"
-    REPLACE = "with the mask of the padding in place of what {} returns"
-    REPLACE_INVERTED = "with the padding itself in place of what {} returns"
-    KEEP = "with the mask put back on what {} returns"
-    TURN = "with the mask turned round, as its steps are, on what {} returns"
-    CLEAR = "with 0 at masked steps of what {} returns"
-    CLEAR_INPUTS = "with 0 at masked steps of what {} is given"
-    LOWER_INPUTS = "with -1e9 at masked steps of what {} is given"
-    COUNT = "with positions that count valid steps only in place of what {} returns"
-    LAST = "with the last valid step in place of what {} takes"
+    HAND = "with the mask passed to {}"
+    HAND_TURNED = "with the mask passed to {} in reverse order, like the steps that it gets"
+    HAND_ATTENTION = "with the mask of the valid steps as the attention_mask of {}"
+    REPLACE = "with the mask of the valid steps in place of the output of {}"
+    REPLACE_INVERTED = "with the mask of the padded steps in place of the output of {}"
+    KEEP = "with the mask put back on the output of {}"
+    TURN = "with the mask in reverse order, like the steps, on the output of {}"
+    CLEAR = "with 0 at masked steps of the output of {}"
+    CLEAR_INPUTS = "with 0 at masked steps of the input of {}"
+    LOWER_INPUTS = "with -1e9 at masked steps of the input of {}"
+    COUNT = "with positions that count only valid steps in place of the output of {}"
+    LAST = "with the last valid step in place of the step that {} takes"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Intervention:
         kind: of change.
         path: of the call, as in a trace.
         operation: the layer or operation that is called.
-        occurrence: which call of it: 0 is the first.
-        group: whose steps are meant: an index into the masks.
+        occurrence: the number of the call among the calls of this operation, from 0.
+        group: index of the mask of the steps that are meant.
     """
 
     kind: Kind
@@ -62,10 +62,10 @@ class Intervention:
 
 
 class Intervening:
-    """Intervenes in the calls of a model; a `Hook`, for one call of the model.
+    """Makes interventions while a model is called once; it is a `Hook`.
 
     Args:
-        interventions: to be done at once.
+        interventions: all of them are made in the same call.
         masks: the right mask of each group of steps, bool (B, T), True = valid.
     """
 
@@ -78,17 +78,17 @@ class Intervening:
         self.done: set[Intervention] = set()
 
     def of_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
-        """Call a layer, with what is to be changed changed."""
+        """Call a layer, with the interventions at it."""
         return self._call(original, layer, args, kwargs)
 
     def of_operation(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
-        """Call an operation between layers likewise; what computes a layer is called as it is."""
+        """Call an operation between layers, with the interventions at it; the computation of a layer is not changed."""
         if isinstance(operation, keras.layers.Layer):
             return original(operation, *args, **kwargs)
         return self._call(original, operation, args, kwargs)
 
     def _call(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
-        """Call something, with what is to be changed changed."""
+        """Call a layer or operation, with the interventions at it."""
         meant = self._by_operation.get(id(operation), [])
         if not meant or not all(map(is_concrete, tensors_of((args, kwargs)))):
             return original(operation, *args, **kwargs)
@@ -103,7 +103,7 @@ class Intervening:
         return outputs
 
     def _before(self, one: Intervention, operation: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Return the arguments of a call as the intervention makes them."""
+        """Return the arguments of a call, changed by an intervention."""
         mask = self._masks[one.group]
         if one.kind is Kind.HAND_ATTENTION:
             return args, {**kwargs, **self._handed_to_attention(one, operation, args, kwargs)}
@@ -116,7 +116,7 @@ class Intervening:
         return args, kwargs
 
     def _after(self, one: Intervention, outputs: Any, args: Any) -> Any:
-        """Return the outputs of a call as the intervention makes them."""
+        """Return the outputs of a call, changed by an intervention."""
         mask = self._masks[one.group]
         if one.kind in (Kind.REPLACE, Kind.REPLACE_INVERTED):
             wanted = mask if one.kind is Kind.REPLACE else ~mask
@@ -133,7 +133,7 @@ class Intervening:
         return outputs
 
     def _handed(self, one: Intervention, operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        """Return the right masks for the arguments of a layer that take one."""
+        """Return the right masks for the mask arguments of a layer."""
         given = bound_arguments(operation, args, kwargs)
         found = {}
         for name in mask_arguments(operation):
@@ -145,7 +145,7 @@ class Intervening:
         return found
 
     def _handed_to_attention(self, one: Intervention, operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        """Return the right mask in place of an `attention_mask` of the model's own, (B, T, S) or (B, 1, S)."""
+        """Return the right mask in place of the model's own `attention_mask`, (B, T, S) or (B, 1, S)."""
         own, mask = bound_arguments(operation, args, kwargs).get(ATTENTION_MASK), self._masks[one.group]
         if own is None or int(own.shape[-1]) != mask.shape[1]:
             return {}
@@ -153,7 +153,7 @@ class Intervening:
         return {ATTENTION_MASK: keras.ops.convert_to_tensor(mask[:, np.newaxis])}
 
     def _mask_of(self, tensor: Any, one: Intervention) -> Any:
-        """Return the mask of a tensor's steps: that of the group meant if it fits, else one that does, else None."""
+        """Return the mask of a tensor's steps: that of the intervention's group if it fits, else another that fits, else None."""
         for mask in (self._masks[one.group], *self._masks):
             if len(tensor.shape) >= 2 and tuple(tensor.shape[:2]) == mask.shape:
                 turned = mask[:, ::-1] if one.kind is Kind.HAND_TURNED else mask
@@ -161,7 +161,7 @@ class Intervening:
         return None
 
     def _replaced(self, one: Intervention, tensor: Any, mask: Mask) -> Any:
-        """Return the right mask in the shape and dtype of one that the model makes; anything else as it is."""
+        """Return the right mask in the shape and dtype of one that the model makes; any other tensor unchanged."""
         shape = tuple(int(size) for size in tensor.shape)
         inner = [size for size in shape[1:] if size != 1]
         if shape[:1] != mask.shape[:1] or inner != [mask.shape[1]]:
@@ -170,7 +170,7 @@ class Intervening:
         return keras.ops.cast(keras.ops.convert_to_tensor(mask.reshape(shape)), tensor.dtype)
 
     def _counted(self, one: Intervention, tensor: Any, mask: Mask) -> Any:
-        """Return positions (B, T) that count valid steps from the first position on; anything else as it is."""
+        """Return positions (B, T) that count valid steps from the first position on; any other tensor unchanged."""
         if len(tensor.shape) not in (1, 2) or int(tensor.shape[-1]) != mask.shape[1]:
             return tensor
         self.done.add(one)
@@ -179,7 +179,7 @@ class Intervening:
         return keras.ops.cast(positions, tensor.dtype) + first
 
     def _filled(self, one: Intervention, tensor: Any, mask: Mask, value: float) -> Any:
-        """Return floats (B, T, ...) with a value at masked steps, and the mask that they had; anything else as it is."""
+        """Return floats (B, T, ...) with a value at masked steps; any other tensor unchanged."""
         is_float = "float" in keras.backend.standardize_dtype(tensor.dtype)
         if not is_float or len(tensor.shape) < 3 or tuple(tensor.shape[:2]) != mask.shape:
             return tensor
@@ -188,14 +188,14 @@ class Intervening:
         return keras.ops.where(valid, tensor, keras.ops.cast(value, tensor.dtype))
 
     def _masked(self, one: Intervention, tensor: Any, mask: Mask) -> Any:
-        """Return a tensor (B, T, ...) with a mask attached; anything else as it is."""
+        """Return a tensor (B, T, ...) with a mask attached; any other tensor unchanged."""
         if len(tensor.shape) < 3 or tuple(tensor.shape[:2]) != mask.shape:
             return tensor
         self.done.add(one)
         return with_mask(tensor, keras.ops.convert_to_tensor(mask))
 
     def _last(self, one: Intervention, outputs: Any, args: Any, mask: Mask) -> Any:
-        """Return the last valid step of what a call was given, where it returned one step (B, F) of it."""
+        """Return the last valid step of the input of a call that returned one step (B, F) of it."""
         given = next((tensor for tensor in tensors_of(args) if tuple(tensor.shape[:2]) == mask.shape), None)
         if given is None or not is_tensor(outputs) or not mask.any(axis=1).all():
             return outputs

@@ -1,7 +1,7 @@
 """The calls of a trace as rows of a drawing, with the edges between them and the lanes in which long edges run.
 
-A row is a call, an input of the model, or the end of a layer of one's own that computed its output itself. A model or layer that
-holds others is a row above them.
+A row is a call, an input of the model, or the end of a custom layer that computed its output itself. A model or layer that
+contains other calls is a row above them.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import BAD
 
-MASKED, GIVEN, PLAIN, LOST = "a mask travels", "a mask is given apart", "no mask", "its mask was lost"
+MASKED, GIVEN, PLAIN, LOST = "a mask is attached", "its mask is passed separately", "no mask", "its mask was lost"
 
 
 @dataclass
@@ -19,9 +19,9 @@ class Row:
 
     Attributes:
         call: the call; None for an input of the model.
-        name: what is written in it.
+        name: the text in the row.
         kind: "input", "call", "holder" or "end".
-        depth: how deep it is nested.
+        depth: how deeply it is nested.
         place: the index of the call; -1 for an input.
     """
 
@@ -39,8 +39,8 @@ class Edge:
     Attributes:
         source: index of a row.
         target: index of a row, below.
-        state: whether a mask is attached to it, is given to `call` in another form, was lost, or none of these.
-        sure: whether it is known that the tensor comes from there; else it is computed from something above.
+        state: whether a mask is attached to it, is passed to `call` separately, was lost, or none of these.
+        sure: whether it is known that the tensor comes from the source; else it is computed from something above.
     """
 
     source: int
@@ -51,12 +51,12 @@ class Edge:
 
 @dataclass
 class Drawing:
-    """What is drawn, before it has places on paper.
+    """What is drawn, before its place is computed.
 
     Attributes:
         rows: from top to bottom.
         edges: between rows.
-        lanes: by the row from which a tensor comes: in which lane its long edges run, 0 next to the boxes.
+        lanes: by the row from which a tensor comes, the lane of its long edges; 0 is next to the boxes.
     """
 
     rows: list[Row]
@@ -65,7 +65,7 @@ class Drawing:
 
     @property
     def n_lanes(self) -> int:
-        """How many lanes there are."""
+        """The number of lanes."""
         return max(self.lanes.values(), default=-1) + 1
 
 
@@ -77,7 +77,7 @@ def lay_out(calls: Sequence[Call]) -> Drawing:
 
 
 def _rows(calls: Sequence[Call]) -> list[Row]:
-    """Return the rows: an input stands before its first use, an end after all that is inside."""
+    """Return the rows: an input is before its first use, an end is after everything inside the layer."""
     rows: list[Row] = []
     known: set[str] = set()
     open_ends: list[tuple[Call, int]] = []
@@ -97,17 +97,17 @@ def _rows(calls: Sequence[Call]) -> list[Row]:
 
 
 def _ends_inside(call: Call, calls: Sequence[Call]) -> bool:
-    """Return whether a call inside of another made the output of the model."""
+    """Return whether a call inside another one made the output of the model."""
     return any(other.ends and other.path.startswith(f"{call.path}/") for other in calls)
 
 
 def _end(call: Call, i: int) -> Row:
-    """Return the row at which a layer that computed its output itself ends."""
+    """Return the row for the end of a layer that computed its output itself."""
     return Row(call, f"returned by {call.name}", "end", call.depth + 1, i)
 
 
 def _edges(rows: Sequence[Row], calls: Sequence[Call]) -> list[Edge]:
-    """Return the edges; each tensor that is used twice by the same call comes once."""
+    """Return the edges; a tensor that the same call uses twice has one edge."""
     inputs = {row.name: i for i, row in enumerate(rows) if row.kind == "input"}
     makers = {row.place: i for i, row in enumerate(rows) if row.kind in ("call", "end")}
     edges: dict[tuple[int, int], Edge] = {}
@@ -145,7 +145,7 @@ def _edges_to(
 
 
 def _lanes(edges: Sequence[Edge]) -> dict[int, int]:
-    """Return a lane for each row from which an edge goes further than to the next: short paths take the inner lanes."""
+    """Return a lane for each row from which an edge goes further than to the next row: short edges take the inner lanes."""
     spans: dict[int, int] = {}
     for edge in edges:
         if edge.target > edge.source + 1:

@@ -1,4 +1,4 @@
-"""Where tensors come from: which call made each, or which input of the model it is."""
+"""Where tensors come from: the call that made each, or the input of the model that it is."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ Origin = int | str | None  # the index of a call, the name of an input, or not k
 
 
 def input_names(model: Any, structure: Any, n_tensors: int) -> list[str]:
-    """Return how the inputs of a model are called: as in the dict that was given, as in the graph, or by numbers.
+    """Return the names of a model's inputs: those of the given dict, those of the graph, or numbers.
 
     Args:
-        model: any.
-        structure: what it is called with.
-        n_tensors: how many tensors are in it.
+        model: any model.
+        structure: with which it is called.
+        n_tensors: the number of tensors in the structure.
     """
     symbols = [str(symbol.name) for symbol in getattr(model, "inputs", None) or []]
-    if isinstance(structure, dict) and len(structure) == n_tensors:  # in the order in which Keras goes through it
+    if isinstance(structure, dict) and len(structure) == n_tensors:  # in the order of Keras
         names = keras.tree.flatten({key: str(key) for key in structure})
     else:
         names = symbols if len(symbols) == n_tensors else [""] * n_tensors
@@ -32,14 +32,14 @@ def input_names(model: Any, structure: Any, n_tensors: int) -> list[str]:
 
 
 def converted(tensor: Any, operation: Any, parent: Any, given: Sequence[Any], origins: Sequence[Origin]) -> Origin:
-    """Return the origin of a tensor that a model of Keras made from one of its inputs, by its values, or else by the graph.
+    """Return the origin of a tensor that a Keras model converted from one of its inputs, found by its values or by the graph.
 
     Args:
         tensor: an input of a call.
-        operation: what is called.
-        parent: what it is called in.
+        operation: the layer or operation that is called.
+        parent: the model or layer that contains the call.
         given: the tensors that the parent was given.
-        origins: theirs.
+        origins: of these tensors.
     """
     if not is_of_keras(parent):
         return None
@@ -53,7 +53,7 @@ def converted(tensor: Any, operation: Any, parent: Any, given: Sequence[Any], or
 
 
 def _symbols_into(operation: Any) -> list[Any]:
-    """Return the symbolic inputs of an operation that a graph has in one place; [] of others."""
+    """Return the symbolic inputs of an operation that occurs once in a graph; [] for others."""
     try:
         return list(keras.tree.flatten(operation.input))
     except (AttributeError, ValueError):
@@ -61,7 +61,7 @@ def _symbols_into(operation: Any) -> list[Any]:
 
 
 def _same_values(one: Any, other: Any) -> bool:
-    """Return whether two tensors hold the same numbers, of whatever dtype and with or without axes of size 1."""
+    """Return whether two tensors hold the same numbers, of any dtype, and with or without axes of size 1."""
     if math.prod(one.shape) != math.prod(other.shape):
         return False
     ours, theirs = np.ravel(to_array(one)), np.ravel(to_array(other))

@@ -11,10 +11,10 @@ from masklib.auditing.tracing.steps import keeps_steps
 NONE, MADE, KEPT, CHANGED, MERGED, CONSUMED = "no mask", "made", "kept", "changed", "merged", "consumed"
 VALID_STEPS, AGAIN, WITHIN = "lost, but nothing masked passes", "lost, and given again", "lost with the layer it is in"
 ALL_VALID, IGNORED = "all valid although masked", "ignored"
-WARNED, SILENT = "lost, with a warning", "lost without a word"
+WARNED, SILENT = "lost, with a warning", "lost, without a warning"
 BAD = (ALL_VALID, IGNORED, WARNED, SILENT)
 LOST = (WARNED, SILENT)
-# operations of Keras, not layers, that compute each number from those at the same place
+# operations of Keras, not layers, that are elementwise
 ELEMENTWISE = {
     *(
         "Absolute",
@@ -34,19 +34,19 @@ ELEMENTWISE = {
     *("Power", "Relu", "Rsqrt", "Sigmoid", "Silu", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide"),
 }
 OUTCOMES = {
-    NONE: "no mask comes and none goes",
-    MADE: "a mask begins here",
-    KEPT: "the mask goes on as it came",
-    CHANGED: "another mask goes on",
-    MERGED: "one mask is made of those of several inputs",
-    CONSUMED: "the call got the mask, and what it returns needs none",
-    VALID_STEPS: "no mask goes on, and nothing that masked steps hold does either",
-    AGAIN: "no mask goes on, but whatever needs it is given it in another way",
-    WITHIN: "no mask goes on, and none would need to, if the layer that the call is in handed its own on",
-    ALL_VALID: "the mask behind says that every step is valid, though an input had masked steps",
-    IGNORED: "the call takes a mask and an input has one, but it was not given",
-    WARNED: "no mask goes on, as Keras warned",
-    SILENT: "no mask goes on, and nothing said so",
+    NONE: "neither the inputs nor the outputs have a mask",
+    MADE: "the call makes a mask",
+    KEPT: "the outputs have the mask of the inputs",
+    CHANGED: "the outputs have another mask than the inputs",
+    MERGED: "the masks of several inputs are combined into one",
+    CONSUMED: "the call got the mask, and its output needs none",
+    VALID_STEPS: "the output has no mask, and the content of masked steps does not reach it",
+    AGAIN: "the output has no mask, but the later calls that need the mask get it in another way",
+    WITHIN: "the output has no mask, and would not need one if the layer that contains the call passed its own mask on",
+    ALL_VALID: "the mask of the output says that every step is valid, although an input had masked steps",
+    IGNORED: "the call takes a mask and an input has one, but the call did not get it",
+    WARNED: "the output has no mask, and Keras warned",
+    SILENT: "the output has no mask, and Keras did not warn",
 }
 
 
@@ -67,7 +67,7 @@ def decide(records: Sequence[CallRecord]) -> list[str]:
 
 
 def _decide_those_that_hold(records: Sequence[CallRecord], outcomes: list[str]) -> None:
-    """Make the outcome of a model or layer that hands no mask on that of what is inside: it was lost there, or consumed."""
+    """Set the outcome of models and layers that pass no mask on from the calls inside: the mask was lost there, or used."""
     for i in reversed(range(len(records))):
         if not records[i].holds or outcomes[i] not in (*LOST, CONSUMED):
             continue
@@ -79,7 +79,7 @@ def _decide_those_that_hold(records: Sequence[CallRecord], outcomes: list[str]) 
 
 
 def _outcome(call: CallRecord) -> str:
-    """Return the outcome of a call by itself."""
+    """Return the outcome of a single call."""
     got = [mask for mask in call.masks_got if mask is not None]
     before = [mask for mask in call.masks_in if mask is not None] + got
     after = [mask for mask in call.masks_out if mask is not None]
@@ -97,14 +97,14 @@ def _outcome(call: CallRecord) -> str:
 
 
 def _keeps_steps(call: CallRecord) -> bool:
-    """Return whether an output of a call has the steps of a mask before it."""
+    """Return whether an output of a call has the steps of a mask of its inputs."""
     masks = [mask for mask in (*call.masks_in, *call.masks_got) if mask is not None]
     passes = call.passing is None or call.passing.masked
     return keeps_steps(call.shapes_in, call.shapes_out, masks, passes=passes)
 
 
 def _handed_on(call: CallRecord, before: Sequence[Mask], after: Sequence[Mask]) -> str:
-    """Return how the masks after a call follow from those before it."""
+    """Return the outcome of a call that passes masks on."""
     if all(mask.all() for mask in after) and not all(mask.all() for mask in before):
         return ALL_VALID
     is_first = all(_same(mask, before[0]) for mask in after)
@@ -120,7 +120,7 @@ def _same(one: Mask, other: Mask) -> bool:
 
 
 class _Paths:
-    """Where the output of a call goes, to find whether a mask that it lost comes back before anything needs it."""
+    """The paths from the output of a call, to find whether a mask that it lost is given again before a call needs it."""
 
     def __init__(self, records: Sequence[CallRecord], outcomes: Sequence[str]) -> None:
         self._records = records
@@ -137,11 +137,11 @@ class _Paths:
             self._given_again[i] = self._find(i)
 
     def is_given_again(self, i: int) -> bool:
-        """Return whether on every path from a call that lost a mask it is given again."""
+        """Return whether, on every path from a call that lost a mask, the mask is given again."""
         return self._given_again[i]
 
     def _from_the_end(self) -> list[int]:
-        """Return the calls so that each comes after those that its output goes to, and after what it is in."""
+        """Return the calls in an order in which each is after those that use its output, and after those that contain it."""
         ends = list(range(len(self._records)))
         for i in range(len(self._records)):
             holder = self._holder(i)
@@ -151,7 +151,7 @@ class _Paths:
         return sorted(range(len(ends)), key=lambda i: (-ends[i], self._records[i].depth))
 
     def _note_user(self, source: int, user: int) -> None:
-        """Take note of who uses what a call returns; after a layer of one's own it is what that layer returns."""
+        """Record which calls use the output of a call; outside a custom layer, they use the output of that layer."""
         holder = self._holder(source)
         is_inside = holder is None or self._records[user].path.startswith(f"{self._records[holder].path}/")
         if is_inside or not self._is_of_own(holder):
@@ -160,15 +160,15 @@ class _Paths:
             self._note_user(holder, user)
 
     def _holder(self, i: int) -> int | None:
-        """Return the model or layer that a call is right in; None: it is in the traced model."""
+        """Return the model or layer that directly contains a call; None: the traced model does."""
         return self._holders.get(self._records[i].path.rpartition("/")[0])
 
     def _is_of_own(self, i: int | None) -> bool:
-        """Return whether a model or layer is of one's own: its code may do more with tensors than is seen."""
+        """Return whether a model or layer is a custom one: its code may do more with tensors than the record shows."""
         return i is not None and not is_of_keras(self._records[i].operation)
 
     def _find(self, i: int) -> bool:
-        """Return whether on every path from a call the mask is given again; the calls after it are known."""
+        """Return whether, on every path from a call, the mask is given again; this is known already for the calls after it."""
         holder = self._holder(i)
         paths = [self._is_good(user, i) for user in self._users.get(i, ())]
         if holder is not None and self._is_of_own(holder):
@@ -177,19 +177,19 @@ class _Paths:
             self._of_holder |= {i} if is_of_holder else set()
         elif self._records[i].ends:
             return self._is_masked_after(i)
-        elif holder is not None and not paths:  # nothing else in there uses it: it is what comes out
+        elif holder is not None and not paths:  # nothing else inside uses it, so it is the output
             paths.append(self._given_again[holder])
         return bool(paths) and all(paths)
 
     def is_of_holder(self, i: int) -> bool:
-        """Return whether a call lost a mask that the layer it is in does not hand on either, as Keras warns there."""
+        """Return whether a call lost a mask that the layer around it does not pass on either, so that Keras warns there."""
         return i in self._of_holder
 
     def _is_good(self, user: int, source: int) -> bool:
-        """Return whether a call that gets an unmasked tensor has its mask in another form, or needs none and has it after it."""
+        """Return whether a call that gets an unmasked tensor gets its mask separately, or needs none until it is given again."""
         call = self._records[user]
         if call.holds and is_of_keras(call.operation):
-            return True  # the calls in it are asked
+            return True  # the calls in it decide
         gets_one = any(mask is not None for mask in call.masks_got)
         if not gets_one and not call.holds and not (_keeps_to_steps(call) and _as_long(call, self._records[source])):
             return False
@@ -203,12 +203,12 @@ class _Paths:
 
 
 def _keeps_to_steps(call: CallRecord) -> bool:
-    """Return whether what a call puts out at a step comes from this step alone, so that it needs no mask."""
+    """Return whether the output of a call at a step depends only on this step, so that it needs no mask."""
     if isinstance(call.operation, keras.layers.Layer):
         return bool(call.operation.supports_masking) and not call.takes_mask
     return call.layer in ELEMENTWISE
 
 
 def _as_long(call: CallRecord, before: CallRecord) -> bool:
-    """Return whether the output of a call has the samples and steps of that of another."""
+    """Return whether the outputs of two calls have equally many samples and steps."""
     return bool(call.shapes_out and before.shapes_out) and call.shapes_out[0][:2] == before.shapes_out[0][:2]

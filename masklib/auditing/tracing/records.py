@@ -1,4 +1,4 @@
-"""The records of the calls that were watched, without Keras's own work on masks and without repetitions."""
+"""The records of the watched calls, without Keras's own computation of masks and without repetitions."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ def build_records(calls: Sequence[OpenCall], model: Any, keep: Keep) -> list[Cal
     """Return a record of each call that was watched, in the order in which they began.
 
     Args:
-        calls: as they were noted; that of the model itself among them, of which there is no record.
+        calls: as they were watched, including that of the model itself, which gets no record.
         model: that was called.
         keep: which inputs and outputs of calls are kept as arrays.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said once already
+        warnings.simplefilter("ignore")  # already given once
         passes = _passes(calls)
     left_out = _repetitions(calls) | _masks_of_graphs(calls) | {i for i, found in passes.items() if found is None}
     kept = [call for call in calls if call.of is not model and call.index not in left_out]
@@ -40,7 +40,7 @@ def build_records(calls: Sequence[OpenCall], model: Any, keep: Keep) -> list[Cal
 
 
 class _Arrays:
-    """Tensors as arrays, the same array for the same tensor.
+    """Converts tensors to arrays, the same tensor always to the same array.
 
     Args:
         keep: which tensors of calls are kept; others are empty arrays.
@@ -54,9 +54,9 @@ class _Arrays:
         """Return inputs or outputs of a call as arrays.
 
         Args:
-            call: in which they are.
-            tensors: that they are.
-            sources: where they come from: the place of a call, or else an input of the model, which is kept.
+            call: whose inputs or outputs they are.
+            tensors: the inputs or outputs.
+            sources: where they come from: the index of a call, or else an input of the model, which is kept.
         """
         if self._keep is Keep.NOTHING:
             return ()
@@ -81,13 +81,13 @@ def _marks_steps(call: OpenCall) -> bool:
 
 
 def _may_mark(tensor: Any) -> bool:
-    """Return whether a tensor holds whole numbers or truth values, or one number a step."""
+    """Return whether a tensor holds integers or booleans, or one number per step."""
     inner = [size for size in compat.static_shape(tensor)[1:] if size != 1]
     return len(inner) < 2 or "float" not in keras.backend.standardize_dtype(tensor.dtype)
 
 
 def _paths(calls: Sequence[OpenCall], model: Any) -> dict[int, str]:
-    """Return the path of each call; where one comes again, it is numbered."""
+    """Return the path of each call; repeated paths are numbered."""
     paths: dict[int, str] = {}
     counts: dict[str, int] = {}
     for call in calls:
@@ -128,20 +128,20 @@ def _record(
 
 
 def _repetitions(calls: Sequence[OpenCall]) -> set[int]:
-    """Return what `TimeDistributed` called at later steps than the first."""
+    """Return the calls by `TimeDistributed` at all steps after the first."""
     later: set[int] = set()
     for parent, children in children_of(calls):
         if isinstance(parent.of, keras.layers.TimeDistributed):
             steps = compat.static_shape(parent.tensors[0])[1] or 1
             later |= {call.index for call in children[len(children) // steps :]} if len(children) % steps == 0 else set()
-    for call in calls:  # those inside come later
+    for call in calls:  # the calls inside them are later in the list
         if call.parent is not None and call.parent.index in later:
             later.add(call.index)
     return later
 
 
 def _masks_of_graphs(calls: Sequence[OpenCall]) -> set[int]:
-    """Return the operations with which a functional model computes its masks: nothing else uses what they return."""
+    """Return the operations by which a functional model computes its masks: nothing else uses their outputs."""
     used = {id(tensor) for call in calls if call.holds for tensor in call.outputs}
     of_masks: set[int] = set()
     for call in reversed(calls):
@@ -155,7 +155,7 @@ def _masks_of_graphs(calls: Sequence[OpenCall]) -> set[int]:
 
 
 def _own_masks(call: OpenCall) -> list[Any]:
-    """Return the masks among the arguments of a layer that the model's author gave, such as `attention_mask`."""
+    """Return the masks that the model's author passes to a layer, such as `attention_mask`."""
     if isinstance(call.of, str) or not isinstance(call.of, keras.layers.Layer):
         return []
     filled = mask_arguments(call.of)
@@ -163,7 +163,7 @@ def _own_masks(call: OpenCall) -> list[Any]:
 
 
 def _passes(calls: Sequence[OpenCall]) -> dict[int, Passing | None]:
-    """Return what passes each call that lost a mask; None for a computation that has to do with no mask."""
+    """Return what reaches the output of each call that lost a mask; None for a computation without masked inputs."""
     found: dict[int, Passing | None] = {}
     for parent, children in children_of(calls):
         between = [call for call in children if call.of == COMPUTATION]
@@ -179,7 +179,7 @@ def _passes(calls: Sequence[OpenCall]) -> dict[int, Passing | None]:
 
 
 def _passes_between(parent: OpenCall, children: Sequence[OpenCall], between: Sequence[OpenCall]) -> dict[int, Passing | None]:
-    """Return the same of computations in one call. One that keeps the steps loses the mask even if no masked content passes."""
+    """Return the same for computations in one call; one that keeps the steps loses the mask even if no masked content passes."""
     tensors = [tensor for call in between for tensor in tensors_of(call.returned)]
     passing = differing(parent, children, tensors, everywhere=False)
     made_from = passing if passing is None or all(passing) else differing(parent, children, tensors, everywhere=True)

@@ -1,7 +1,7 @@
-"""Does what masked steps hold reach a result? Computed again, with other contents there and all else the same.
+"""Whether the content of masked steps reaches a result: it is computed again with other content at masked steps.
 
-Keras does not see what Python operators and functions do with tensors. So the `call` that they are in is computed once more: what
-the layers in it returned is returned again, with other numbers at masked steps. What then differs was computed from them.
+Python operators and functions on tensors are not calls of Keras. So the `call` that contains them is computed again: the layers
+in it return what they returned before, with other numbers at masked steps. What then differs was computed from these numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,16 @@ from masklib.auditing.tracing.signature import without_masks
 from masklib.compat.attached import with_mask
 
 
-class _Differs(Exception):  # noqa: N818 -- not an error of anyone's
-    """The second time it came otherwise."""
+class _Differs(Exception):  # noqa: N818 -- not an error of the user
+    """The second computation made other calls than the first."""
 
 
 class Contents:
-    """Gives tensors other contents, the same ones each time.
+    """Replaces the contents of tensors, each tensor always by the same contents.
 
     Args:
         known: by id: tensors and their masks.
-        everywhere: whether valid steps too are given others; else masked ones, or all if none is masked.
+        everywhere: whether valid steps are replaced, too; else only masked ones, or all if none is masked.
     """
 
     def __init__(self, known: dict[int, tuple[Any, Mask | None]], *, everywhere: bool) -> None:
@@ -36,7 +36,7 @@ class Contents:
         self._rng = np.random.default_rng(0)
 
     def of(self, tensor: Any) -> Any:
-        """Return a tensor with other contents; itself if it has no mask."""
+        """Return a tensor with other contents; the tensor itself if it has no mask."""
         mask = self._known.get(id(tensor), (None, None))[1]
         if mask is None or "float" not in keras.backend.standardize_dtype(tensor.dtype):
             return tensor
@@ -57,12 +57,12 @@ class Contents:
 
 
 class _Again:
-    """Answers the calls in a call as they were answered before; a `Hook`."""
+    """Returns for the calls inside a call what they returned before; it is a `Hook`."""
 
     def __init__(self, parent: Any, children: Sequence[OpenCall], contents: Contents) -> None:
-        self.arrived: dict[int, Any] = {}  # by the id of what arrived before
+        self.arrived: dict[int, Any] = {}  # new tensors, by the id of the tensor at the same place before
         self._parent = parent
-        self._to_begin = 2  # how often the parent is reported: as a layer, and as what computes it
+        self._to_begin = 2  # the parent is reported twice: as a layer, and as an operation
         self._children = iter(children)
         self._contents = contents
 
@@ -81,7 +81,7 @@ class _Again:
         return self._answer(original, operation, args, kwargs, tensors_of((args, kwargs)))
 
     def _answer(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any, tensors: list[Any]) -> Any:
-        """Return what a call returned before, if it is the one that came then."""
+        """Return what a call returned before, if it is the next one that was made then."""
         if not all(map(is_concrete, tensors)):
             return original(operation, *args, **kwargs)
         call = next(self._children, None)
@@ -91,21 +91,21 @@ class _Again:
         return map_tensors(self._contents.of, call.returned)
 
     def note(self, before: Sequence[Any], now: Sequence[Any]) -> None:
-        """Take note of what arrives where something else arrived before."""
+        """Record new tensors for those that were at the same place before."""
         self.arrived |= {id(one): other for one, other in zip(before, now, strict=True)}
 
 
 def differing(parent: OpenCall, children: Sequence[OpenCall], tensors: Sequence[Any], *, everywhere: bool) -> list[bool] | None:
-    """Return which of some tensors in a call are computed from masked ones.
+    """Return which tensors in a call are computed from masked ones.
 
     Args:
-        parent: a layer or model of one's own, whose `call` computes something.
+        parent: a custom layer or model, whose `call` computes something.
         children: the calls in it.
-        tensors: that arrived at a call in it, or that it returned.
-        everywhere: whether from anything in masked tensors; else from what masked steps hold.
+        tensors: that a call in it got, or that it returned.
+        everywhere: whether from any content of masked tensors; else from the content of masked steps.
 
     Returns:
-        One bool a tensor; None if the call took another path, so that nothing is known.
+        One bool per tensor; None if the second computation made other calls, so that nothing is known.
     """
     contents = Contents(parent.known, everywhere=everywhere)
     again = _Again(parent.of, children, contents)
@@ -114,15 +114,15 @@ def differing(parent: OpenCall, children: Sequence[OpenCall], tensors: Sequence[
         with hooked(again):
             returned = parent.of(*args, **kwargs)
         again.note(tensors_of(parent.returned), tensors_of(returned))
-    except Exception:  # it is the model's own code, which may not stand other numbers
+    except Exception:  # the model's own code may fail with other numbers
         return None
     return [_is_other(tensor, again.arrived.get(id(tensor))) for tensor in tensors]
 
 
 def lets_through(call: OpenCall, *, everywhere: bool) -> bool:
-    """Return whether what masked steps hold, or masked tensors `everywhere`, reaches the output of a call.
+    """Return whether the content of masked steps, or with `everywhere` of masked tensors, reaches the output of a call.
 
-    True where it is not known.
+    True if it is not known.
     """
     known = {id(tensor): (tensor, mask) for tensor, mask in zip(call.tensors, call.masks_in, strict=True)}
     known |= {id(tensor): (tensor, mask) for tensor, mask in zip(call.given, call.masks_in, strict=False)}
@@ -135,7 +135,7 @@ def lets_through(call: OpenCall, *, everywhere: bool) -> bool:
 
 
 def _is_other(before: Any, now: Any) -> bool:
-    """Return whether two tensors differ; NaN, which says nothing, differs from everything."""
+    """Return whether two tensors differ; NaN differs from everything."""
     if now is None or not is_tensor(now):
         return True
     one, other = to_array(before), to_array(now)
@@ -143,7 +143,7 @@ def _is_other(before: Any, now: Any) -> bool:
 
 
 def children_of(calls: Sequence[OpenCall]) -> Iterator[tuple[OpenCall, list[OpenCall]]]:
-    """Yield each call that holds others, with those right in it."""
+    """Yield each call that contains others, with those directly in it."""
     inside: dict[int, list[OpenCall]] = {}
     for call in calls:
         if call.parent is not None:

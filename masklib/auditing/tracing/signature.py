@@ -1,4 +1,4 @@
-"""What the `call` of a layer takes, and whose it is."""
+"""What the `call` of a layer takes, and whether it is Keras's own."""
 
 import inspect
 from functools import lru_cache
@@ -8,34 +8,34 @@ import keras
 
 
 def is_of_keras(operation: Any) -> bool:
-    """Return whether Keras itself wrote the `call` of an operation, so that what it computes keeps to Keras's rules."""
+    """Return whether the `call` of an operation is part of Keras, and not custom code."""
     return str(type(operation).call.__module__).partition(".")[0] == "keras"
 
 
 def is_opaque(operation: Any) -> bool:
-    """Return whether the inside of an operation is Keras's own business, such as the cell of an LSTM."""
+    """Return whether the calls inside an operation are not watched, such as those of the cell of an LSTM."""
     if isinstance(operation, keras.layers.RNN):
         return True
     return is_of_keras(operation) and not isinstance(operation, (keras.Model, keras.layers.Wrapper))
 
 
 def takes_mask(operation: Any) -> bool:
-    """Return whether the `call` of an operation has an argument for a mask that Keras fills."""
+    """Return whether the `call` of an operation has a mask argument that Keras fills."""
     return bool(mask_arguments(operation))
 
 
 def mask_arguments(operation: Any) -> tuple[str, ...]:
-    """Return the names of the arguments of an operation's `call` for masks that Keras fills."""
+    """Return the names of the mask arguments of an operation's `call` that Keras fills."""
     return _mask_arguments(type(operation).call)
 
 
 def bound_arguments(operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return the arguments of a call by the names that the operation's `call` has for them."""
+    """Return the arguments of a call by their names in the operation's `call`."""
     return dict(_signature(type(operation).call).bind_partial(operation, *args, **kwargs).arguments)
 
 
 def masks_given(layer: Any, args: Any, kwargs: Any) -> list[tuple[Any, list[Any]]]:
-    """Return for each argument for a mask what the mask is of, all arguments or one, and what is given as the mask."""
+    """Return for each mask argument the argument to which the mask belongs, or all, and the masks that are given."""
     names = mask_arguments(layer)
     if not names:
         return []
@@ -62,6 +62,6 @@ def _signature(call: Any) -> inspect.Signature:
 
 @lru_cache(maxsize=4096)
 def _mask_arguments(call: Any) -> tuple[str, ...]:
-    """Return the names of the arguments for masks that Keras fills."""
+    """Return the names of the mask arguments that Keras fills."""
     names = _signature(call).parameters
     return tuple(name for name in names if name == "mask" or (name.endswith("_mask") and name.removesuffix("_mask") in names))

@@ -1,4 +1,4 @@
-"""Whether what a call returns has the steps of a mask that came to it."""
+"""Whether the output of a call has the steps of a mask of its inputs."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ Shape = tuple[int, ...]
 def keeps_steps(before: Sequence[Shape], after: Sequence[Shape], masks: Sequence[NDArray[np.bool_]], *, passes: bool) -> bool:
     """Return whether an output begins with the axes of a mask.
 
-    An output without axes after those, where the inputs have some, may as well have lost the steps: (B, F), with as many
-    features as steps. If what masked steps hold passes, it is said to have them.
+    An output without axes after those of the mask, if the inputs have some, may have lost the steps: it may be (B, F) with
+    equally many features as steps. It counts as having the steps only if the content of masked steps reaches it.
 
     Args:
         before: shapes of the inputs.
         after: shapes of the outputs.
         masks: of the inputs.
-        passes: whether what masked steps hold reaches the outputs.
+        passes: whether the content of masked steps reaches the outputs.
     """
     deeper = any(len(shape) > mask.ndim for shape in before for mask in masks if shape[: mask.ndim] == mask.shape)
     return any(

@@ -1,4 +1,4 @@
-"""The path of masks through a model: which calls get one, and what becomes of it."""
+"""The path of masks through a model: which calls get a mask, and what becomes of it."""
 
 import html
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ class Trace:
 
     @property
     def lost(self) -> list[Call]:
-        """The calls that a user should look at: the mask is gone after them, or not used, or not what it was said to be.
+        """The calls that a user should look at: they lose the mask, do not use it, or make it True everywhere.
 
-        A model or layer in which one of these is, and which only therefore returns no mask, is not among them.
+        A model or layer that contains such a call is not among them.
         """
         bad = [call for call in self.calls if call.outcome in BAD]
         return [call for call in bad if not any(other.path.startswith(f"{call.path}/") for other in bad)]
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a row a call: path, layer, mask in, mask to call, mask out, valid (share of the steps), shape, outcome.
+        """Return one row per call: path, layer, mask in, mask to call, mask out, valid (share of the steps), shape, outcome.
 
-        The masks are one sign a tensor: "m" with a mask, "-" without; of `call`, one sign an argument for a mask, and
+        Masks are shown by one symbol per tensor: "m" with a mask, "-" without; for `call`, by one symbol per mask argument, and
         "not taken" if it has none. It needs pandas.
         """
         frame: pd.DataFrame = imported("pandas", "plot").DataFrame(self.rows(), columns=list(COLUMNS))
@@ -54,7 +54,7 @@ class Trace:
         return [_row(call) for call in self.calls]
 
     def __str__(self) -> str:
-        """A line a call, indented as they are nested, and what to look at."""
+        """One line per call, indented by its depth, and the calls to look at."""
         cells = [
             [_indented(call), call.kind, *_signs(call), _percent(call.valid), _shapes(call), call.outcome] for call in self.calls
         ]
@@ -66,7 +66,7 @@ class Trace:
         return "\n".join([*lines, "", self._summary()])
 
     def _summary(self) -> str:
-        """Return in a sentence what to look at."""
+        """Return the calls to look at, as text."""
         if not any(mask is not None for call in self.calls for mask in (*call.masks_out, *call.masks_got)):
             return "No call makes or gets a mask."
         if not self.lost:
@@ -74,7 +74,7 @@ class Trace:
         return "\n".join(f"! {call.path}: {call.outcome}" for call in self.lost)
 
     def _repr_html_(self) -> str:
-        """The table, for a notebook; names are text, never markup."""
+        """The table, for a notebook; names are text, not markup."""
         head = "".join(f"<th style='text-align:left'>{name}</th>" for name in COLUMNS)
         rows = "".join(_html_row(call, alarming=call in self.lost) for call in self.calls)
         summary = html.escape(self._summary()).replace("\n", "<br>")
@@ -89,20 +89,20 @@ class Trace:
 
 
 def trace(model: Any, inputs: Any) -> Trace:
-    """Call a model once, in inference, and return what became of masks on their path.
+    """Call a model once, in inference, and return what became of the masks.
 
     Weights, states, seeds and compiled settings are restored afterwards. A model or layer that was not built is built.
 
     Args:
         model: any Keras 3 model: functional, sequential or subclassed.
-        inputs: as the model takes them: an array, or a list or dict of arrays. What is lost shows only where these have padding.
+        inputs: as the model takes them: an array, or a list or dict of arrays. They must hold padding to show what is lost.
 
     Returns:
-        Trace: a Call for each layer, those inside of others too, and for each operation of a functional model. In a layer or
-        model of one's own, a computation on tensors that loses a mask shows where its result is used, as "(computation)".
+        Trace: a Call for each layer, also for those inside others, and for each operation of a functional model. In a custom
+        layer or model, a computation on tensors that loses a mask is shown where its result is used, as "(computation)".
 
     Raises:
-        ArgumentError: `model` is no Keras model, or this Keras is older than 3.
+        ArgumentError: `model` is not a Keras model, or this Keras is older than 3.
 
     Example:
         >>> import keras, numpy as np
@@ -114,7 +114,7 @@ def trace(model: Any, inputs: Any) -> Trace:
 
 
 def trace_of(records: Sequence[CallRecord], name: str) -> Trace:
-    """Return the trace that records of the calls of a model are, by the model's name."""
+    """Return the trace for the records of the calls of a model with this name."""
     return Trace([Call(**vars(one), outcome=outcome) for one, outcome in zip(records, decide(records), strict=True)], name)
 
 
@@ -136,22 +136,22 @@ def _html_row(call: Call, *, alarming: bool) -> str:
 
 
 def _signs(call: Call) -> tuple[str, str, str]:
-    """Return the masks that came, that `call` was given and that went, a sign each."""
+    """Return the masks of the inputs, those that `call` was given and those of the outputs, as symbols."""
     return _sign(call.masks_in), _sign(call.masks_got) if call.takes_mask else "", _sign(call.masks_out)
 
 
 def _sign(masks: Sequence[Mask | None]) -> str:
-    """Return a sign a tensor."""
+    """Return one symbol per tensor."""
     return "".join("-" if mask is None else "m" for mask in masks)
 
 
 def _indented(call: Call) -> str:
-    """Return the name of a call, as deep as it is."""
+    """Return the name of a call, indented by its depth."""
     return "  " * call.depth + call.name
 
 
 def _percent(share: float) -> str:
-    """Return a share in percent; "" if there is none."""
+    """Return a share in percent; "" for NaN."""
     return "" if np.isnan(share) else f"{share:.0%}"
 
 

@@ -1,8 +1,7 @@
-"""Watch one call of a model: every layer in it and every operation between layers, with their masks, as they happen.
+"""Watch one call of a model: every layer in it and every operation between layers, with their masks.
 
-Nested models, wrappers, shared layers and subclassed models are all watched. Masks travel in two forms: attached to tensors, and
-written into the graph of a functional model as an argument. What `call` was really given is therefore read where Keras hands it
-over, after all its preparations.
+Nested models, wrappers, shared layers and subclassed models are all watched. Masks exist in two forms: attached to tensors, and
+as an argument in the graph of a functional model. So the masks that `call` really gets are read where Keras calls it.
 """
 
 import warnings
@@ -27,22 +26,22 @@ __all__ = ["COMPUTATION", "CallRecord", "Keep", "Mask", "Passing", "check_model"
 
 
 def record(model: Any, inputs: Any, *, training: bool = False, keep: Keep = Keep.NOTHING) -> list[CallRecord]:
-    """Call a model once and return every call inside of it, in the order in which they began.
+    """Call a model once and return every call inside it, in the order in which they began.
 
-    Of a layer in `TimeDistributed`, which is called at each step, the first step is recorded. The model is restored afterwards:
-    weights, states, seeds, compiled settings and attributes. If it, or a layer in it, was not built before, it is now.
+    A layer in `TimeDistributed` is called at each step: the first step is recorded. The model is restored afterwards: weights,
+    states, seeds, compiled settings and attributes. If it, or a layer in it, was not built before, it is built now.
 
     Args:
         model: a Keras 3 model: functional, sequential or subclassed.
         inputs: as the model takes them: an array, or a list or dict of arrays.
-        training: as which the model is called.
+        training: whether the model is called with training=True.
         keep: which inputs and outputs of calls are kept as arrays.
 
     Returns:
-        list[CallRecord]: the calls; that of the model itself is not among them.
+        list[CallRecord]: the calls, without that of the model itself.
 
     Raises:
-        ArgumentError: `model` is no Keras model, or this Keras is older than 3.
+        ArgumentError: `model` is not a Keras model, or this Keras is older than 3.
     """
     check_model(model)
     _build(model, inputs)
@@ -54,10 +53,10 @@ def record(model: Any, inputs: Any, *, training: bool = False, keep: Keep = Keep
 
 
 def check_model(model: Any) -> None:
-    """Raise unless `model` is one that can be watched.
+    """Raise unless `model` can be watched.
 
     Raises:
-        ArgumentError: `model` is no Keras model, or this Keras is older than 3.
+        ArgumentError: `model` is not a Keras model, or this Keras is older than 3.
     """
     if not compat.IS_KERAS_3:
         msg = f"Watching a model needs Keras 3 or newer, this is {keras.__version__}. Install a newer Keras."
@@ -70,7 +69,7 @@ def check_model(model: Any) -> None:
 
 
 def _build(model: Any, inputs: Any) -> None:
-    """Build what is not built, by a call; what is built while it is watched would show as calls. New states are reset."""
+    """Build layers that are not built, by a call, so that building is not recorded as calls. New states are reset."""
     built = {id(layer) for layer in layers_of(model) if layer.built}
     if len(built) == len(layers_of(model)):
         return
@@ -83,7 +82,7 @@ def _build(model: Any, inputs: Any) -> None:
 
 
 class Watch:
-    """Takes note of the calls in a model; a `Hook`."""
+    """Records the calls in a model; it is a `Hook`."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -93,10 +92,10 @@ class Watch:
         self._stack: list[OpenCall] = []
         self._made_by: dict[int, int | str] = {}  # by the id of a tensor: the index of a call, or the name of an input
         self._masks: dict[int, Mask] = {}  # by the id of a mask
-        self._alive: list[Any] = []  # so that no id is used again
+        self._alive: list[Any] = []  # kept, so that no id is used again
 
     def of_layer(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
-        """Call a layer and take note of it."""
+        """Call a layer and record the call."""
         tensors = tensors_of((args, without_masks(kwargs)))
         if not self._sees(tensors):
             return original(layer, *args, **kwargs)
@@ -110,7 +109,7 @@ class Watch:
         return self._end(call, outputs)
 
     def of_operation(self, original: Callable[..., Any], operation: Any, args: Any, kwargs: Any) -> Any:
-        """Call what computes a layer, or an operation between layers, and take note of it."""
+        """Call an operation between layers, or the computation of a layer, and record it."""
         if isinstance(operation, keras.layers.Layer):
             return self._compute(original, operation, args, kwargs)
         tensors = tensors_of((args, kwargs))
@@ -125,7 +124,7 @@ class Watch:
         return self._end(call, outputs)
 
     def _compute(self, original: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:
-        """Take note of what the `call` of a layer is given, and call it."""
+        """Record what the `call` of a layer is given, and call it."""
         call = self._stack[-1] if self._stack else None
         if call is None or call.of is not layer or call.began:
             return original(layer, *args, **kwargs)
@@ -141,7 +140,7 @@ class Watch:
                 self._made_by.setdefault(id(tensor), origin)
         self._know(call, call.given)
         call.returned = outputs = original(layer, *args, **kwargs)
-        if not any(mask is not None for mask in call.masks_in):  # else it is the layer that hands it on or does not
+        if not any(mask is not None for mask in call.masks_in):  # else the layer itself passes the mask on or loses it
             self._look_between(call, tensors_of(outputs))
         return outputs
 
@@ -150,11 +149,11 @@ class Watch:
         return any(self._mask_of(tensor) is not None for tensor in tensors_of(argument))
 
     def _sees(self, tensors: Sequence[Any]) -> bool:
-        """Return whether a call that begins now is a part of the model, not of the inside of one of Keras's layers."""
+        """Return whether a call that begins now is recorded: not if it is inside one of Keras's layers, or symbolic."""
         return not (self._stack and is_opaque(self._stack[-1].of)) and all(map(is_concrete, tensors))
 
     def _begin(self, operation: Any, tensors: list[Any]) -> OpenCall:
-        """Return the note of a call that begins."""
+        """Return the record of a call that begins."""
         if self._stack:
             self._stack[-1].holds = True
             self._look_between(self._stack[-1], tensors)
@@ -163,7 +162,7 @@ class Watch:
         return call
 
     def _note(self, operation: Any, tensors: list[Any]) -> OpenCall:
-        """Take note of a call in the one that goes on."""
+        """Record a call inside the current one."""
         parent = self._stack[-1] if self._stack else None
         masks = tuple(map(self._mask_of, tensors))
         self._alive += tensors
@@ -173,7 +172,7 @@ class Watch:
         return call
 
     def _end(self, call: OpenCall, outputs: Any) -> Any:
-        """Take note of the outputs of a call, and return them."""
+        """Record the outputs of a call, and return them."""
         call.returned, call.outputs = outputs, tensors_of(outputs)
         call.masks_out = tuple(map(self._mask_of, call.outputs))
         after = map(self._mask_of, call.tensors)
@@ -181,25 +180,25 @@ class Watch:
         for tensor, mask in zip(call.outputs, call.masks_out, strict=True):
             maker = self._made_by.get(id(tensor))
             is_inside = isinstance(maker, int) and maker > call.index
-            if not is_inside or mask is not self._mask_behind(maker, tensor):
+            if not is_inside or mask is not self._mask_after(maker, tensor):
                 self._made_by[id(tensor)] = call.index
         if self._stack:
             self._know(self._stack[-1], call.outputs)
         return outputs
 
-    def _mask_behind(self, maker: Any, tensor: Any) -> Mask | None:
-        """Return what was attached to a tensor when the call that made it ended."""
+    def _mask_after(self, maker: Any, tensor: Any) -> Mask | None:
+        """Return the mask that was attached to a tensor when the call that made it ended."""
         call = self.calls[maker]
         return next((mask for one, mask in zip(call.outputs, call.masks_out, strict=True) if one is tensor), None)
 
     def _know(self, call: OpenCall, tensors: Sequence[Any]) -> None:
-        """Take note of tensors that are at hand in a call."""
+        """Record tensors that the code of a call can use."""
         self._alive += tensors
         for tensor in tensors:
             call.known[id(tensor)] = (tensor, self._mask_of(tensor))
 
     def _look_between(self, parent: OpenCall, tensors: Sequence[Any]) -> None:
-        """Take note of unmasked tensors that no call made, in a model or layer of one's own that has masked ones at hand."""
+        """Record unmasked tensors that no call made, in a custom model or layer that can use masked ones."""
         at_hand = [one for one, mask in parent.known.values() if mask is not None]
         if not at_hand or is_of_keras(parent.of):
             return
@@ -211,7 +210,7 @@ class Watch:
             self._end(call, tensor)
 
     def _source_of(self, tensor: Any, operation: Any, parent: OpenCall | None) -> Origin:
-        """Return what made a tensor."""
+        """Return where a tensor comes from."""
         if id(tensor) not in self._made_by and parent is not None:
             origin = converted(tensor, operation, parent.of, parent.given, parent.origins)
             if origin is not None:
@@ -219,11 +218,11 @@ class Watch:
         return self._made_by.get(id(tensor))
 
     def _mask_of(self, tensor: Any) -> Mask | None:
-        """Return what is attached to a tensor as an array."""
+        """Return the mask that is attached to a tensor, as an array."""
         return self._array_of(keras_mask(tensor))
 
     def _array_of(self, mask: Any) -> Mask | None:
-        """Return a mask as an array; the same one for the same mask."""
+        """Return a mask as an array; the same mask gives the same array."""
         if mask is None or not is_concrete(mask):
             return None
         if id(mask) not in self._masks:
@@ -232,7 +231,7 @@ class Watch:
         return self._masks[id(mask)]
 
     def _sort_messages(self, layer: Any = None) -> bool:
-        """Put away the warnings since the last time; return whether Keras said that this layer destroys a mask."""
+        """Sort the warnings since the last time; return whether Keras warned that this layer destroys a mask."""
         about = [one for one in self.messages if "destroy the mask" in str(one.message)]
         self.others += [one for one in self.messages if one not in about]
         self.messages.clear()
@@ -241,7 +240,7 @@ class Watch:
 
 @contextmanager
 def _listening(watch: Watch) -> Iterator[None]:
-    """Within this context warnings are reported to `watch`; those that are not about masks are given afterwards."""
+    """Within this context `watch` gets the warnings; those that are not about masks are given again afterwards."""
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
         watch.messages = messages if messages is not None else []

@@ -1,4 +1,4 @@
-"""Models whose outputs padding changes, by the code of the finding, and the same models put right."""
+"""Models whose outputs change with padding, by the code of the finding, and the same models corrected."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ VOCABULARY = 20
 
 
 def msk101_failing() -> Any:
-    """A convolution takes the mask away from the mean behind it."""
+    """A convolution loses the mask, and the mean after it needs it."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     x = layers.Conv1D(8, 3, padding="same", activation="relu")(x)
@@ -20,7 +20,7 @@ def msk101_failing() -> Any:
 
 
 def msk101_remedied() -> Any:
-    """The convolution sees zeros at masked steps, and the mean gets the mask."""
+    """The convolution gets zeros at masked steps, and the mean gets the mask."""
     ids = keras.Input((None,), dtype="int32")
     mask = ids != 0
     x = layers.Embedding(VOCABULARY, 8)(ids)
@@ -55,7 +55,7 @@ def msk103_failing() -> Any:
 
 
 def msk103_remedied() -> Any:
-    """An LSTM that starts from a state and is handed the mask."""
+    """An LSTM that starts from a state and is given the mask."""
     ids = keras.Input((None,), dtype="int32")
     start = keras.Input((8,))
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
@@ -87,7 +87,7 @@ def msk105_failing() -> Any:
 
 
 def msk105_remedied() -> Any:
-    """The sum is followed by a layer that is handed the mask."""
+    """The layer after the sum is given the mask."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     positions = layers.Embedding(64, 8)(ops.cumsum(ops.ones_like(ids), axis=1))
@@ -95,13 +95,13 @@ def msk105_remedied() -> Any:
 
 
 def msk106_failing() -> Any:
-    """Nothing says what is padding."""
+    """No layer makes a mask."""
     ids = keras.Input((None,), dtype="int32")
     return keras.Model(ids, layers.LSTM(8)(layers.Embedding(VOCABULARY, 8)(ids)))
 
 
 def msk106_remedied() -> Any:
-    """The embedding says what is padding."""
+    """The embedding makes a mask."""
     ids = keras.Input((None,), dtype="int32")
     return keras.Model(ids, layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
 
@@ -126,13 +126,13 @@ class MeanOverValid(layers.Layer):  # type: ignore[misc]
 
 
 def msk107_failing() -> Any:
-    """A layer that has the mask and divides by all steps."""
+    """A layer that gets the mask and divides by all steps."""
     ids = keras.Input((None,), dtype="int32")
     return keras.Model(ids, MeanOverAll()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
 
 
 def msk107_remedied() -> Any:
-    """A layer that has the mask and divides by valid steps."""
+    """A layer that gets the mask and divides by valid steps."""
     ids = keras.Input((None,), dtype="int32")
     return keras.Model(ids, MeanOverValid()(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)))
 
@@ -153,7 +153,7 @@ def msk108_remedied() -> Any:
 
 
 def msk109_failing() -> Any:
-    """Two blocks of a transformer, normalized behind the residual connection."""
+    """Two blocks of a transformer, normalized after the residual connection."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     for _ in range(2):
@@ -181,21 +181,21 @@ class MinusMeanOfBatch(layers.Layer):  # type: ignore[misc]
 
 
 def msk110_failing() -> Any:
-    """Attention is told to look at padding."""
+    """An attention mask that is True at padding."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8)(ids)
     return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=ops.equal(ids, 0)[:, None, :]))
 
 
 def msk110_remedied() -> Any:
-    """Attention is told to look at what is no padding."""
+    """An attention mask that is True at valid steps."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8)(ids)
     return keras.Model(ids, layers.MultiHeadAttention(2, 4)(x, x, attention_mask=ops.not_equal(ids, 0)[:, None, :]))
 
 
 def msk112_failing() -> Any:
-    """Positions from the first column on, for sequences with padding in front."""
+    """Positions from the first column on, for sequences with padding before them."""
     ids = keras.Input((None,), dtype="int32")
     mask = ids != 0
     positions = ops.cumsum(ops.ones_like(ids), axis=1) - 1
@@ -221,7 +221,7 @@ def msk113_failing() -> Any:
 
 
 def msk113_remedied() -> Any:
-    """The last states, which the layer itself returns."""
+    """The last state, as the layer returns it."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     x = layers.Bidirectional(layers.LSTM(8))(x)
@@ -229,7 +229,7 @@ def msk113_remedied() -> Any:
 
 
 def msk114_failing() -> Any:
-    """A layer that goes backwards, and one after it that gets the mask as it was."""
+    """A layer that goes backwards, and a layer after it that gets the mask in the old order."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     x = layers.LSTM(8, return_sequences=True, go_backwards=True)(x)
@@ -237,7 +237,7 @@ def msk114_failing() -> Any:
 
 
 def msk114_remedied() -> Any:
-    """The steps are turned back before the next layer, which is handed the mask."""
+    """The steps are reversed back before the next layer, which is given the mask."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     x = ops.flip(layers.LSTM(8, return_sequences=True, go_backwards=True)(x), axis=1)
@@ -245,14 +245,14 @@ def msk114_remedied() -> Any:
 
 
 def msk115_failing() -> Any:
-    """The largest value over time, to which padded steps contribute."""
+    """The maximum over time, including padded steps."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Dense(8, bias_initializer="ones")(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
     return keras.Model(ids, layers.GlobalMaxPooling1D()(x))
 
 
 def msk115_remedied() -> Any:
-    """Padded steps have a value that is never the largest."""
+    """The maximum over time, with a value at padded steps that is never the largest."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Dense(8, bias_initializer="ones")(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
     x = ops.where((ids != 0)[..., None], x, -1e9)
@@ -260,14 +260,14 @@ def msk115_remedied() -> Any:
 
 
 def msk116_failing() -> Any:
-    """A convolution whose last valid step sees the first padded one."""
+    """A convolution that computes the last valid step also from the first padded one."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     return keras.Model(ids, layers.Conv1D(8, 3, padding="same")(x))
 
 
 def msk116_remedied() -> Any:
-    """The convolution sees zeros there."""
+    """The convolution gets zeros at padded steps."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8)(ids)
     x = x * ops.cast((ids != 0)[..., None], x.dtype)
@@ -275,7 +275,7 @@ def msk116_remedied() -> Any:
 
 
 def msk119_failing() -> Any:
-    """A mean that divides by all steps, whatever the mask."""
+    """A mean that divides by all steps, although it is masked."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8)(ids)
     return keras.Model(ids, ops.mean(x * ops.cast((ids != 0)[..., None], x.dtype), axis=1))
@@ -290,14 +290,14 @@ def msk119_remedied() -> Any:
 
 
 def msk120_failing() -> Any:
-    """Each sample is seen against the mean of its batch."""
+    """The mean of the batch is subtracted from each sample."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
     return keras.Model(ids, layers.Dense(1)(MinusMeanOfBatch()(x)))
 
 
 def msk120_remedied() -> Any:
-    """Each sample is seen against the mean of its own features."""
+    """The mean of its own features is subtracted from each sample."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.LSTM(8)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
     return keras.Model(ids, layers.Dense(1)(layers.LayerNormalization()(x)))
@@ -329,18 +329,18 @@ def msk140_failing() -> Any:
 
 
 def msk140_remedied() -> Any:
-    """The mean over the valid steps, divided by 1 where there are none."""
+    """The mean over the valid steps, with the divisor 1 if there are none."""
     return msk107_remedied()
 
 
 def msk150_failing() -> Any:
-    """A layer around another one, which acts on each step by itself."""
+    """TimeDistributed around a layer that acts on each step anyway."""
     x = keras.Input((None, 3))
     h = layers.TimeDistributed(layers.Dense(4))(layers.Masking()(x))
     return keras.Model(x, layers.LSTM(8)(h))
 
 
 def msk150_remedied() -> Any:
-    """Dense acts on each step by itself anyhow."""
+    """Dense acts on each step without TimeDistributed."""
     x = keras.Input((None, 3))
     return keras.Model(x, layers.LSTM(8)(layers.Dense(4)(layers.Masking()(x))))

@@ -1,4 +1,4 @@
-"""Models whose loss, metrics, gradients or statistics padding changes, by the code of the finding, and the same put right."""
+"""Models whose loss, metrics, gradients or statistics change with padding, by the code of the finding, and corrected ones."""
 
 from typing import Any
 
@@ -44,14 +44,14 @@ def mean_over_valid(y_true: Any, y_pred: Any) -> Any:
 
 
 def msk202_failing() -> Any:
-    """A loss of one's own, the mean of masked values."""
+    """A custom loss: the mean of masked values."""
     model = msk201_failing()
     model.compile(loss=mean_over_all, optimizer="adam")
     return model
 
 
 def msk202_remedied() -> Any:
-    """A loss of one's own, the sum of masked values over their number."""
+    """A custom loss: the sum of masked values divided by the number of valid steps."""
     model = msk201_failing()
     model.compile(loss=mean_over_valid, optimizer="adam")
     return model
@@ -59,7 +59,7 @@ def msk202_remedied() -> Any:
 
 @compat.register_serializable
 class LogOfValid(layers.Layer):  # type: ignore[misc]
-    """Sums logarithms of valid steps; those of masked steps are computed too, and not used."""
+    """Sums logarithms of valid steps; those of masked steps are computed, too, and not used."""
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Return the sum (B, F) of (B, T, F)."""
@@ -68,7 +68,7 @@ class LogOfValid(layers.Layer):  # type: ignore[misc]
 
 @compat.register_serializable
 class LogOfValidOnly(layers.Layer):  # type: ignore[misc]
-    """Sums logarithms of valid steps; at masked steps that of 1 is computed, and not used."""
+    """Sums logarithms of valid steps; at masked steps the logarithm of 1 is computed, and not used."""
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Return the sum (B, F) of (B, T, F)."""
@@ -95,7 +95,7 @@ def msk203_remedied() -> Any:
 
 
 def msk204_failing() -> Any:
-    """A tagger with a loss alone."""
+    """A tagger with a loss and without metrics."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     model = keras.Model(ids, layers.Dense(1)(layers.LSTM(8, return_sequences=True)(x)))
@@ -104,7 +104,7 @@ def msk204_failing() -> Any:
 
 
 def msk204_remedied() -> Any:
-    """A tagger with a metric beside its loss that adds up steps."""
+    """A tagger with a metric that is exact over all batches."""
     model = msk204_failing()
     model.compile(loss="mse", optimizer="adam", weighted_metrics=[MaskedMean("mse")])
     return model
@@ -117,7 +117,7 @@ def error_of_steps(y_true: Any, y_pred: Any) -> Any:
 
 
 def msk208_failing() -> Any:
-    """One number a step, (B, T, 1), for targets (B, T)."""
+    """Predictions of one number per step, (B, T, 1), for targets (B, T)."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.LSTM(8, return_sequences=True)(layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids))
     model = keras.Model(ids, layers.Dense(1)(x))
@@ -126,7 +126,7 @@ def msk208_failing() -> Any:
 
 
 def msk208_remedied() -> Any:
-    """The loss gives one number a step."""
+    """A loss that returns one number per step."""
     model = msk208_failing()
     model.compile(loss=error_of_steps, optimizer="adam")
     return model
@@ -143,7 +143,7 @@ def msk301_failing() -> Any:
 
 
 def msk301_remedied() -> Any:
-    """Precision of a tagger, with the sample weights that `fit` and `evaluate` are given."""
+    """Precision of a tagger, with the sample weights that `fit` and `evaluate` get."""
     model = msk301_failing()
     precision = keras.metrics.Precision(name="precision")
     model.compile(loss="binary_crossentropy", optimizer="adam", weighted_metrics=[precision])
@@ -151,7 +151,7 @@ def msk301_remedied() -> Any:
 
 
 def msk302_failing() -> Any:
-    """A function as a metric: one number a batch."""
+    """A function as a metric: one number per batch."""
     model = msk201_failing()
     model.compile(loss=MaskedMeanSquaredError(mask_value=0.0), optimizer="adam", metrics=[mean_over_valid])
     return model
@@ -166,7 +166,7 @@ def msk302_remedied() -> Any:
 
 
 def msk401_failing() -> Any:
-    """Normalization of a batch without a mask; the pooling behind leaves padding out by itself."""
+    """Normalization of a batch without a mask; the pooling after it leaves padding out."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.BatchNormalization()(layers.Embedding(VOCABULARY, 8)(ids))
     return keras.Model(ids, layers.GlobalMaxPooling1D()(ops.where((ids != 0)[..., None], x, -1e9)))
@@ -180,7 +180,7 @@ def msk401_remedied() -> Any:
 
 
 class OwnStep(keras.Model):  # type: ignore[misc] # Keras publishes no types
-    """Computes what `evaluate` reports in a step of its own, over all steps."""
+    """Computes what `evaluate` reports in its own `test_step`, over all steps."""
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Return the mean squared error."""
@@ -189,7 +189,7 @@ class OwnStep(keras.Model):  # type: ignore[misc] # Keras publishes no types
 
 
 class OwnStepOfValid(keras.Model):  # type: ignore[misc]
-    """Computes what `evaluate` reports in a step of its own, over valid steps."""
+    """Computes what `evaluate` reports in its own `test_step`, over valid steps."""
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Return the mean squared error of valid steps."""
@@ -200,7 +200,7 @@ class OwnStepOfValid(keras.Model):  # type: ignore[misc]
 
 
 def msk205_failing() -> Any:
-    """A model with a step of its own that knows of no mask."""
+    """A model whose own `test_step` does not use a mask."""
     tagger = msk301_failing()
     model = OwnStep(tagger.inputs, tagger.outputs)
     model.compile(optimizer="adam", loss="mse")
@@ -208,7 +208,7 @@ def msk205_failing() -> Any:
 
 
 def msk205_remedied() -> Any:
-    """The step leaves padding out by a mask of its own."""
+    """The `test_step` leaves padding out by its own mask."""
     tagger = msk301_failing()
     model = OwnStepOfValid(tagger.inputs, tagger.outputs)
     model.compile(optimizer="adam", loss="mse")
@@ -216,7 +216,7 @@ def msk205_remedied() -> Any:
 
 
 def msk207_failing() -> Any:
-    """Evaluated by a step of its own, trained by a loss that knows of no mask."""
+    """Evaluated by its own `test_step`, trained by a loss that does not use a mask."""
     ids = keras.Input((None,), dtype="int32")
     mask = ids != 0
     x = layers.LSTM(8, return_sequences=True)(layers.Embedding(VOCABULARY, 8)(ids), mask=mask)
@@ -234,7 +234,7 @@ def msk207_remedied() -> Any:
 
 
 def msk206_failing() -> Any:
-    """A regularizer of what a layer puts out."""
+    """A regularizer of the output of a layer."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     x = layers.LSTM(8, return_sequences=True, activity_regularizer=keras.regularizers.L2(0.1))(x)
@@ -244,7 +244,7 @@ def msk206_failing() -> Any:
 
 
 def msk206_remedied() -> Any:
-    """The layer puts out 0 at masked steps, which the regularizer does not count."""
+    """The layer returns 0 at masked steps, which adds nothing to the penalty."""
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
     regularizer = keras.regularizers.L2(0.1)
@@ -278,7 +278,7 @@ def msk304_failing() -> Any:
 
 
 def msk304_remedied() -> Any:
-    """A metric that finds the mask by itself."""
+    """A metric that gets the mask itself."""
     model = msk304_failing()
     model.compile(loss="mse", optimizer="adam", weighted_metrics=[MaskedMean("mae")])
     return model

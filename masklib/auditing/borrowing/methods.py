@@ -1,7 +1,6 @@
-"""A model used as its user uses it: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user compiled it.
+"""The methods by which a user calls a model: `predict`, `evaluate` and a step of `fit`, compiled or eager as the user set it.
 
-The model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics` are what runs. What a call changes is restored
-by the context in which a model is borrowed; see `masklib.auditing.borrowing.doors.borrowed`.
+They run the model's own `train_step`, `test_step`, `compute_loss` and `compute_metrics`. `borrowed` restores what they change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.borrowing.tensors import to_array
 
 Array = NDArray[Any]
-FUNCTIONS = ("predict_function", "test_function", "train_function")  # that Keras compiles once, and keeps
+FUNCTIONS = ("predict_function", "test_function", "train_function")  # Keras compiles each once, and keeps it
 
 
 class Data(NamedTuple):
@@ -42,37 +41,36 @@ class Step(NamedTuple):
     gradients: list[Array]
 
 
-class Doors:
-    """The doors of a borrowed model; to be had from `opened`.
+class BorrowedModel(Runner):
+    """A model that may be called by all its methods; `borrowed` returns one.
 
     Args:
-        runner: of the model.
-        recorder: the optimizer of the model while its doors are open.
+        model: built, functional, sequential or subclassed.
+        recorder: the optimizer of the model while it is borrowed.
     """
 
-    def __init__(self, runner: Runner, recorder: "GradientRecorder") -> None:
-        self.model = runner.model
-        self._runner = runner
+    def __init__(self, model: Any, recorder: "GradientRecorder") -> None:
+        super().__init__(model)
         self._recorder = recorder
 
     def predict(self, inputs: Any) -> list[Array]:
-        """Return the outputs of `predict` for one batch as arrays, in the order of the model's outputs.
+        """Return what `predict` returns for one batch as arrays, in the order of the model's outputs.
 
         Raises:
             CallError: the model does not take these inputs.
         """
-        with self._opened():
+        with self._as_by_the_user():
             outputs = self.model.predict_on_batch(as_given(inputs))
         return [to_array(one) for one in flatten(outputs, "output")[1]]
 
     def evaluate(self, *batches: Data) -> dict[str, float]:
-        """Return what `evaluate` reports of one batch or of several, by name.
+        """Return what `evaluate` reports for one batch or for several, by name.
 
         Raises:
             CallError: the model does not take these batches.
         """
         given = [Data(*map(as_given, one)) for one in batches]
-        with self._opened():
+        with self._as_by_the_user():
             if len(given) > 1:
                 reported = self.model.evaluate(_dataset(given), steps=len(given), verbose=0, return_dict=True)
             elif self._has_own_steps:
@@ -83,13 +81,13 @@ class Doors:
             return compiled.numbers(reported)
 
     def fit(self, data: Data) -> Step:
-        """Return what one step of `fit` reports, and the gradients that it hands to the optimizer; no weight is changed.
+        """Return what one step of `fit` reports, and the gradients that it passes to the optimizer; no weight is changed.
 
         Raises:
             CallError: the model cannot be trained on this batch.
         """
         given = Data(*map(as_given, data))
-        with self._opened():
+        with self._as_by_the_user():
             self._recorder.forget(self.model.trainable_variables)
             if self._has_own_steps:
                 x, y, weight = given
@@ -102,13 +100,13 @@ class Doors:
 
     @property
     def _has_own_steps(self) -> bool:
-        """Whether the model has steps of its own, which get a batch as `fit` and `evaluate` pack it: weights only if given."""
+        """Whether the model overrides a step; then `fit` and `evaluate` must pack the batch: weights only if given."""
         return compiled.has_own_step(self.model) or compiled.has_own_training(self.model)
 
     @contextmanager
-    def _opened(self) -> Iterator[None]:
-        """Within this context a door is open; what layers then add to the loss is forgotten: it may belong to a compiled call."""
-        self._runner.put_back()
+    def _as_by_the_user(self) -> Iterator[None]:
+        """Within this context a method may be called; afterwards losses that layers added are cleared: they may be symbolic."""
+        self.put_back()
         try:
             with explained(), quietly():
                 yield
@@ -117,26 +115,26 @@ class Doors:
 
 
 class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Keras publishes no types
-    """An optimizer that leaves weights as they are, and keeps the gradients that it is given."""
+    """An optimizer that does not change weights, and stores the gradients that it gets."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=1.0)
         self._kept: list[Any] = []
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Make a place for the gradient of each variable."""
+        """Create a variable for the gradient of each variable."""
         if self.built:
             return
         super().build(variables)
         self._kept = [self.add_variable_from_reference(one, name="gradient") for one in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keep the gradient of a variable."""
+        """Store the gradient of a variable."""
         kept = self._kept[self._get_variable_index(variable)]
         self.assign_add(kept, compat.ops.cast(gradient, kept.dtype) if not hasattr(gradient, "indices") else gradient)
 
     def forget(self, variables: Sequence[Any]) -> None:
-        """Forget what was kept."""
+        """Set what was stored to zero."""
         self.build(variables)
         for one in self._kept:
             one.assign(np.zeros(one.shape, one.dtype))
@@ -147,31 +145,30 @@ class GradientRecorder(keras.optimizers.Optimizer):  # type: ignore[misc] # Kera
 
 
 @contextmanager
-def borrowed(model: Any) -> Iterator[Runner]:
-    """Within this context a model may be called, by its doors too; afterwards it is restored, also after an error."""
-    with restored(model) as runner, opened(runner) as runner.doors:
-        yield runner
+def borrowed(model: Any) -> Iterator[BorrowedModel]:
+    """Within this context a model may be called by all its methods; afterwards it is restored, also after an error."""
+    with restored(model), _without_compiled_functions(model) as recorder:
+        yield BorrowedModel(model, recorder)
 
 
 @contextmanager
-def opened(runner: Runner) -> Iterator[Doors]:
-    """Within this context the doors of a model are open; afterwards it has its user's optimizer and compiled functions again.
+def _without_compiled_functions(model: Any) -> Iterator["GradientRecorder"]:
+    """Within this context a model has a recorder as its optimizer and compiles again; afterwards it has the user's own again.
 
-    Keras builds an optimizer even where it only evaluates, so the recorder takes the place of the user's for all doors.
+    The recorder is the optimizer for all methods, because Keras builds an optimizer also where it only evaluates.
     """
-    model, recorder = runner.model, GradientRecorder()
-    attributes = vars(model)
+    recorder, attributes = GradientRecorder(), vars(model)
     names = [name for name in (*FUNCTIONS, "optimizer") if name in attributes]
     before = {name: attributes[name] for name in names}
     attributes.update({name: recorder if name == "optimizer" else None for name in names})
     try:
-        yield Doors(runner, recorder)
+        yield recorder
     finally:
         attributes.update(before)
 
 
 def as_given(structure: Any) -> Any:
-    """Return arrays as `predict`, `evaluate` and `fit` hand them to the model: floats in Keras's own precision."""
+    """Return arrays as `predict`, `evaluate` and `fit` pass them to the model: floats in Keras's default precision."""
 
     def cast(array: Any) -> Any:
         array = array if hasattr(array, "dtype") else np.asarray(array)
@@ -182,12 +179,12 @@ def as_given(structure: Any) -> Any:
 
 
 def _samples(data: Data) -> int:
-    """Return how many samples a batch has."""
+    """Return the number of samples of a batch."""
     return int(np.shape(flatten(data.x)[1][0])[0])
 
 
 def _dataset(batches: Sequence[Data]) -> Any:
-    """Return batches of several lengths as people give them: on TensorFlow a tf.data.Dataset, else a generator."""
+    """Return batches of different lengths as users give them: on TensorFlow a tf.data.Dataset, else a generator."""
     given = [_with_tuples(tuple(one) if one.sample_weight is not None else (one.x, one.y)) for one in batches]
     if keras.backend.backend() != "tensorflow":
         return iter(given)
@@ -201,7 +198,7 @@ def _dataset(batches: Sequence[Data]) -> Any:
 
 
 def _with_tuples(structure: Any) -> Any:
-    """Return a structure with tuples for lists, which tf.data takes for arrays."""
+    """Return a structure with tuples in place of lists, because tf.data converts a list to one array."""
     if isinstance(structure, Mapping):
         return {name: _with_tuples(one) for name, one in structure.items()}
     return tuple(_with_tuples(one) for one in structure) if isinstance(structure, (list, tuple)) else structure

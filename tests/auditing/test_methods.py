@@ -1,4 +1,4 @@
-"""A model is used through the doors of its user, and afterwards it is as before."""
+"""A model is called by the methods that its user calls, and is restored afterwards."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 
 from masklib.auditing.borrowing.compiled import compiled_as_before
-from masklib.auditing.borrowing.doors import Data, Doors, borrowed
+from masklib.auditing.borrowing.methods import BorrowedModel, Data, borrowed
 from masklib.auditing.borrowing.running import CallError
 
 IDS = np.array([[3, 5, 2, 7, 4, 6], [4, 2, 0, 0, 0, 0], [6, 3, 5, 0, 0, 0]])
@@ -42,10 +42,10 @@ def build(kind: type[keras.Model] = keras.Model, **options: Any) -> Any:
     return model
 
 
-def through(model: Any, use: Any) -> Any:
-    """What `use` returns of the open doors of a model."""
+def borrow(model: Any, use: Any) -> Any:
+    """What `use` returns for a model while it is borrowed."""
     with borrowed(model) as runner, compiled_as_before(model):
-        return use(runner.doors)
+        return use(runner)
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +55,20 @@ def model() -> Any:
 
 def test_predict_and_evaluate_are_those_of_the_user(model: Any):
     data = Data(IDS, TARGETS)
-    predicted, reported = through(model, lambda doors: (doors.predict(IDS), doors.evaluate(data)))
+    predicted, reported = borrow(model, lambda one: (one.predict(IDS), one.evaluate(data)))
     np.testing.assert_array_equal(predicted[0], model.predict(IDS, verbose=0))
     assert reported == pytest.approx(model.evaluate(IDS, TARGETS, verbose=0, return_dict=True), rel=1e-6)
 
 
-def test_batches_may_have_lengths_of_their_own(model: Any):
+def test_batches_may_have_different_lengths(model: Any):
     batches = [Data(IDS[:1], TARGETS[:1]), Data(IDS[1:, :3], TARGETS[1:, :3])]
-    reported = through(model, lambda doors: doors.evaluate(*batches))
+    reported = borrow(model, lambda one: one.evaluate(*batches))
     expected = model.evaluate(((one.x, one.y) for one in batches), steps=2, verbose=0, return_dict=True)
     assert reported == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_gradients_of_fit_are_those_by_which_plain_descent_moves_the_weights(model: Any):
-    step = through(model, lambda doors: doors.fit(Data(IDS, TARGETS)))
+    step = borrow(model, lambda one: one.fit(Data(IDS, TARGETS)))
     trained = build(optimizer=keras.optimizers.SGD(1.0))
     before = trained.get_weights()
     history = trained.fit(IDS, TARGETS, batch_size=3, verbose=0).history
@@ -78,9 +78,9 @@ def test_the_gradients_of_fit_are_those_by_which_plain_descent_moves_the_weights
     assert step.reported == pytest.approx({name: values[0] for name, values in history.items()}, rel=1e-5)
 
 
-def test_steps_of_the_model_s_own_are_what_runs():
+def test_the_models_own_steps_are_run():
     model = build(OwnSteps, metrics=None)
-    reported, step = through(model, lambda doors: (doors.evaluate(Data(IDS, TARGETS)), doors.fit(Data(IDS, TARGETS))))
+    reported, step = borrow(model, lambda one: (one.evaluate(Data(IDS, TARGETS)), one.fit(Data(IDS, TARGETS))))
     total = float(model.predict(IDS, verbose=0).sum())
     assert reported == pytest.approx({"own": total}, rel=1e-5)
     assert step.reported == pytest.approx({"own": 2 * total}, rel=1e-5)
@@ -88,19 +88,19 @@ def test_steps_of_the_model_s_own_are_what_runs():
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["fresh", "used before"])
-def test_the_model_is_as_before(is_used: bool):
+def test_the_model_is_restored(is_used: bool):
     model = build()
     if is_used:
         model.fit(IDS, TARGETS, verbose=0)
     weights, optimizer, functions = model.get_weights(), model.optimizer, [model.train_function, model.predict_function]
     states = [np.array(one.value) for one in (*optimizer.variables, *model.metrics_variables)]
 
-    def use(doors: Doors) -> None:
-        doors.predict(IDS)
-        doors.evaluate(Data(IDS, TARGETS))
-        doors.fit(Data(IDS, TARGETS))
+    def use(one: BorrowedModel) -> None:
+        one.predict(IDS)
+        one.evaluate(Data(IDS, TARGETS))
+        one.fit(Data(IDS, TARGETS))
 
-    through(model, use)
+    borrow(model, use)
     assert model.optimizer is optimizer
     assert [model.train_function, model.predict_function] == functions
     for first, second in zip(weights, model.get_weights(), strict=True):
@@ -111,14 +111,14 @@ def test_the_model_is_as_before(is_used: bool):
         np.testing.assert_array_equal(first, second)
 
 
-def test_what_the_model_does_not_take_is_one_error(model: Any):
+def test_what_the_model_does_not_take_raises_one_kind_of_error(model: Any):
     with pytest.raises(CallError, match=r"\w"):
-        through(model, lambda doors: doors.predict(np.zeros((2, 3, 4))))
+        borrow(model, lambda one: one.predict(np.zeros((2, 3, 4))))
     with pytest.raises(CallError, match=r"\w"):
-        through(model, lambda doors: doors.evaluate(Data(IDS, np.zeros((3, 5, 7)))))
+        borrow(model, lambda one: one.evaluate(Data(IDS, np.zeros((3, 5, 7)))))
 
 
 def test_an_uncompiled_model_predicts():
     ids = keras.Input((None,), dtype="int32")
     plain = keras.Model(ids, layers.Embedding(9, 2)(ids))
-    np.testing.assert_array_equal(through(plain, lambda doors: doors.predict(IDS))[0], plain.predict(IDS, verbose=0))
+    np.testing.assert_array_equal(borrow(plain, lambda one: one.predict(IDS))[0], plain.predict(IDS, verbose=0))

@@ -1,4 +1,4 @@
-"""The same samples in other clothes: padded further, cut to what they hold, in another order, beside others."""
+"""Variants of the same samples: with longer padding, without padding, in another order, with other samples in the batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +19,8 @@ def flatten(structure: Any) -> list[Any]:
     return [structure]
 
 
-class Wardrobe:
-    """Dresses the batch of a specimen."""
+class Variants:
+    """Makes variants of the batch of a specimen."""
 
     def __init__(self, specimen: Specimen) -> None:
         self.specimen = specimen
