@@ -89,6 +89,17 @@ def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) ->
     return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="output")(x))
 
 
+def softmax_of(steps: int, features: int, classes: int) -> Any:
+    """Return a model x (B, T, F) -> (B, T, C) that is the end of `encoder_decoder`: its Dense softmax."""
+    inputs = keras.Input((steps, features))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(inputs))
+
+
+def without_last(model: Any) -> Any:
+    """Return a functional model without its last layer; both share the other layers and their weights."""
+    return keras.Model(model.input, model.layers[-1].input)
+
+
 def behind_masking(name: str, steps: int, features: int, units: int) -> Any:
     """Return a model x (B, T, F) -> (B, T, U) that begins with Masking; `name` says what follows, one of `BEHIND_MASKING`.
 
