@@ -231,6 +231,11 @@ def report_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, sa
     return report(model, x, y, batch_size=batch_size, sample_weight=sample_weight)["loss"]
 
 
+def report_step(model: Any, x: Any, y: Any) -> float:
+    """Return the loss that `evaluate` reports of one batch, of a model compiled to run eagerly, by its step alone."""
+    return float(compat.evaluate_by_steps(model, x, y, None, _samples(x))["loss"])
+
+
 def fit_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, shuffle: bool = True) -> float:
     """Return the loss that `fit` of a compiled model reports for one epoch; the weights are put back afterwards.
 
