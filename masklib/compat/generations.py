@@ -166,6 +166,23 @@ def evaluate(model: Any, x: Any, y: Any, **options: Any) -> dict[str, float]:
     return dict(zip(model.metrics_names, reported.tolist(), strict=True))
 
 
+def evaluate_by_steps(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: int) -> dict[str, float]:
+    """Return what `evaluate` reports of a model that is compiled to run eagerly, by name.
+
+    On TensorFlow the steps of `evaluate` are taken one after the other, without its pipeline of data: to set that up takes ten
+    times as long as the steps of a few small batches. Elsewhere this is `evaluate`.
+    """
+    if IS_ORIGINAL or keras.backend.backend() != "tensorflow":
+        return evaluate(model, x, y, batch_size=batch_size, sample_weight=sample_weight)
+    tensors = [None if array is None else ops.convert_to_tensor(array) for array in (x, y, sample_weight)]
+    model.reset_metrics()
+    reported: dict[str, float] = {}
+    for start in range(0, len(y), batch_size):
+        batch = (None if tensor is None else tensor[start : start + batch_size] for tensor in tensors)
+        reported = model.test_step(tuple(batch))
+    return reported
+
+
 def crossentropy(name: str) -> Callable[..., Any]:
     """Return the function of `keras.losses` of this name, (B, T, C) twice -> (B, T), that takes `from_logits` everywhere."""
     if not IS_ORIGINAL:

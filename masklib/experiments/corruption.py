@@ -75,6 +75,11 @@ class Spoiled(NamedTuple):
     source: str
     mask_value: float
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells this batch from another: two situations, or two recipes, may lead to the same one."""
+        return (*(array.tobytes() for array in self[:3]), self.source, str(self.mask_value))
+
 
 def spoil(situation: str, x: Array, y: Array, mask: Array) -> Spoiled:
     """Return a batch in one of `SITUATIONS`; x (B, T, F) comes padded with 0, and its second sample has a valid step.
@@ -104,7 +109,7 @@ def recipe(batch: Spoiled) -> tuple[str, Spoiled]:
     if not full.all():
         return "leave empty samples out", batch._replace(x=batch.x[full], y=batch.y[full], mask=batch.mask[full])
     x, y = (under_mask(array, batch.mask, 0.0) for array in (batch.x, batch.y))
-    return "0 under the mask, mask by length", batch._replace(x=x, y=y, source="given")
+    return "0 under the mask, mask by length", batch._replace(x=x, y=y, source="given", mask_value=0.0)
 
 
 def under_mask(array: Array, mask: Array, value: float) -> Array:

@@ -102,15 +102,17 @@ def run(model: Any, name: str, x: Any, y: Any) -> Outcome:
         y: targets of the shape of the output.
     """
     before = model.get_weights()
-    output = compat.to_numpy(model(x, training=True))
-    model.set_weights(before)  # BatchNormalization has seen a batch
+    output = None
+    if name not in LOSSES:
+        output = compat.to_numpy(model(x, training=True))
+        model.set_weights(before)  # BatchNormalization has seen a batch
     reported = float(np.ravel(model.train_on_batch(x, y))[0])
     moved = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
     trained = {id(weight) for weight in model.trainable_weights}
     gradients = [gradient for gradient, weight in zip(moved, model.weights, strict=True) if id(weight) in trained]
     model.set_weights(before)
     others = np.concatenate([np.zeros(1), *(gradient.ravel() for gradient in gradients[1:])])
-    return Outcome(np.asarray(reported if name in LOSSES else output), gradients[0], others)
+    return Outcome(np.asarray(reported if output is None else output), gradients[0], others)
 
 
 def draw_targets(name: str, model: Any, samples: int, seed: int) -> Array:

@@ -204,40 +204,24 @@ def report(model: Any, x: Any, y: Any, *, batch_size: int | None = None, sample_
     return {name: float(value) for name, value in reported.items()}
 
 
-def report_batch(model: Any, x: Any, y: Any, loss: Any, *, sample_weight: Any = None, **options: Any) -> dict[str, float]:
-    """Compile a model and return what `evaluate` reports of one batch, by name: the same step, without a pipeline of data.
+def report_three_ways(model: Any, batches: Sequence[tuple[Any, Any, Any]], loss: Any, batch_size: int, **options: Any) -> Reports:
+    """Return what a model, run eagerly, reports of the same data with less and with more padding, and in several batches.
 
     Args:
-        model: any Keras model.
-        x: inputs of one batch.
-        y: its targets.
-        loss: as `compile` takes it.
-        sample_weight: (B,), (B, 1) or (B, T); None for none.
-        **options: of `compile`, such as `metrics`.
-    """
-    model.compile(loss=loss, optimizer="sgd", run_eagerly=True, **options)
-    reported = model.test_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
-    return {name: float(value) for name, value in reported.items()}
-
-
-def report_three_ways(batches: Sequence[tuple[Any, Any, Any, Any]], loss: Any, batch_size: int, **options: Any) -> Reports:
-    """Return what is reported of the same data with less and with more padding, and in several batches.
-
-    Args:
-        batches: model, inputs, targets and sample weights, one for each padded length; the first is cut into batches, too.
+        model: takes any number of steps.
+        batches: inputs, targets and sample weights, one for each padded length; the first is cut into batches, too.
         loss: as `compile` takes it.
         batch_size: of those batches.
-        **options: of `compile`.
+        **options: of `compile`, such as `metrics`, which have seen no other model.
     """
+    model.compile(loss=loss, optimizer="sgd", run_eagerly=True, **options)
     whole: list[dict[str, float]] = []
     try:
-        for model, x, y, weights in batches:
-            _reset(options)
-            whole.append(report_batch(model, x, y, loss, sample_weight=weights, **options))
-        model, x, y, weights = batches[0]
-        _reset(options)
-        options |= {"batch_size": batch_size, "sample_weight": weights, "run_eagerly": True}
-        return Reports(whole, evaluate(model, x, y, loss, **options), "")
+        for x, y, weights in batches:
+            reported = model.test_on_batch(x, y, sample_weight=weights, return_dict=True)
+            whole.append({name: float(value) for name, value in reported.items()})
+        several = compat.evaluate_by_steps(model, *batches[0], batch_size)
+        return Reports(whole, {name: float(value) for name, value in several.items()}, "")
     except Exception as error:  # whatever the backend raises is the finding
         return Reports(whole, {}, type(error).__name__)
 
@@ -245,6 +229,11 @@ def report_three_ways(batches: Sequence[tuple[Any, Any, Any, Any]], loss: Any, b
 def report_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None) -> float:
     """Return the loss that `evaluate` of a compiled model reports; arguments as for `evaluate` here."""
     return report(model, x, y, batch_size=batch_size, sample_weight=sample_weight)["loss"]
+
+
+def report_step(model: Any, x: Any, y: Any) -> float:
+    """Return the loss that `evaluate` reports of one batch, of a model compiled to run eagerly, by its step alone."""
+    return float(compat.evaluate_by_steps(model, x, y, None, _samples(x))["loss"])
 
 
 def fit_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, shuffle: bool = True) -> float:
@@ -299,12 +288,6 @@ def time_in_turn(calls: Mapping[Any, Callable[[], object]], repeats: int) -> dic
             call()
             seconds[name].append(time.perf_counter() - start)
     return {name: float(np.median(values[2:])) for name, values in seconds.items()}
-
-
-def _reset(options: Mapping[str, Any]) -> None:
-    """Reset the metrics that `compile` is given: those of a model that is not built yet keep what they saw in another one."""
-    for metric in (*options.get("metrics", ()), *options.get("weighted_metrics", ())):
-        metric.reset_state()
 
 
 def _mask(seen: Any) -> Array | None:

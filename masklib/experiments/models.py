@@ -36,7 +36,7 @@ def recurrent(cell: str, units: int, **options: Any) -> Any:
     return layers.GRU(units, recurrent_activation="sigmoid", reset_after=cell == "gru", **options)
 
 
-def embed_then(vocabulary: int, features: int, steps: int, *following: Any, mask_zero: bool = True) -> Any:
+def embed_then(vocabulary: int, features: int, steps: int | None, *following: Any, mask_zero: bool = True) -> Any:
     """Return a functional model: ids (B, T), Embedding, then the given layers in order."""
     inputs = keras.Input((steps,), dtype="int32")
     x = layers.Embedding(vocabulary, features, mask_zero=mask_zero)(inputs)
@@ -87,6 +87,17 @@ def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) ->
     x = layers.RepeatVector(steps, name="repeat")(x)
     x = layers.LSTM(units, return_sequences=True, name="decoder")(x)
     return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="output")(x))
+
+
+def softmax_of(steps: int, features: int, classes: int) -> Any:
+    """Return a model x (B, T, F) -> (B, T, C) that is the end of `encoder_decoder`: its Dense softmax."""
+    inputs = keras.Input((steps, features))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(inputs))
+
+
+def without_last(model: Any) -> Any:
+    """Return a functional model without its last layer; both share the other layers and their weights."""
+    return keras.Model(model.input, model.layers[-1].input)
 
 
 def behind_masking(name: str, steps: int, features: int, units: int) -> Any:
@@ -230,13 +241,25 @@ def replay(predictions: Array, mask: Array, *, mask_zero: bool = True) -> tuple[
         mask: bool (B, T), True = valid.
         mask_zero: whether the predictions carry the mask.
     """
+    model = replayer(1 + int(mask.sum()), predictions.shape[-1], steps=mask.shape[1], mask_zero=mask_zero)
+    return model, let_replay(model, predictions, mask)
+
+
+def replayer(rows: int, features: int, *, steps: int | None = None, mask_zero: bool = True) -> Any:
+    """Return a model for `let_replay`, of ids (B, T): an Embedding of one row more than there are valid steps, an identity.
+
+    Any number of steps with None.
+    """
+    return embed_then(rows, features, steps, layers.Dense(features, use_bias=False), mask_zero=mask_zero)
+
+
+def let_replay(model: Any, predictions: Array, mask: Array) -> Array:
+    """Give a `replayer` the weights with which it puts out these predictions, and return the ids; arguments as of `replay`."""
     ids = np.zeros(mask.shape, dtype=int)
     ids[mask] = np.arange(1, mask.sum() + 1)
     rows = np.concatenate([predictions[~mask][-1:], predictions[mask]]).astype("float32")
-    features = predictions.shape[-1]
-    model = embed_then(len(rows), features, mask.shape[1], layers.Dense(features, use_bias=False), mask_zero=mask_zero)
-    model.set_weights([rows, np.eye(features, dtype="float32")])
-    return model, ids
+    model.set_weights([rows, np.eye(predictions.shape[-1], dtype="float32")])
+    return ids
 
 
 def draw_weights(model: Any, seed: int, scale: float = 0.5, *, last_bias: float = 0.0) -> Any:

@@ -1,8 +1,8 @@
 """What each layer that uses a mask puts out when masked steps are not there: the twin of `masklib.experiments.masked_layers`.
 
-Every function takes x (B, T, F), the layer's weights as `get_weights()` has them, and the mask (B, T); it computes each sample
-from its valid steps alone. What stands at masked steps of the result is 0, and so is the result of a sample without a valid
-step: what a masked step holds never reaches it.
+Every function takes x (..., B, T, F), the layer's weights as `get_weights()` has them, and the mask (B, T); it computes each
+sample from its valid steps alone. Axes before B are batches of their own, under the same mask. What stands at masked steps of
+the result is 0, and so is the result of a sample without a valid step: what a masked step holds never reaches it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from masklib.checks import check_mask, check_one_of, check_rank
+from masklib.checks import check_mask, check_one_of, check_steps
 from masklib.reference import losses, recurrent
 
 Array = NDArray[np.float64]
@@ -25,39 +25,40 @@ def consume(name: str, x: ArrayLike, weights: Weights, mask: ArrayLike, targets:
 
     Args:
         name: one of `CONSUMERS`.
-        x: float array (B, T, F); masked steps may hold anything.
+        x: float array (..., B, T, F); masked steps may hold anything.
         weights: of the layer.
         mask: bool array (B, T), True = valid.
         targets: float array (B, T, U), for a consumer that is a loss.
 
     Returns:
-        float64 array (B, U), (B, T, U), or the loss, ().
+        float64 array (..., B, U), (..., B, T, U), or the loss, (...).
 
     Raises:
         ArgumentError: there is no such consumer.
         MaskShapeError: an array's shape does not fit the others.
     """
-    x = np.asarray(check_rank("x", x, ("B", "T", "F")), dtype=np.float64)
-    valid = check_mask(np.asarray(mask), x.shape[:2])
+    x = np.asarray(check_steps("x", x), dtype=np.float64)
+    valid = check_mask(np.asarray(mask), x.shape[-3:-1])
     clean = np.where(valid[..., np.newaxis], x, 0.0)
     own = [np.asarray(weight, dtype=np.float64) for weight in weights]
     check_one_of("name", name, (*CONSUMERS, *LOSSES))
     if name in LOSSES:
-        return np.asarray(losses.mean_over_valid(LOSSES[name](targets, clean, own), valid))
+        return _mean_over_valid(lambda batch: LOSSES[name](targets, batch, own), clean, valid)
     return CONSUMERS[name](clean, own, valid)
 
 
-def squared_error(name: str, x: ArrayLike, weights: Weights, mask: ArrayLike, targets: ArrayLike) -> float:
+def squared_error(name: str, x: ArrayLike, weights: Weights, mask: ArrayLike, targets: ArrayLike) -> Array:
     """Return the mean squared error of what a consumer puts out, over valid steps where it has steps; or the loss it is.
 
-    Arguments and errors are those of `consume`.
+    Arguments and errors are those of `consume`. Returns a float64 array (...), one number for each batch.
     """
     result = consume(name, x, weights, mask, targets)
     if name in LOSSES:
-        return float(result)
-    if result.ndim == 2:
-        return float(np.mean((result - np.asarray(targets, dtype=np.float64)) ** 2))
-    return losses.mean_over_valid(losses.mse(targets, result), mask)
+        return result
+    wanted = np.asarray(targets, dtype=np.float64)
+    if wanted.ndim == 2:
+        return np.asarray(np.mean((result - wanted) ** 2, axis=(-2, -1)))
+    return _mean_over_valid(lambda batch: losses.mse(wanted, batch), result, np.asarray(mask))
 
 
 def offset_gradient(name: str, x: ArrayLike, weights: Weights, mask: ArrayLike, targets: ArrayLike, *, h: float = 1e-5) -> Array:
@@ -66,13 +67,10 @@ def offset_gradient(name: str, x: ArrayLike, weights: Weights, mask: ArrayLike, 
     By central differences of step `h`, whose error is of the order h^2. The other arguments are those of `consume`.
     """
     x = np.asarray(x, dtype=np.float64)
-    gradient = np.zeros(x.shape[1:])
-    for place in np.ndindex(gradient.shape):
-        shift = np.zeros_like(gradient)
-        shift[place] = h
-        up, down = (squared_error(name, x + side, weights, mask, targets) for side in (shift, -shift))
-        gradient[place] = (up - down) / (2 * h)
-    return gradient
+    T, F = x.shape[1:]
+    shifts = h * np.eye(T * F).reshape(T * F, 1, T, F)  # one entry each; every sample gets the same
+    up, down = (squared_error(name, x + side, weights, mask, targets) for side in (shifts, -shifts))
+    return ((up - down) / (2 * h)).reshape(T, F)
 
 
 def compare(
@@ -117,47 +115,50 @@ def _relative(found: Array, right: Array) -> float:
 
 
 def global_average(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return the mean (B, F) over each sample's valid steps."""
-    return np.stack([x[b, v].mean(axis=0) if v.any() else np.zeros(x.shape[2]) for b, v in enumerate(valid)])
+    """Return the mean (..., B, F) over each sample's valid steps."""
+    means = [x[..., b, v, :].mean(axis=-2) if v.any() else np.zeros_like(x[..., b, 0, :]) for b, v in enumerate(valid)]
+    return np.stack(means, axis=-2)
 
 
 def softmax_over_time(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return the shares (B, T, F): over the valid steps of a sample those of a feature sum to 1."""
-    return _by_sample(x, valid, lambda steps: _softmax(steps, axis=0))
+    """Return the shares (..., B, T, F): over the valid steps of a sample those of a feature sum to 1."""
+    return _by_sample(x, valid, lambda steps: _softmax(steps, axis=-2))
 
 
 def attention(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return dot-product self-attention (B, T, F) without weights or scaling: each valid step attends to the valid ones."""
-    return _by_sample(x, valid, lambda steps: _softmax(steps @ steps.T, axis=1) @ steps)
+    """Return dot-product self-attention (..., B, T, F) without weights or scaling: valid steps attend to valid ones."""
+    return _by_sample(x, valid, lambda steps: _softmax(steps @ steps.swapaxes(-2, -1), axis=-1) @ steps)
 
 
 def multi_head_attention(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return self-attention (B, T, F) with H heads of size D.
+    """Return self-attention (..., B, T, F) with H heads of size D.
 
     `weights`: kernels (F, H, D) and biases (H, D) of query, key and value; output kernel (H, D, F) and bias (F,).
     """
     wq, bq, wk, bk, wv, bv, wo, bo = weights
 
     def attend(steps: Array) -> Array:
-        q, k, v = (np.einsum("tf,fhd->thd", steps, w) + b for w, b in ((wq, bq), (wk, bk), (wv, bv)))
-        shares = _softmax(np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[2]), axis=2)
-        result: Array = np.einsum("hqk,khd,hdf->qf", shares, v, wo) + bo
+        q, k, v = (np.einsum("...tf,fhd->...thd", steps, w) + b for w, b in ((wq, bq), (wk, bk), (wv, bv)))
+        shares = _softmax(np.einsum("...qhd,...khd->...hqk", q, k) / np.sqrt(q.shape[-1]), axis=-1)
+        attended = np.einsum("...hqk,...khd->...qhd", shares, v)
+        result: Array = np.einsum("...qhd,hdf->...qf", attended, wo) + bo
         return result
 
     return _by_sample(x, valid, attend)
 
 
 def batch_normalization(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return `gamma (x - mean) / sqrt(variance + EPSILON) + beta` (B, T, F), mean and variance over all valid steps."""
+    """Return `gamma (x - mean) / sqrt(variance + EPSILON) + beta` (..., B, T, F), both over a batch's valid steps."""
     if not valid.any():
         return np.zeros_like(x)
     gamma, beta = weights[:2]
-    scaled = (x - x[valid].mean(axis=0)) / np.sqrt(x[valid].var(axis=0) + EPSILON)
+    mean, variance = (take(x[..., valid, :], axis=-2)[..., np.newaxis, np.newaxis, :] for take in (np.mean, np.var))
+    scaled = (x - mean) / np.sqrt(variance + EPSILON)
     return np.where(valid[..., np.newaxis], gamma * scaled + beta, 0.0)
 
 
 def both_normalizations(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return a layer normalization (B, T, F), over the features of each step, of the batch normalization."""
+    """Return a layer normalization (..., B, T, F), over the features of each step, of the batch normalization."""
     gamma, beta = weights[-2:]  # after the four of the batch normalization
     first = batch_normalization(x, weights, valid)
     centred = first - first.mean(axis=-1, keepdims=True)
@@ -166,16 +167,16 @@ def both_normalizations(x: Array, weights: Sequence[Array], valid: NDArray[np.bo
 
 
 def bidirectional_lstm(x: Array, weights: Sequence[Array], valid: NDArray[np.bool_]) -> Array:
-    """Return the last outputs (B, 2U) of an LSTM in each direction."""
-    ahead = recurrent.lstm(x, weights[:3], valid).outputs[:, -1]
-    back = recurrent.lstm(x, weights[3:], valid, go_backwards=True).outputs[:, -1]
+    """Return the last outputs (..., B, 2U) of an LSTM in each direction."""
+    ahead = _last_outputs(recurrent.lstm, x, weights[:3], valid)
+    back = _last_outputs(recurrent.lstm, x, weights[3:], valid, go_backwards=True)
     return np.concatenate([ahead, back], axis=-1)
 
 
 CONSUMERS: dict[str, Callable[[Array, Sequence[Array], NDArray[np.bool_]], Array]] = {
-    "SimpleRNN": lambda x, w, v: recurrent.simple_rnn(x, w, v).outputs[:, -1],
-    "GRU": lambda x, w, v: recurrent.gru(x, w, v).outputs[:, -1],
-    "LSTM": lambda x, w, v: recurrent.lstm(x, w, v).outputs[:, -1],
+    "SimpleRNN": lambda x, w, v: _last_outputs(recurrent.simple_rnn, x, w, v),
+    "GRU": lambda x, w, v: _last_outputs(recurrent.gru, x, w, v),
+    "LSTM": lambda x, w, v: _last_outputs(recurrent.lstm, x, w, v),
     "Bidirectional LSTM": bidirectional_lstm,
     "GlobalAveragePooling1D": global_average,
     "Softmax over time": softmax_over_time,
@@ -203,12 +204,28 @@ LOSSES: dict[str, Callable[[ArrayLike | None, Array, Sequence[Array]], Array]] =
 
 
 def _by_sample(x: Array, valid: NDArray[np.bool_], function: Callable[[Array], Array]) -> Array:
-    """Return what a function of the valid steps (V, F) of each sample gives for them; 0 at masked steps."""
+    """Return what a function of the valid steps (..., V, F) of each sample gives for them; 0 at masked steps."""
     result = np.zeros_like(x)
     for b, v in enumerate(valid):
         if v.any():
-            result[b, v] = function(x[b, v])
+            result[..., b, v, :] = function(x[..., b, v, :])
     return result
+
+
+def _last_outputs(
+    run: Callable[..., recurrent.Sequences], x: Array, weights: Weights, valid: NDArray[np.bool_], **way: Any
+) -> Array:
+    """Return the last outputs (..., B, U) of a cell; samples do not see each other, so all batches are one."""
+    samples = x.reshape(-1, *x.shape[-2:])
+    mask = np.broadcast_to(valid, x.shape[:-1]).reshape(samples.shape[:-1])
+    last = run(samples, weights, mask, **way).outputs[:, -1]
+    return last.reshape(*x.shape[:-2], last.shape[-1])
+
+
+def _mean_over_valid(step_losses: Callable[[Array], Array], x: Array, valid: NDArray[np.bool_]) -> Array:
+    """Return the masked mean (...) of the losses (B, T) that a function of (B, T, F) returns for each batch of x."""
+    batches = x.reshape(-1, *x.shape[-3:])
+    return np.reshape([losses.mean_over_valid(step_losses(batch), valid) for batch in batches], x.shape[:-3])
 
 
 def _softmax(x: Array, axis: int) -> Array:

@@ -17,7 +17,7 @@ are Keras's defaults: tanh, and sigmoid for the gates. No dropout. Everything is
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,8 @@ from masklib.errors import ArgumentError
 from masklib.reference.masks import compact
 
 Array = NDArray[np.float64]
-States = tuple[Array, ...]  # of one sample: (h,) or (h, c), each (U,)
-Step = Callable[[Array, States], States]  # x_t (F,), states -> new states; the new h is the output
+States = tuple[Array, ...]  # (h,) or (h, c), each (B, U)
+Step = Callable[[Array, States], States]  # x_t (B, F), states -> new states; the new h is the output
 
 
 class Sequences(NamedTuple):
@@ -205,10 +205,16 @@ def on_compacted(cell: str, x: ArrayLike, weights: Sequence[ArrayLike], mask: Ar
         MaskShapeError: an array's shape does not fit the others.
     """
     run = CELLS[check_one_of("cell", cell, CELLS)]
-    parts = [run(part[np.newaxis], weights) for part in compact(x, mask)]
-    states = zip(*(part.states for part in parts), strict=True)
-    outputs = np.concatenate([part.outputs[0] for part in parts])
-    return Sequences(outputs, tuple(np.concatenate(state) for state in states))
+    parts = compact(x, mask)
+    lengths = np.array([len(part) for part in parts])
+    outputs: list[Any] = [None] * len(parts)
+    finals: list[Any] = [None] * len(parts)
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)  # samples that are a batch without padding
+        short = run(np.stack([parts[b] for b in alike]), weights)
+        for b, output, *states in zip(alike, short.outputs, *short.states, strict=True):
+            outputs[b], finals[b] = output, states
+    return Sequences(np.concatenate(outputs), tuple(np.array(state) for state in zip(*finals, strict=True)))
 
 
 def both_ways(
@@ -275,24 +281,22 @@ def bidirectional(forward: Sequences, backward: Sequences, merge_mode: str = "co
 def _unroll(
     step: Step, x: Array, mask: ArrayLike | None, initial: States, zero_output_for_mask: bool, go_backwards: bool
 ) -> Sequences:
-    """Run `step` over each sample's steps, with the mask rule of this module."""
+    """Run `step` over the steps, all samples at once, with the mask rule of this module."""
     valid = check_mask(mask, x.shape[:2])
-    outputs = np.zeros((*x.shape[:2], initial[0].shape[1]))
-    final = tuple(state.copy() for state in initial)
-    for b, sample in enumerate(x):
-        states = tuple(state[b] for state in initial)
-        output = np.zeros_like(states[0])  # not h: before the first valid step Keras puts out zeros
-        order = np.arange(len(sample))[:: -1 if go_backwards else 1]
-        for position, t in enumerate(order):
-            if valid[b, t]:
-                states = step(sample[t].astype(np.float64), states)
-                output = states[0]
-            elif zero_output_for_mask:
-                output = np.zeros_like(output)
-            outputs[b, position] = output
-        for kept, state in zip(final, states, strict=True):
-            kept[b] = state
-    return Sequences(outputs, final)
+    states = tuple(state.copy() for state in initial)
+    output = np.zeros_like(states[0])  # not h: before the first valid step Keras puts out zeros
+    outputs = np.zeros((*x.shape[:2], output.shape[1]))
+    order = np.arange(x.shape[1])[:: -1 if go_backwards else 1]
+    for position, t in enumerate(order):
+        on = valid[:, t]  # (B,): nothing is computed for the samples whose step is masked
+        computed = step(x[on, t].astype(np.float64), tuple(state[on] for state in states))
+        for state, new in zip(states, computed, strict=True):
+            state[on] = new
+        output[on] = computed[0]
+        if zero_output_for_mask:
+            output[~on] = 0.0
+        outputs[:, position] = output
+    return Sequences(outputs, states)
 
 
 def _sigmoid(a: Array) -> Array:

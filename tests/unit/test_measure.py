@@ -82,6 +82,29 @@ def test_replay_makes_evaluate_see_the_given_predictions():
     assert measure.evaluate(replayed, ids, targets, "mse")["loss"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_steps_report_what_evaluate_does():
+    model = models.embed_then(5, 2, None, layers.Dense(1, activation="sigmoid"))
+    models.draw_weights(model, 0)
+    y, weights = np.array([[[0], [1], [1], [0], [1]]] * 3), np.array([[0.5], [2.0], [1.0]], dtype="float32")
+
+    def precision():
+        return {"weighted_metrics": [keras.metrics.Precision(name="precision")]}
+
+    cut = measure.report_three_ways(model, [(IDS, y, weights), (IDS[:, 1:], y[:, 1:], weights)], "mse", 2, **precision())
+    assert cut.error == ""
+    for size, x, labels, found in ((3, IDS, y, cut.whole[0]), (3, IDS[:, 1:], y[:, 1:], cut.whole[1]), (2, IDS, y, cut.several)):
+        expected = measure.evaluate(model, x, labels, "mse", batch_size=size, sample_weight=weights, **precision())
+        assert found == pytest.approx(expected, rel=1e-6)
+    assert cut.several["loss"] != cut.whole[0]["loss"]  # batches count by their samples, whatever their valid steps
+
+
+def test_an_error_of_one_way_ends_the_others_and_keeps_its_name():
+    model = models.embed_then(5, 2, None, layers.Dense(1))
+    refused = measure.report_three_ways(model, [(IDS, np.ones((3, 4, 1)), None)], "mse", 2)
+    assert (refused.whole, refused.several) == ([], {})
+    assert refused.error
+
+
 def test_attempt_returns_the_value_or_the_name_of_the_error():
     assert measure.attempt(float, "0.5") == (0.5, "")
     failed = measure.attempt(float, "half")
