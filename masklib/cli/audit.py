@@ -17,8 +17,9 @@ import click
 
 from masklib.auditing.files import LIMIT_BYTES, check_model_file, in_gb, is_in_code, read_arrays
 from masklib.auditing.report.coverage import PARTS
+from masklib.cli import audit_ci
 from masklib.cli.audit_view import Stages, check_page, show, write_page
-from masklib.cli.options import json_option, parse_bytes, several
+from masklib.cli.options import parse_bytes, several
 from masklib.errors import ArgumentError, MasklibError, printable
 from masklib.extras import missing
 
@@ -37,7 +38,7 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 
 
 @click.command(short_help="Does padding leak into a model?")
-@click.argument("model", metavar="MODEL")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--inputs", metavar="FILE", help="A padded batch: .npz, .npy, or module:name; by default one is made.")
 @click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
 @click.option("--pad-id", type=int, help="The id of padding; by default what the model's own mask marks, else 0.")
@@ -70,19 +71,30 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
     help=f"The most that a file may hold once it is unpacked, by default {in_gb(LIMIT_BYTES)}.",
 )
 @click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
+@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the report as JUnit's XML, too.")
+@click.option(
+    "--format",
+    "form",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "github", "json"]),
+    help="github: annotations, and a line in the summary of the step.",
+)
 @click.option(
     "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What gives exit status 1."
 )
-@json_option
-def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def audit(
+    models: tuple[str, ...], html: str | None, junit: str | None, form: str, fail_on: str, as_json: bool, **options: Any
+) -> None:
     """Test whether padding changes what a Keras MODEL computes; say where it enters, and what to write instead.
 
-    MODEL is a .keras file, or module:function for a model that is made by code: a function without arguments that returns it.
-    In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights. As
-    module:name it is a batch, a tuple (x, y) or (x, y, sample_weight), a dataset, or a function that returns one.
+    Each MODEL is a .keras file, or module:function for a model that is made by code: a function without arguments that
+    returns it. In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights.
+    As module:name it is a batch, a tuple (x, y) or (x, y, sample_weight), a dataset, or a function that returns one.
 
-    Exit status 1 if there is a leak (or a risk, with --fail-on risk); 2 if something could not be tested, or does not work; 0 if
-    all was tested and no leak was found.
+    Exit status 1 if there is a leak in any of them (or a risk, with --fail-on risk); 2 if something could not be tested, or does
+    not work; 0 if all was tested and no leak was found.
 
     Example: masklib audit model.keras
 
@@ -90,17 +102,24 @@ def audit(model: str, html: str | None, fail_on: str, as_json: bool, **options: 
 
     Example: masklib audit package.module:build_model --inputs package.module:batch
     """
-    with _one_sentence(model):
-        status = _audit(model, html, fail_on, as_json, **options)
-        sys.stdout.flush()
-    raise SystemExit(status)
+    form = "json" if as_json else form
+    if len(models) > 1 and (html or junit or form == "json"):
+        click.echo(
+            "masklib: --html, --junit and --format json are of one MODEL, there are several. Audit each by itself.", err=True
+        )
+        raise SystemExit(2)
+    found = [_status_of(model, html, junit, form, fail_on, **options) for model in models]
+    raise SystemExit(1 if 1 in found else max(found))
 
 
-@contextmanager
-def _one_sentence(model: str) -> Iterator[None]:
-    """Turn any error into one sentence and status 2, since 1 means a leak; `--debug` also shows the traceback."""
+def _status_of(model: str, *arguments: Any, **options: Any) -> int:
+    """Return the exit status of one model; any error is one sentence and status 2, since 1 means a leak.
+
+    With `--debug` the traceback is shown, too.
+    """
     try:
-        yield
+        status = _audit(model, *arguments, **options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         click.echo("masklib: interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
@@ -108,7 +127,8 @@ def _one_sentence(model: str) -> Iterator[None]:
         if click.get_current_context().find_root().params.get("debug"):
             traceback.print_exc()
         click.echo(f"masklib: {printable(_sentence(model, error))}", err=True)
-        raise SystemExit(2) from None
+        return 2
+    return status
 
 
 def _sentence(model: str, error: BaseException) -> str:
@@ -121,20 +141,27 @@ def _sentence(model: str, error: BaseException) -> str:
     return f"{model} could not be tested: {first}. Where it broke: masklib --debug audit ..."
 
 
-def _audit(path: str, html: str | None, fail_on: str, as_json: bool, **options: Any) -> int:
+def _audit(path: str, html: str | None, junit: str | None, form: str, fail_on: str, **options: Any) -> int:
     """Audit a model, show the report, and return the exit status."""
-    if html:
-        check_page(html)
+    for option, file in (("--html", html), ("--junit", junit)):
+        if file:
+            check_page(file, option)
     report = _execute(path, options.pop("inputs"), **options)
+    status = int(report.exit_status(fail_on))
     if html:
         write_page(report, html)
-    if as_json:
+    if junit:
+        Path(junit).write_bytes(audit_ci.junit(report, path, status))
+    if form == "json":
         from masklib.cli.console import print_json
 
         print_json(report.to_dict())
+    elif form == "github":
+        click.echo(audit_ci.annotations(report, path), nl=False)
+        audit_ci.add_to_summary(report, path)
     else:
         show(report)
-    return int(report.exit_status(fail_on))
+    return status
 
 
 def _execute(

@@ -48,8 +48,8 @@ class Stages:
             click.echo(f"{self._path}: testing {stage}", err=True)
 
 
-def check_page(path: str) -> None:
-    """Refuse a page that could not be written, before anything is tested.
+def check_page(path: str, option: str = "--html") -> None:
+    """Refuse a file that could not be written, before anything is tested.
 
     Raises:
         ArgumentError: its folder is not there, or may not be written in; or the path is that of a folder.
@@ -58,10 +58,10 @@ def check_page(path: str) -> None:
     folder = file.parent
     if file.is_dir() or not folder.is_dir():
         why = "is a folder" if file.is_dir() else f"would be in {folder}, which is not there"
-        msg = f"--html must be a file in a folder that is there, {path} {why}. Make the folder, or name another file."
+        msg = f"{option} must be a file in a folder that is there, {path} {why}. Make the folder, or name another file."
         raise ArgumentError(msg)
     if not os.access(file if file.exists() else folder, os.W_OK):
-        msg = f"--html must be a file that may be written, {path} may not. Name another one."
+        msg = f"{option} must be a file that may be written, {path} may not. Name another one."
         raise ArgumentError(msg)
 
 
