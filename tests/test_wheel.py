@@ -143,6 +143,21 @@ def test_the_suite_runs_in_an_empty_folder(environment: Environment, tmp_path: P
     assert (refused.returncode, "mine holds something" in refused.stderr) == (2, True)
 
 
+@pytest.mark.full
+def test_the_core_works_with_the_lowest_versions_that_it_declares(built: Path, tmp_path: Path):
+    lowest, python = tmp_path / "lowest.txt", tmp_path / "lowest" / "bin" / "python"
+    declared = ("--resolution", "lowest-direct", "--extra", "jax", ROOT / "pyproject.toml", "--output-file", lowest)
+    uv("pip", "compile", "--quiet", *declared)
+    assert "keras==3.10.0" in lowest.read_text()
+    uv("venv", "--quiet", "--python", sys.executable, tmp_path / "lowest")
+    uv("pip", "install", "--quiet", "--python", python, "-r", lowest, *built.glob("*.whl"))
+    (tmp_path / "make.py").write_text(f"import os\nos.environ['KERAS_BACKEND'] = 'jax'\n{dedent(LEAKING)}")
+    assert call(tmp_path, python, "make.py").returncode == 0
+    found = call(tmp_path, python.with_name("masklib"), "audit", "leaking.keras", "--html", "report.html")
+    assert found.returncode == 1, found.stderr
+    assert "LEAK  MSK101  the mask is lost at 'conv1d'" in found.stdout
+
+
 def test_each_module_of_an_extra_is_known_by_it():
     providers = {module: {canonicalize_name(name) for name in names} for module, names in packages_distributions().items()}
     for module, extra in EXTRAS.items():
