@@ -117,9 +117,9 @@ def test_of_masklib_what_a_kernel_can_import_counts_and_nothing_else(tmp_path: P
     counted = {file.partition("/")[0].removesuffix(".py") for file, (kernel, _) in found.items() if kernel}
     left_out = {file.partition("/")[0].removesuffix(".py") for file, (kernel, _) in found.items() if not kernel}
 
-    assert left_out == {"engine", "site", "cli", "__main__"}
+    assert left_out == {"engine", "site", "cli", "pytest_plugin", "__main__"}
     assert counted == {
-        *("__init__", "_steps", "auditing", "checks", "claims", "compat", "errors", "experiments", "figures"),
+        *("__init__", "_steps", "auditing", "checks", "claims", "compat", "errors", "experiments", "extras", "figures"),
         *("layers", "losses", "metrics", "reference"),
     }
     assert all(everything for _, everything in found.values())
@@ -183,9 +183,19 @@ def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytes
     with pytest.raises(ParameterError, match="one of tensorflow, jax, torch, numpy, got 'theano'"):
         plan_run(write())
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(module, "_version", lambda name, installed_at: None)
+    monkeypatch.setattr(module, "_version", lambda name, installed_at: "3.15.0" if name == "keras" else None)
     with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
         plan_run(write())
+
+
+def test_where_keras_is_not_installed_no_backend_is_needed_unless_the_notebook_chooses_one(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_version", lambda name, installed_at: None)
+    assert plan_run(write()).inputs["versions"]["keras"] is None
+    chooses = write(name="chooses", parameters='backend: str = "jax"  # of Keras {jax, torch}')
+    with pytest.raises(ParameterError, match="needs jax, which is not installed"):
+        plan_run(chooses)
 
 
 def test_an_environment_that_is_not_there_is_refused_and_told_how_to_make_it(
