@@ -163,15 +163,20 @@ class DaskCluster:
                 self._placing.submit(self._place_again)
 
     def _place_again(self) -> None:
-        """Give the runs that wait for certain workers to those that there are now."""
+        """Give the runs that wait for certain workers, or were executed by one that was lost, to those that there are now."""
         with self._lock, contextlib.suppress(OSError):
             fitting = self._fitting()
-            for run in list(self._runs.values()):
-                waits = bool(run.workers) and not (run.future.running() or run.future.done())
-                if waits and fitting and (set(fitting) - set(run.workers) or not set(fitting) & set(run.workers)):
+            for run in list(self._runs.values()) if fitting else ():
+                if run.workers and not run.future.done() and self._needs_others(run, set(fitting)):
                     self._runs.pop(run.key, None)
                     run.task.release()
                     self._give(run, fitting)
+
+    @staticmethod
+    def _needs_others(run: _Run, fitting: set[str]) -> bool:
+        """Return whether a run that was given to certain workers has none of them left, or waits though there are others."""
+        is_lost = not fitting & set(run.workers)
+        return is_lost or (not run.future.running() and bool(fitting - set(run.workers)))
 
     def _ask_workers(self, act: Callable[[str], Any]) -> None:
         """Call a function with the sweep on every Dask worker, those that are there."""

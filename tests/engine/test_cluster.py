@@ -373,6 +373,34 @@ def test_a_worker_that_differs_gives_its_tasks_back_and_the_others_execute_them(
 
 
 @pytest.mark.slow
+def test_a_run_whose_only_worker_is_lost_goes_to_one_that_came_since(write: Write, store: Store, forgiving: Dask, tmp_path: Path):
+    """The run was given to one worker, for the other differs; Dask alone would let it wait for that one for ever."""
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "masklib" / "data.py").write_text("")
+    forgiving.start_worker(PYTHONPATH=str(other))
+    good = forgiving.start_worker()
+    executor = DaskCluster(forgiving.address)
+    assert until(lambda: executor.n_workers == 2)
+    quick = write(START, name="quick")
+    first = [executor.submit(job_of(plan_run(quick, {"seed": seed}), store), lambda event: None) for seed in range(4)]
+    assert [future.result(timeout=60).outcome for future in first] == ["run"] * 4
+    assert len(executor._differing) == 1
+
+    begun = tmp_path / "begun"
+    once = (
+        f"import pathlib, time\nif not (begun := pathlib.Path({str(begun)!r})).exists():\n    begun.touch()\n    time.sleep(120)"
+    )
+    future = executor.submit(job_of(plan_run(write(START, once)), store), lambda event: None)
+    assert until(begun.exists)
+    forgiving.start_worker()
+    assert until(lambda: executor.n_workers == 3)
+    good.kill()
+    assert future.result(timeout=60).outcome == "run"
+    executor.close()
+
+
+@pytest.mark.slow
 def test_lost_workers_and_a_lost_scheduler_are_reported(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 2.0)  # so long it also tries to reconnect
     small.start_worker(threads=1)
