@@ -3,6 +3,8 @@
 `audit` tests whether padding changes what a model computes, `check_padding` and `trace` are its parts. `sweep` executes a
 notebook for every combination of its parameters; `load_results`, `summarize` and `pivot` give the results of the runs. They, and
 the modules `losses`, `metrics` and `layers`, are imported when they are first used.
+
+PYTEST_DONT_REWRITE: no assertion here is a test's; without this, pytest warns of the plugin where masklib was imported before.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -21,7 +21,6 @@ import pytest
 from tests.mutants.table import Mutant, MutantError, mutated, read
 
 QUIET = ("-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-n", "0", "-o", "timeout=120", "-m", "")
-IMPORTED = "ignore:Module already imported so cannot be rewritten; masklib"  # whose pytest plugin is in no need of it
 
 
 @dataclass
@@ -50,7 +49,7 @@ def _run_here(tests: Sequence[str]) -> Reported:
         msg = f"masklib must be that of {Path.cwd()}, it is {masklib.__file__}."
         raise ImportError(msg)
     found = Reported()
-    found.code = int(pytest.main([*QUIET, "-W", IMPORTED, *tests], plugins=[found]))
+    found.code = int(pytest.main([*QUIET, *tests], plugins=[found]))
     return found
 
 

@@ -71,3 +71,10 @@ def test_a_folder_that_cannot_be_made_is_refused_before_any_test(tmp_path: Path)
     done = run(tmp_path, "--masklib-report", "kept")
     assert done.returncode == 4
     assert "--masklib-report must be a folder that can be made, kept cannot" in done.stderr
+
+
+def test_a_process_that_has_imported_masklib_may_call_pytest(tmp_path: Path):
+    (tmp_path / "test_user.py").write_text("def test_other():\n    pass\n")
+    code = "import sys, masklib, pytest; sys.exit(pytest.main(['-W', 'error', '-p', 'no:cacheprovider', 'test_user.py']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
