@@ -116,6 +116,15 @@ def test_a_server_that_was_killed_leaves_nothing(write: Write, home: Path):
     assert run(path)[0] == "spawn"
 
 
+def test_the_folder_of_a_server_that_is_being_started_stays(home: Path):
+    with keeping.only_starter() as folder:
+        folder.mkdir()
+        assert keeping.sockets() == []
+        assert folder.is_dir(), "its socket comes in an instant"
+    assert keeping.sockets() == []
+    assert not folder.is_dir()
+
+
 def test_a_folder_that_others_can_use_is_refused(write: Write, home: Path):
     (home / "masklib").mkdir()
     (home / "masklib").chmod(0o755)

@@ -17,6 +17,7 @@ from masklib.engine.locks import acquire
 from masklib.errors import StoreError
 
 SOCKET, LOADED = "socket", "loaded"  # files of a server; the second holds what it has imported, see `is_current`
+LOCK = ".lock"  # held by the command that starts a server
 LONGEST_BYTES = 80  # of the folder's path: a Unix socket's has 107
 WAIT_S = 10.0  # for another command that starts a server
 
@@ -28,10 +29,20 @@ def sockets() -> list[Path]:
     with suppress(ServerError, OSError):
         folders = sorted((path for path in _home().iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
         found = {folder: listens(folder / SOCKET) for folder in folders}
-        for folder in (one for one, is_there in found.items() if not is_there):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not all(found.values()):
+            _remove_dead(_home())
         return [folder / SOCKET for folder, is_there in found.items() if is_there]
     return []
+
+
+def _remove_dead(home: Path) -> None:
+    """Remove the folders in which no server listens, unless one is being started: its folder comes before its socket."""
+    with suppress(StoreError):
+        lock = acquire(home / LOCK)
+        if lock:
+            with lock:
+                for folder in (path for path in home.iterdir() if path.is_dir() and not listens(path / SOCKET)):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def listens(path: Path) -> bool:
@@ -68,7 +79,7 @@ def only_starter() -> Iterator[Path]:
     """
     home, until = _home(make=True), time.monotonic() + WAIT_S
     try:
-        while (lock := acquire(home / ".lock")) is None:
+        while (lock := acquire(home / LOCK)) is None:
             if time.monotonic() > until:
                 msg = f"Another command has been starting a fork server for {WAIT_S:g} s. Try again, or leave --keep-warm out."
                 raise ServerError(msg)
