@@ -14,6 +14,8 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 def annotations(report: Any, target: str) -> str:
     """Return the report as workflow commands of GitHub, one for each finding, and one for what was not tested.
 
+    What stands in them of the model is escaped, or never at the beginning of a line, where a command would.
+
     Source: GitHub's documentation of workflow commands; in them %, line ends, and in titles also : and , are escaped.
 
     Args:
@@ -27,7 +29,7 @@ def annotations(report: Any, target: str) -> str:
     open_ = [gap for gap in report.gaps if gap.part not in report.allowed]
     if open_:
         lines.append(_command("warning", "not all was tested", [target, report.headline]))
-    return "".join(f"{line}\n" for line in [*lines, printable(report.headline)])
+    return "".join(f"{line}\n" for line in [*lines, f"masklib audit: {printable(report.headline)}"])
 
 
 def _command(level: str, title: str, texts: list[str]) -> str:

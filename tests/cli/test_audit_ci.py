@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def test_annotations_are_workflow_commands_in_which_nothing_of_the_model_is_one(
     assert "," not in title
     assert "%25" in message
     assert [line for line in lines if line.startswith("::error::x")] == []
-    assert lines[-1] == leaking.headline
+    assert lines[-1] == f"masklib audit: {leaking.headline}"
+    named = audit_ci.annotations(replace(leaking, model="::error::x", findings=[]), "a.keras")
+    assert [line for line in named.splitlines() if line.startswith("::") and not line.startswith("::warning title=")] == []
 
 
 def test_the_summary_of_a_step_is_a_table_with_one_head(leaking: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -127,8 +130,11 @@ def test_the_steps_of_the_action_audit_each_model_and_keep_its_reports(saved: Pa
     assert keep["with"]["path"] == "${{ inputs.reports }}"
 
 
-def test_action_and_hook_have_the_form_of_their_kind():
-    command = [sys.executable, "-m", "check_jsonschema"]
-    subprocess.run([*command, "--builtin-schema", "vendor.github-actions", ROOT / "action.yml"], check=True, capture_output=True)
-    hooks = [sys.executable, "-m", "pre_commit", "validate-manifest", ROOT / ".pre-commit-hooks.yaml"]
-    subprocess.run(hooks, check=True, capture_output=True)
+def test_action_and_hook_have_the_form_of_their_kind(tmp_path: Path):
+    action = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions"]
+    hook = [sys.executable, "-m", "pre_commit", "validate-manifest"]
+    for command, name, needed in ((action, "action.yml", "runs:"), (hook, ".pre-commit-hooks.yaml", "entry:")):
+        text = (ROOT / name).read_text()
+        (tmp_path / name).write_text(text.replace(needed, "nothing:", 1))
+        found = [subprocess.run([*command, file], capture_output=True, check=False) for file in (ROOT / name, tmp_path / name)]
+        assert [one.returncode == 0 for one in found] == [True, False], f"{name}, then one without {needed}"
