@@ -14,7 +14,8 @@ def notebook_rows() -> list[dict[str, Any]]:
 
     rows = []
     for path in suite():
-        for p in read_parameters(find_parameters_cell(path), f"the parameters cell of {path.stem}", "python"):
+        source, language = find_parameters_cell(path)
+        for p in read_parameters(source, f"the parameters cell of {path.stem}", language):
             default = "(required)" if p.required else "(computed)" if p.computed else repr(p.default)
             row = {
                 "notebook": path.stem,

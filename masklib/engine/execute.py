@@ -168,7 +168,7 @@ def check_parameters(nb: Any) -> dict[str, Any]:
 
 def _read_parameters(nb: Any) -> tuple[Parameter, ...]:
     """Return the parameters that a notebook declares."""
-    return read_parameters(parameters_source(nb), language=language_of(nb))
+    return read_parameters(parameters_source(nb), language=language_of(nb.metadata))
 
 
 def _describe_parameters(nb: Any) -> None:

@@ -58,7 +58,7 @@ class Notebook:
     @cached_property
     def language(self) -> str:
         """The language that its metadata name, in lower case; "python" where they name none."""
-        return language_of(self.node)
+        return language_of(self.node.metadata)
 
 
 def parameters_source(node: Any) -> str:
@@ -67,10 +67,9 @@ def parameters_source(node: Any) -> str:
     return next(found, "")
 
 
-def language_of(node: Any) -> str:
-    """Return the language that the metadata of `node` name, in lower case; "python" where they name none."""
-    told = node.metadata
-    named = told.get("kernelspec", {}).get("language") or told.get("language_info", {}).get("name")
+def language_of(metadata: Any) -> str:
+    """Return the language that the metadata of a notebook name, in lower case; "python" where they name none."""
+    named = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
     return str(named or "python").lower()
 
 
@@ -150,8 +149,8 @@ def read_notebook(name: str | Path, kernel: str | None = None) -> Notebook:
     return Notebook(path.stem, path, node)
 
 
-def find_parameters_cell(path: Path) -> str:
-    """Return the source of the cell of a notebook that is tagged `parameters`; "" where there is none.
+def find_parameters_cell(path: Path) -> tuple[str, str]:
+    """Return the source of the cell of a notebook that is tagged `parameters`, "" where there is none, and its language.
 
     The file is read as JSON and not checked, for importing what checks it takes longer than all else that a list needs.
 
@@ -159,11 +158,13 @@ def find_parameters_cell(path: Path) -> str:
         NotebookError: the file cannot be read, or is no notebook.
     """
     try:
-        cells = parse_json(path.read_bytes().decode())["cells"]
-        found = [cell["source"] for cell in cells if PARAMETERS_TAG in cell.get("metadata", {}).get("tags", [])]
-        return "".join(found[0]) if found else ""
+        content = parse_json(path.read_bytes().decode())
+        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        found = ("".join(cell["source"]) for cell in cells if PARAMETERS_TAG in cell["metadata"].get("tags", []))
+        return next(found, ""), language_of(content["metadata"])
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return read_notebook(path).parameters_source
+        notebook = read_notebook(path)
+        return notebook.parameters_source, notebook.language
 
 
 def _read(path: Path) -> Any:

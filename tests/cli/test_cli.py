@@ -38,6 +38,16 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_notebooks_of_other_languages_are_listed_too(checkout: Path):
+    node = notebook(parameters="")
+    node.cells[1].source = "n=3 # how many\nfor i in 1 2; do echo; done"
+    node.metadata["kernelspec"] = {"name": "bash", "display_name": "Bash", "language": "bash"}
+    nbformat.write(node, checkout / "notebooks" / "03_third.ipynb")
+    listed = masklib(checkout, "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    assert {row["notebook"] for row in json.loads(listed.stdout)} == {"01_first", "02_second", "03_third"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str):
     result = call(command, "--help")
