@@ -4,11 +4,12 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from masklib.errors import UnavailableError
 
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS = ("tensorflow", "jax", "torch")  # of Keras; each is also the package of its name
 _ENGINE = (
     *("IPython", "fsspec", "ipykernel", "jupyter_client", "nbclient", "nbformat", "pandas", "papermill", "platformdirs"),
     *("psutil", "pyarrow", "scipy", "traitlets", "upath", "yaml"),
@@ -27,6 +28,11 @@ KERAS = (
     "This needs Keras and a backend, Keras is not installed. Install masklib where your model runs, or: "
     "pip install 'masklib[jax]' (or 'masklib[tensorflow]', or keras and torch)."
 )
+
+
+def installed_backends() -> list[str]:
+    """Return the backends of Keras that are installed here, in the order in which they are preferred."""
+    return [name for name in BACKENDS if find_spec(name)]
 
 
 def missing(error: ModuleNotFoundError) -> UnavailableError | None:

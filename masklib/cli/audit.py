@@ -1,6 +1,5 @@
 """The command that audits a model: what is given is checked, then the model is tested, then the report is shown."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -21,9 +20,8 @@ from masklib.cli import audit_ci
 from masklib.cli.audit_view import Stages, check_page, show, write_page
 from masklib.cli.options import parse_bytes, several
 from masklib.errors import ArgumentError, MasklibError, printable
-from masklib.extras import missing
+from masklib.extras import BACKENDS, installed_backends, missing
 
-BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # of Keras: the package of each
 INTERRUPTED = 130  # as a shell has it
 
 
@@ -59,7 +57,7 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
     help=f"What need not be tested for status 0, of {','.join(PARTS)}.",
 )
 @click.option("--quick", is_flag=True, help="Test the outputs only, with longer padding and without padding.")
-@click.option("--backend", type=click.Choice(list(BACKENDS)), help="The backend of Keras; by default the one that is set.")
+@click.option("--backend", type=click.Choice(BACKENDS), help="The backend of Keras; by default the one that is set.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the made inputs and of the changes."
 )
@@ -218,7 +216,7 @@ def _set_backend(backend: str | None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     wanted = backend or os.environ.get("KERAS_BACKEND")
-    if wanted and not (wanted in BACKENDS and importlib.util.find_spec(BACKENDS[wanted])):
+    if wanted and wanted not in installed_backends():
         named = "--backend" if backend else "KERAS_BACKEND"
         msg = f"{named} must be a backend of Keras that is installed, {wanted!r} is not. Install it, or choose another one."
         raise ArgumentError(msg)
@@ -233,7 +231,7 @@ def _set_backend(backend: str | None) -> None:
 
 def _choose_backend() -> None:
     """Let Keras run on a backend that is installed, where the one that it is set to is not, and say so."""
-    found = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
+    found = installed_backends()
     if found and _configured() not in found:
         os.environ["KERAS_BACKEND"] = found[0]
         click.echo(f"Keras is set to {_configured()}, which is not installed: {found[0]} is used. --backend chooses.", err=True)

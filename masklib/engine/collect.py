@@ -141,22 +141,6 @@ class Row(NamedTuple):
     origin: str | None
 
 
-def collect(store: Store) -> Tables:
-    """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently.
-
-    Args:
-        store: of the runs; need not be writable.
-
-    Returns:
-        The same tables whatever was read before, and in whichever order the runs were made.
-
-    Raises:
-        StoreError: the store cannot be listed.
-    """
-    with _without_collector():
-        return _collect(store)
-
-
 @contextmanager
 def _without_collector() -> Iterator[None]:
     """Let the collector of reference circles rest: it would walk through millions of new values that are in none."""
@@ -169,8 +153,19 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _collect(store: Store) -> Tables:
-    """See `collect`."""
+@_without_collector()
+def collect(store: Store) -> Tables:
+    """Return the tables of every run in the store; a folder that cannot be read is set aside, never dropped silently.
+
+    Args:
+        store: of the runs; need not be writable.
+
+    Returns:
+        The same tables whatever was read before, and in whichever order the runs were made.
+
+    Raises:
+        StoreError: the store cannot be listed.
+    """
     cache = store.root / CACHE
     entries = store.entries()
     known = _load(cache)

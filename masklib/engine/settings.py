@@ -8,7 +8,7 @@ from pathlib import Path
 
 from masklib.engine.environments import find_environment
 from masklib.engine.kernels.choosing import THIS, Kernel, find_kernel
-from masklib.extras import BACKENDS
+from masklib.extras import BACKENDS, installed_backends
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -78,8 +78,7 @@ def numeric_settings(threads: int = 1, environment: Mapping[str, str] | None = N
 @cache
 def _default_backend() -> str:
     """Return the backend on which Keras runs where no other one is chosen: the first that is installed."""
-    found = (name for name in BACKENDS if find_spec(name)) if find_spec("keras") else iter(())
-    return next(found, BACKENDS[0])
+    return next(iter(installed_backends() if find_spec("keras") else ()), BACKENDS[0])
 
 
 def settings_for(settings: Mapping[str, str], backend: str | None, environment: str | None = None) -> dict[str, str]:
