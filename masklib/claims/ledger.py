@@ -29,23 +29,59 @@ _LARGEST_EXACT = 2**53
 LARGEST_ARRAY = 10_000  # values of one claim; what is larger is to be reduced in the notebook first
 
 
+SAYS = ("stated", "implied", "asked", "found here")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text about masking whose statements the suite measures.
+
+    Attributes:
+        id: such as "003".
+        name: what it is called in a sentence, such as "the Keras guide".
+        title: its own title.
+        author: who wrote it, or of what kind it is.
+        date: when, as far as it says.
+        address: where it can be read; "" where that is not known.
+    """
+
+    id: str
+    name: str
+    title: str
+    author: str
+    date: str
+    address: str
+
+
 @dataclass(frozen=True)
 class Claim:
-    """One checkable statement of a document.
+    """One checkable statement, of a document or found here.
 
     Attributes:
         id: such as "rnn-1".
-        document: the first three digits of the documents that say it.
-        statement: what they say.
+        documents: the ids of the documents that say it; () for what was found here.
+        says: how they say it, one of `SAYS`.
+        quote: the document's own words, shortened; "" where it says it in code alone, and for what was found here.
+        statement: what is claimed, in the words of this suite.
         decides: the quantity that decides.
         notebook: the notebook that measures it; "" while none does.
     """
 
     id: str
-    document: str
+    documents: tuple[str, ...]
+    says: str
+    quote: str
     statement: str
     decides: str
     notebook: str
+
+    @property
+    def source(self) -> str:
+        """Who says it, such as "the Keras guide (implied)"; "found here" for what no document says."""
+        if not self.documents:
+            return self.says
+        names = " and ".join(load_documents()[one].name for one in self.documents)
+        return names if self.says == "stated" else f"{names} ({self.says})"
 
 
 @dataclass(frozen=True)
@@ -62,8 +98,18 @@ NOT_TESTED = Judgement(UNTESTED, math.nan)
 @cache
 def load_claims() -> dict[str, Claim]:
     """Return every claim by its id, in the order of the ledger."""
-    rows = tomllib.loads(files("masklib.claims").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
-    return {row["id"]: Claim(**row) for row in rows}
+    return {row["id"]: Claim(**row | {"documents": tuple(row["documents"])}) for row in _ledger()["claim"]}
+
+
+@cache
+def load_documents() -> dict[str, Document]:
+    """Return every document by its id."""
+    return {row["id"]: Document(**row) for row in _ledger()["document"]}
+
+
+def _ledger() -> dict[str, Any]:
+    """Return what the ledger holds."""
+    return tomllib.loads(files("masklib.claims").joinpath("claims.toml").read_text(encoding="utf-8"))
 
 
 def find_claim(claim_id: str) -> Claim:

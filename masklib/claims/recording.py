@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -29,6 +29,8 @@ RECORDS = "records.jsonl"
 USES = "uses.jsonl"  # files and variables that the notebook names; the engine moves them into the record of the run
 PROFILES = ("smoke", "full")
 CLAIM_KINDS = ("claim", "untested")  # of records about a part of a claim
+ANSWER = "answer"  # kind of record
+LONGEST_ANSWER = 600  # characters
 
 
 def start(namespace: Mapping[str, Any]) -> "Run":
@@ -71,6 +73,7 @@ class Run:
         self._view = ClaimView()
         records = read(folder) if folder else []
         self._claimed = {(r["claim"], r["part"]) for r in records if r["kind"] in CLAIM_KINDS}
+        self._answered = any(r["kind"] == ANSWER for r in records)
 
     def metric(self, name: str, value: float, *, unit: str = "") -> None:
         """Record one number.
@@ -254,6 +257,29 @@ class Run:
         self._append_part({"kind": "untested", "claim": claim, "part": part, "reason": reason})
         self._view.add(Part(claim, part, NOT_TESTED, reason, None, 0.0))
 
+    def answer(self, text: str) -> None:
+        """Record the answer to the notebook's question: what its page, the site and `masklib list` show first.
+
+        `run.answer(f"{dropped} of {len(rows)} layers drop the mask.")`: written from the results, so that it follows them.
+
+        Args:
+            text: sentences in plain Markdown, such as `code`; once in a run.
+
+        Raises:
+            ArgumentError: it is no text, empty, longer than `LONGEST_ANSWER`, or the run has an answer already.
+        """
+        _check_text(answer=text)
+        text = " ".join(text.split())
+        if not 0 < len(text) <= LONGEST_ANSWER:
+            msg = f"An answer needs between 1 and {LONGEST_ANSWER} characters, got {len(text)}. Keep what a reader asks for."
+            raise ArgumentError(msg)
+        if self._answered:
+            msg = "A run has one answer, it is there already. Say all of it in one call."
+            raise ArgumentError(msg)
+        self._append({"kind": ANSWER, "text": text})
+        self._answered = self.folder is not None  # opened by hand, a cell may be run again
+        _show_markdown(f"**Answer.** {text}")
+
     def _append_part(self, record: dict[str, Any]) -> None:
         """Append the record of a part of a claim, which may be there once."""
         claim, part = record["claim"], record["part"]
@@ -276,6 +302,11 @@ def read(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def answer_of(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return the answer among the records of a run, as Markdown; "" if it gave none."""
+    return next((str(record["text"]) for record in records if record["kind"] == ANSWER), "")
 
 
 def add_metrics(folder: Path, values: Mapping[str, float]) -> None:
@@ -328,6 +359,14 @@ def _new_file(folder: Path, name: str) -> Path:
         raise ArgumentError(msg)
     path.parent.mkdir(exist_ok=True)
     return path
+
+
+def _show_markdown(text: str) -> None:
+    """Display Markdown in a notebook; elsewhere `display` prints that there is some, so the text itself is printed."""
+    from IPython import get_ipython
+    from IPython.display import Markdown
+
+    _show(Markdown(text) if get_ipython() else text)
 
 
 def _show(value: Any, metadata: Mapping[str, Any] | None = None) -> None:

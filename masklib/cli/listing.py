@@ -67,7 +67,7 @@ def committed_rows() -> list[dict[str, Any]]:
         for row in found or [{"verdict": OPEN, "keras": "", "backend": ""}]:
             measured = {name: row[name] for name in ("verdict", "keras", "backend")}
             rest = {"runs": "committed", "notebook": claim.notebook, "statement": claim.statement}
-            rows.append({"claim": claim.id, "document": claim.document, **measured, **rest})
+            rows.append({"claim": claim.id, "source": claim.source, **measured, **rest})
     return rows
 
 
@@ -79,7 +79,7 @@ def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
     counts = Counter(runs["verdict"])
     return {
         "claim": claim.id,
-        "document": claim.document,
+        "source": claim.source,
         "verdict": last["verdict"],
         "keras": last["keras"],
         "backend": last["backend"],

@@ -1,11 +1,14 @@
 """The suite from one call: every notebook, the tables, the figures, and the comparison with the committed verdicts."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masklib.claims.ledger import load_claims
+from masklib.claims.recording import answer_of
+from masklib.claims.recording import read as recorded
 from masklib.claims.verdicts import reason
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import notebooks_folder, suite
@@ -17,7 +20,7 @@ from masklib.errors import RunError
 if TYPE_CHECKING:
     import pandas as pd
 
-VERDICTS = "verdicts.csv"
+VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,16 @@ def reference_folder() -> Path:
 
 def committed_verdicts() -> list[dict[str, str]]:
     """Return the rows of the committed verdicts; [] where the notebooks that are executed have none."""
-    path = reference_folder() / VERDICTS
+    return _rows(reference_folder() / VERDICTS)
+
+
+def committed_answers() -> list[dict[str, str]]:
+    """Return the committed answers, by notebook, Keras and backend; [] where the notebooks that are executed have none."""
+    return _rows(reference_folder() / ANSWERS)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file; [] if it is not there."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -124,24 +136,40 @@ def _committed(reference: Path, claims: "pd.DataFrame") -> dict[str, str]:
 
 
 def update_reference(found: Reproduction, folder: Path) -> None:
-    """Write the measured verdicts to `folder/verdicts.csv`; rows of another Keras or backend stay.
+    """Write the measured verdicts and answers to `folder`; rows of another Keras or backend stay.
 
     The suite must have run to its end: a verdict that is missing would be lost.
     """
-    import pandas as pd
-
     if any(result.record.status != OK for result in found.results):
         msg = "The reference is written from a suite that ran to its end; a notebook did not. Mend it first."
         raise RunError(msg)
-    new = found.claims[["claim", "keras", "backend", "verdict"]].copy()
-    new["reason"] = [reason(row) for row in found.claims.to_dict("records")]
-    path = folder / VERDICTS
+    verdicts = found.claims[["claim", "keras", "backend", "verdict"]].copy()
+    verdicts["reason"] = [reason(row) for row in found.claims.to_dict("records")]
+    folder.mkdir(parents=True, exist_ok=True)
+    _merge(folder / VERDICTS, verdicts, list(load_claims()))
+    _merge(folder / ANSWERS, _answers(found.results))
+
+
+def _answers(results: list[Result]) -> "pd.DataFrame":
+    """Return the answers of the runs, a row each."""
+    import pandas as pd
+
+    rows = [(run.record.notebook, run.record.keras, run.record.backend, answer_of(recorded(run.folder))) for run in results]
+    return pd.DataFrame([row for row in rows if row[-1]], columns=["notebook", "keras", "backend", "answer"], dtype="string")
+
+
+def _merge(path: Path, new: "pd.DataFrame", order: Sequence[str] = ()) -> None:
+    """Write rows over those of the same Keras and backend, sorted by these and the first column, which may have an order."""
+    import pandas as pd
+
+    name = str(new.columns[0])
     if path.exists():
         old = pd.read_csv(path, dtype="string", keep_default_na=False)
         cells = set(zip(new["keras"], new["backend"], strict=True))
         others = old[[cell not in cells for cell in zip(old["keras"], old["backend"], strict=True)]]
         new = pd.concat([others, new])[list(new)]
-    order = {claim: index for index, claim in enumerate(load_claims())}
-    new = new.sort_values(["keras", "backend", "claim"], key=lambda c: c.map(order) if c.name == "claim" else c, kind="stable")
-    folder.mkdir(parents=True, exist_ok=True)
+    place = {value: index for index, value in enumerate(order)}
+    new = new.sort_values(
+        ["keras", "backend", name], key=lambda c: c.map(place) if place and c.name == name else c, kind="stable"
+    )
     write_atomically(path, new.to_csv(index=False).encode())

@@ -46,6 +46,7 @@ _LINES: dict[str, Types] = {  # by kind
     "figure": {"name": _TEXT},
     "claim": {"claim": _TEXT, "part": _TEXT, "atol": _NUMBER},
     "untested": {"claim": _TEXT, "part": _TEXT, "reason": _TEXT},
+    "answer": {"text": _TEXT},
 }
 _KIND: Types = {"kind": _TEXT}
 _OPTIONAL = {"page"}

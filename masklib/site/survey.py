@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from masklib.claims import recording
 from masklib.claims.recording import RECORDS
 from masklib.engine.collect import Tables, claim_rows, collect, set_aside
 from masklib.engine.contents import parse_json
@@ -167,6 +168,11 @@ class Experiment:
     def metric(self, name: str) -> float | None:
         """Return a number that it recorded, or None."""
         return next((r["value"] for r in self.records if r["kind"] == "metric" and r["name"] == name), None)
+
+    @property
+    def answer(self) -> str:
+        """The answer that it recorded, as Markdown; "" for none."""
+        return recording.answer_of(self.records)
 
 
 @dataclass(frozen=True)

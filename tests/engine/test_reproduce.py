@@ -1,6 +1,8 @@
 """The suite compares what it measured with what was committed, for the same Keras and backend only."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -66,6 +68,25 @@ def test_the_reference_is_rewritten_and_keeps_other_versions(tmp_path: Path):
         ("emb-2", "3.15.1", "refuted"),
     }
     assert compare(CLAIMS, path) == ([], [])
+
+
+def test_answers_are_committed_beside_the_verdicts_and_those_of_another_keras_stay(tmp_path: Path):
+    (tmp_path / "answers.csv").write_text(
+        "notebook,keras,backend,answer\n02_b,2.2.4,tensorflow,Then.\n01_a,3.15.1,tensorflow,Old.\n"
+    )
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "records.jsonl").write_text('{"kind": "answer", "text": "New, and \\"quoted\\"."}\n')
+    record = SimpleNamespace(status="ok", notebook="01_a", keras="3.15.1", backend="tensorflow")
+    results: Any = [SimpleNamespace(record=record, folder=folder)]
+
+    update_reference(Reproduction(results, CLAIMS, [], [], []), tmp_path)
+
+    rows = pd.read_csv(tmp_path / "answers.csv", dtype=str)
+    assert rows.to_numpy().tolist() == [
+        ["02_b", "2.2.4", "tensorflow", "Then."],
+        ["01_a", "3.15.1", "tensorflow", 'New, and "quoted".'],
+    ]
 
 
 def test_the_reference_is_not_written_from_a_suite_that_failed(tmp_path: Path):

@@ -145,3 +145,26 @@ def test_a_figure_is_recorded_with_what_it_is_drawn_from(run: recording.Run, tmp
         run.figure("g", figures.plot_rows([[1.0]], ["row"]), **texts)
     with pytest.raises(ArgumentError, match="alt of 'g' is empty"):
         run.figure("g", figures.plot_rows, [[1.0]], ["row"], caption="No alternative text.")
+
+
+def test_an_answer_is_recorded_once_in_one_line(run: recording.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run.answer("Twelve layers\n drop the `mask`.")
+    assert recording.read(tmp_path) == [{"kind": "answer", "text": "Twelve layers drop the `mask`."}]
+    assert recording.answer_of(recording.read(tmp_path)) == "Twelve layers drop the `mask`."
+    assert "Twelve layers drop" in capsys.readouterr().out
+    with pytest.raises(ArgumentError, match="A run has one answer"):
+        run.answer("Another.")
+    with pytest.raises(ArgumentError, match="A run has one answer"):
+        recording.start(PARAMETERS).answer("Another, by a second start.")
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"), [("", "got 0"), (" \n", "got 0"), ("x" * 601, "got 601"), (3, "answer that is text, got 3")]
+)
+def test_an_answer_that_says_nothing_or_too_much_is_refused(run: recording.Run, text: Any, fact: str):
+    with pytest.raises(ArgumentError, match=fact):
+        run.answer(text)
+
+
+def test_a_run_without_an_answer_has_none():
+    assert recording.answer_of([{"kind": "metric", "name": "a", "value": 1.0, "unit": ""}]) == ""
