@@ -68,6 +68,7 @@ bench: setup ## measure: ratios against what a user would pick instead
 	$(BIN)/python bench/runs.py
 	$(BIN)/python bench/site.py
 	$(BIN)/python -W ignore bench/audit.py
+	$(BIN)/python bench/install.py
 
 reference: setup ## measure the committed verdicts, README table and README figure again
 	$(BIN)/masklib reproduce --update-reference

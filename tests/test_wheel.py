@@ -14,7 +14,7 @@ import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from masklib.engine.environments import find_uv
+from masklib.engine.environments import find_uv, uv_environ
 from masklib.errors import UnavailableError
 from masklib.extras import BACKENDS, EXTRAS, imported, missing
 from tests.engine.conftest import notebook
@@ -49,7 +49,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def uv(*arguments: object) -> str:
-    done = subprocess.run([find_uv(), *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [find_uv(), *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=uv_environ(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -59,15 +60,16 @@ def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
     """Make an environment with the wheel and an extra, and return the folder of its commands."""
     made: dict[str, Path] = {}
 
-    def make(extra: str = "") -> Path:
-        if extra not in made:
+    def make(extra: str = "", *others: str) -> Path:
+        name = " ".join([extra, *others])
+        if name not in made:
             folder = tmp_path_factory.mktemp("environment")
             (wheel,) = built.glob("*.whl")
             uv("venv", "--quiet", "--python", sys.executable, folder)
             where = ("--quiet", "--python", folder / "bin" / "python", "--constraint", built / "constraints.txt")
-            uv("pip", "install", *where, f"{wheel}[{extra}]" if extra else wheel)
-            made[extra] = folder / "bin"
-        return made[extra]
+            uv("pip", "install", *where, f"{wheel}[{extra}]" if extra else wheel, *others)
+            made[name] = folder / "bin"
+        return made[name]
 
     return make
 
@@ -115,6 +117,19 @@ def test_the_core_is_light_and_audits_a_model_on_jax(environment: Environment, t
     for command, extra in {"run 02_rnn_carry_over": "engine", "sweep a.ipynb -g n=1,2": "engine", "report": "engine"}.items():
         refused = call(tmp_path, commands / "masklib", *command.split())
         assert (refused.returncode, f"pip install 'masklib[{extra}]'" in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.slow
+def test_the_core_audits_a_model_on_pytorch_without_tensorflow(environment: Environment, tmp_path: Path):
+    pytorch = ("torch==2.13.0+cpu", *(() if "UV_FIND_LINKS" in uv_environ() else ("--torch-backend", "cpu")))
+    commands = environment("", "keras", *pytorch)
+    assert packages(commands) & {"tensorflow", "jax", "pandas", "matplotlib"} == set()
+    (tmp_path / "make.py").write_text(f"import os\nos.environ['KERAS_BACKEND'] = 'torch'\n{dedent(LEAKING)}")
+    assert call(tmp_path, commands / "python", "make.py").returncode == 0
+    found = call(tmp_path, commands / "masklib", "audit", "leaking.keras", "--quick")
+    assert found.returncode == 1, found.stderr
+    assert "LEAK  MSK101  the mask is lost at 'conv1d'" in found.stdout
+    assert "Keras is set to tensorflow, which is not installed: torch is used." in found.stderr
 
 
 @pytest.mark.slow

@@ -291,7 +291,7 @@ def find_interpreter(version: str) -> str | None:
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return str(getattr(sys, "_base_executable", sys.executable))
     command = [find_uv(), "python", "find", "--system", "--no-project", "--no-python-downloads", version]
-    found = subprocess.run(command, env=_environ(), capture_output=True, text=True, cwd=Path.home(), check=False)
+    found = subprocess.run(command, env=uv_environ(), capture_output=True, text=True, cwd=Path.home(), check=False)
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
@@ -313,9 +313,9 @@ def find_uv() -> str:
 
 def _uv(arguments: list[str], environment: Environment, on_progress: Callable[[str], None]) -> None:
     """Run uv and pass on what it says; again with the system's certificates where its own are not enough."""
-    said = _run_uv(arguments, _environ(), on_progress)
+    said = _run_uv(arguments, uv_environ(), on_progress)
     if said and "certificate" in " ".join(said):
-        said = _run_uv(arguments, _environ() | {"UV_SYSTEM_CERTS": "1"}, on_progress)
+        said = _run_uv(arguments, uv_environ() | {"UV_SYSTEM_CERTS": "1"}, on_progress)
     if said:
         msg = f"{environment.name} cannot be made: uv {' '.join(arguments[:2])} failed.\n"
         raise UnavailableError(msg + "\n".join(f"  {line}" for line in said[-12:]))
@@ -337,7 +337,7 @@ def _run_uv(arguments: list[str], environ: dict[str, str], on_progress: Callable
     return (said or ["It said nothing."]) if process.returncode else []
 
 
-def _environ() -> dict[str, str]:
+def uv_environ() -> dict[str, str]:
     """Return the environment in which uv runs: it uses the links that pip is given, and finds Pythons of pyenv."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     if "PIP_FIND_LINKS" in environ:
@@ -349,7 +349,7 @@ def _environ() -> dict[str, str]:
 
 def _where_torch_is(environment: Environment) -> list[str]:
     """Return the option of uv that finds the CPU build of PyTorch, which PyPI does not have; none where links are given."""
-    return ["--torch-backend", "cpu"] if environment.backend == "torch" and "UV_FIND_LINKS" not in _environ() else []
+    return ["--torch-backend", "cpu"] if environment.backend == "torch" and "UV_FIND_LINKS" not in uv_environ() else []
 
 
 @contextlib.contextmanager
