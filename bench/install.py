@@ -1,7 +1,7 @@
 """What an installation costs: packages, size, and the seconds to install and to a first result, for five kinds of user.
 
-Each environment is new and is installed from the wheel alone. Packages come from uv's cache: a first installation, which is not timed,
-fills it. `python bench/install.py --only core-jax,engine` measures a part.
+Each environment is new and is installed from the wheel alone. Packages come from uv's cache: a first installation, not
+timed, fills it. `python bench/install.py --only core-jax,engine` measures a part.
 """
 
 # ruff: noqa: T201 -- a benchmark prints
