@@ -12,6 +12,7 @@ from masklib.claims.recording import read as recorded
 from masklib.claims.verdicts import reason
 from masklib.engine.environments import find_environment
 from masklib.engine.notebooks import notebooks_folder, suite
+from masklib.engine.parquet import read_table
 from masklib.engine.record import read_file
 from masklib.engine.run import Plan, Result, plan_run
 from masklib.engine.store import OK, Store, make_folder, write_atomically
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
+TABLES = {("12_layer_atlas", "layers"): "layer_atlas.csv"}  # recorded tables that are committed, by notebook and name
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,10 @@ def update_reference(found: Reproduction, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _merge(folder / VERDICTS, verdicts, list(load_claims()))
     _merge(folder / ANSWERS, _answers(found.results))
+    for (notebook, name), file in TABLES.items():
+        for result in found.results:
+            if result.record.notebook == notebook:
+                _merge(folder / file, _table(result, name))
 
 
 def _answers(results: list[Result]) -> "pd.DataFrame":
@@ -156,6 +162,14 @@ def _answers(results: list[Result]) -> "pd.DataFrame":
 
     rows = [(run.record.notebook, run.record.keras, run.record.backend, answer_of(recorded(run.folder))) for run in results]
     return pd.DataFrame([row for row in rows if row[-1]], columns=["notebook", "keras", "backend", "answer"], dtype="string")
+
+
+def _table(result: Result, name: str) -> "pd.DataFrame":
+    """Return a recorded table of a run, its Keras and backend after the first column."""
+    frame = read_table(read_file(result.folder, result.record, f"tables/{name}.parquet"))
+    frame.insert(1, "keras", result.record.keras)
+    frame.insert(2, "backend", result.record.backend)
+    return frame
 
 
 def _merge(path: Path, new: "pd.DataFrame", order: Sequence[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """The suite compares what it measured with what was committed, for the same Keras and backend only."""
 
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,22 @@ def test_answers_are_committed_beside_the_verdicts_and_those_of_another_keras_st
         ["02_b", "2.2.4", "tensorflow", "Then."],
         ["01_a", "3.15.1", "tensorflow", 'New, and "quoted".'],
     ]
+
+
+def test_the_atlas_of_layers_is_committed_with_its_keras(tmp_path: Path):
+    run = tmp_path / "run"
+    (run / "tables").mkdir(parents=True)
+    pd.DataFrame({"layer": ["LSTM", "Dense"], "mask": "kept"}).to_parquet(run / "tables" / "layers.parquet")
+    size = (run / "tables" / "layers.parquet").stat().st_size
+    sums = {"tables/layers.parquet": sha256((run / "tables" / "layers.parquet").read_bytes()).hexdigest()}
+    record = SimpleNamespace(
+        status="ok", notebook="12_layer_atlas", keras="3.15.1", backend="jax", files={"tables/layers.parquet": size}, sums=sums
+    )
+    results: Any = [SimpleNamespace(record=record, folder=run)]
+
+    update_reference(Reproduction(results, CLAIMS, [], [], []), tmp_path)
+
+    assert (tmp_path / "layer_atlas.csv").read_text() == "layer,keras,backend,mask\nDense,3.15.1,jax,kept\nLSTM,3.15.1,jax,kept\n"
 
 
 def test_the_reference_is_not_written_from_a_suite_that_failed(tmp_path: Path):
