@@ -41,7 +41,7 @@ def problems(node: Any) -> list[str]:
         "order of cells": not ORDER.fullmatch("".join(map(letter, node.cells))),
         "more than 22 cells": len(node.cells) > 22,
         "lines that are not plain Keras": any("masklib" in source for source in plain),
-        "more than 12 lines of plain Keras": any(len(source.splitlines()) > 12 for source in plain),
+        "more than 12 lines of plain Keras": any(sum(map(bool, source.split("\n"))) > 12 for source in plain),
         "a document that a reader does not know by its number": any(DOCUMENT.search(cell.source) for cell in node.cells),
         "the title asks no question": not node.cells[0].source.splitlines()[0].endswith("?"),
         "an experiment of more than 25 lines": any(len(cell.source.splitlines()) > 25 for cell in experiments),
