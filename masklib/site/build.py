@@ -90,14 +90,21 @@ def build(store: Store, out: str | Path | None = None, *, on_start: Callable[[],
 
 def write_sources(store: Store, folder: Path) -> tuple[list[str], list[str]]:
     """Write what Sphinx reads, and the files beside its pages; return what could not be read, and the names of the pages."""
-    from masklib.site import api, architecture, audit_page, experiments, front, result_pages, sweeps
+    from masklib.site import api, architecture, audit_page, experiments, front, layer_pages, result_pages, sweeps
     from masklib.site.survey import survey
     from masklib.site.verdicts import matrix
 
     source, out = Writer(folder / HIDDEN / "source"), Writer(folder)
     found = survey(store)
     verdicts = matrix(found)
-    links = {"Results": ["claims", *result_pages.write_results(found, source, out), *audit_page.write_audit(source)]}
+    links = {
+        "Results": [
+            "claims",
+            *layer_pages.write_layers(found, source),
+            *result_pages.write_results(found, source, out),
+            *audit_page.write_audit(source),
+        ]
+    }
     links["Experiments"] = experiments.write_experiments(found, source, out)
     links["Sweeps and other runs"] = sweeps.write_sweeps(found, source, out)
     links["Reference"] = [*api.write_api(source), *architecture.write_architecture(source)]
