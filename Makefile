@@ -94,6 +94,7 @@ clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .wild .uv .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
+	@echo "Installing what uv.lock names, then compiling it to bytecode: some minutes, in which uv may print nothing."
 	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_SYSTEM_CERTS=1 $(SYNC); }
 	@touch $@
 

@@ -59,10 +59,12 @@ def _say(line: str) -> None:
 
 
 def expected(environment: Environment) -> str:
-    """Return what the creation of an environment will cost, as a sentence."""
+    """Return what the creation of an environment will cost, in sentences; of its time only what was measured here."""
+    took = environments.last_creation_s(environment)
+    before = "" if took is None else f" The last creation on this machine took {took} s."
     return (
-        f"{environment.title} needs about {environment.download_mb} MB to download, less what uv has in its cache, "
-        f"{environment.disk_mb} MB on disk in {environment.folder}, and about {environment.seconds} s on two cores."
+        f"{environment.title} needs at most {environment.download_mb} MB to download, less what uv has in its cache, "
+        f"and {environment.disk_mb} MB on disk in {environment.folder}.{before}"
     )
 
 

@@ -128,3 +128,11 @@ def exit_unless(ok: bool) -> None:
     """End with status 1 unless `ok`."""
     if not ok:
         raise SystemExit(1)
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the time limits of a run."""
+    for name, default, what in (("--cell-timeout", 600.0, "one cell"), ("--timeout", 3600.0, "the whole notebook")):
+        text = f"Stop a run when {what} takes longer than so many seconds."
+        command = click.option(name, default=default, show_default=True, type=click.FloatRange(min=1), help=text)(command)
+    return command

@@ -1,5 +1,6 @@
 """The command that makes the report: a site of all runs, or one page of one run."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,19 @@ def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
 
 
 def make_site(store: Any, out: str | None = None) -> tuple[Path, bool]:
-    """Make the site of a store, and say on stderr what there is to say.
+    """Make the site of a store with its progress on stderr, and say there what Sphinx says.
 
     Returns:
         The path of its front page, and whether all of the store could be read.
     """
-    from masklib.site.build import build
+    from masklib.cli.console import SiteTracker
+    from masklib.site.build import build, site_folder
 
-    site = build(store, out, on_start=lambda: click.echo("Making the site ...", err=True))
+    with ExitStack() as stack:
+        tracker = SiteTracker(site_folder(store, out))
+        site = build(store, out, on_start=lambda: stack.enter_context(tracker.shown()))
+    if site.built:
+        click.echo(f"{tracker.title}: made in {tracker.elapsed_s:.0f} s", err=True)
     for note in site.warnings:
         click.echo(note, err=True)
     return site.index, say_unreadable(site.unreadable)
