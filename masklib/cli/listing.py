@@ -12,10 +12,11 @@ from masklib.cli.options import check_there, exit_unless, json_option, runs_opti
 @runs_option
 @json_option
 def list_(notebook: str | None, claims: bool, root: str, as_json: bool) -> None:
-    """Show each notebook with its question and its answer; of one NOTEBOOK the whole answer and its parameters.
+    """Show each notebook with its question and its answer, or one NOTEBOOK with its whole answer and its parameters.
 
-    Answers are those of the last `masklib reproduce`. Where nothing was run yet, answers and verdicts are those that masklib was
-    published with, called "committed". With --claims, refuted claims come first; --json holds every Keras and backend.
+    The answers are those of your last masklib reproduce. Before the first one, answers and verdicts are those that masklib was
+    published with, marked "committed". With --claims, the refuted claims come first, and --json prints the verdicts on every
+    Keras and backend.
 
     Example: masklib list
 

@@ -70,7 +70,7 @@ class _Group(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="masklib")
 def main(debug: bool) -> None:
-    """What Keras masks really do, measured: run the notebooks, collect their results, list the verdicts."""
+    """Find out what Keras masks do: in your model, with audit, and in general, by running notebooks that measure it."""
     del debug  # read by _Group
     leave_out_grammars()
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Copy masklib's notebooks, to be changed.")
+@click.command(short_help="Copy masklib's notebooks into a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
 def notebooks(folder: Path) -> None:
-    """Copy the notebooks of the documents into a FOLDER that is new or empty, to be read, changed and run there.
+    """Copy masklib's notebooks into a new or empty FOLDER, where you can read, change and run them.
 
     Example: masklib notebooks notebooks
     """

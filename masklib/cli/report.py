@@ -12,13 +12,17 @@ from masklib.cli.options import exit_unless, runs_option, say_unreadable
 @click.command(short_help="Make the site of all runs, or the page of one run.")
 @click.argument("run", required=False)
 @runs_option
-@click.option("--out", type=click.Path(), help="Folder of the site, by default `site` next to the runs; with RUN, the file.")
-@click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Write the site to this folder, or the page of RUN to this file; the default folder is `site` next to the runs.",
+)
+@click.option("--open", "opened", is_flag=True, help="Open the site or the page in a browser.")
 def report(run: str | None, root: str, out: str | None, opened: bool) -> None:
-    """Make a site of every run in the store; of one RUN, a single HTML file that needs nothing else.
+    """Make a site of all runs, or one HTML file of one RUN, and print its path.
 
-    The site is static: it works from its folder or any web server, and without a network. Only what changed is
-    made again. Prints the path of the front page. Runs may be remote: then --out names a folder of this machine.
+    The site is static: it works from its folder or from any web server, without a network. Only pages that changed are made
+    again. If the runs are at a URL, --out must name a folder of this machine.
 
     Example: masklib report --open
 

@@ -11,14 +11,18 @@ from masklib.cli.report import make_site
 
 
 @click.command(short_help="Execute the suite and compare its verdicts.")
-@click.option("--profile", default="smoke", show_default=True, type=click.Choice(["smoke", "full"]), help="How much is measured.")
+@click.option(
+    "--profile", default="smoke", show_default=True, type=click.Choice(["smoke", "full"]), help="Choose how much is measured."
+)
 @limit_options
 @runs_option
 @json_option
-@click.option("--environment", help="Execute it with another Keras; see masklib env list.")
-@click.option("--backend", help="Execute it on another backend of the Keras that is installed, such as jax.")
-@click.option("--update-reference", is_flag=True, help="Write the verdicts to runs/reference/ instead of comparing.")
-@click.option("--site/--no-site", "with_site", default=True, show_default=True, help="Make the report site of the runs.")
+@click.option("--environment", help="Use another version of Keras; masklib env list shows which there are.")
+@click.option("--backend", help="Use another backend of the installed Keras, such as jax.")
+@click.option("--update-reference", is_flag=True, help="Write verdicts and answers to runs/reference/ instead of comparing them.")
+@click.option(
+    "--site/--no-site", "with_site", default=True, show_default=True, help="Make the site of the runs, or leave it out."
+)
 def reproduce(
     profile: str,
     timeout: float,
@@ -31,7 +35,8 @@ def reproduce(
 ) -> None:
     """Execute the whole suite, collect tables and figures, compare the verdicts with the committed ones, and make the site.
 
-    Runs that are there already are not executed again. Exit status 1 if a run failed or a verdict differs.
+    Finished runs are reused. The last lines name the refuted claims; masklib list --claims shows all. The exit status is 1 if a
+    run failed or a verdict differs from the committed one.
 
     Example: masklib reproduce
 

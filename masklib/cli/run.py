@@ -24,7 +24,7 @@ from masklib.errors import ParameterError
 
 @click.command(short_help="Execute one notebook.")
 @click.argument("notebook")
-@click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter; may be repeated.")
+@click.option("-p", "pairs", multiple=True, nargs=2, metavar="NAME VALUE", help="Set a parameter; may be repeated.")
 @depends_option
 @force_option
 @files_option
@@ -50,14 +50,16 @@ def run(
     profiled: bool,
     keep_s: float,
 ) -> None:
-    """Execute one NOTEBOOK, a path or a name of the suite, and publish its run.
+    """Execute one NOTEBOOK, and print the folder of its run.
 
-    A run that the store already has is not executed again, unless something that it used has changed since: a module, a library,
-    or a file that is declared. What changed is reported; the earlier run is kept, see masklib runs. As in JupyterLab, modules and
-    data beside the notebook are found, and what it writes to a relative path stays there; what it writes to the folder
-    $MASKLIB_RUN_DIR is kept with the run.
+    NOTEBOOK is a path, a name of the suite, or the beginning of one, such as 02. A finished run is reused, unless something that
+    it used has changed since: a module, a library, or a declared file. The command then says what changed, executes the notebook
+    again, and keeps the earlier run (see masklib runs).
 
-    Example: masklib run 02_rnn_carry_over -p cell gru -p seed 7 --profile-run
+    As in JupyterLab, the notebook finds modules and data beside it, and what it writes to a relative path stays there. What it
+    writes to the folder $MASKLIB_RUN_DIR is kept with the run.
+
+    Example: masklib run 02 -p cell gru -p seed 7 --profile-run
     """
     from masklib.engine.limits import Limits
     from masklib.engine.notebooks import read_notebook
@@ -70,7 +72,7 @@ def run(
     declared = declared_parameters(source)
     repeated = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
     if repeated:
-        msg = f"A parameter is given once, {', '.join(repeated)} given more often."
+        msg = f"Each parameter can be given once, {', '.join(repeated)} is given more often."
         raise ParameterError(msg)
     (plan,) = declare([plan_run(source, read_files(files) | from_text(declared, dict(pairs)), cwd=cwd)], depends)
     store = open_store(root)

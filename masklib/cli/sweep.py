@@ -36,29 +36,34 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 @click.command(short_help="Execute a notebook for every combination of parameters.")
 @click.argument("source", metavar="NOTEBOOK|SPEC")
 @click.option(
-    "-g", "grid", multiple=True, metavar="NAME=VALUES", callback=_split_grid, help="Values to combine: 0:20 or lstm,gru."
+    "-g",
+    "grid",
+    multiple=True,
+    metavar="NAME=VALUES",
+    callback=_split_grid,
+    help="Give the values of a parameter, such as 0:20 or lstm,gru; all combinations are executed.",
 )
-@click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="A parameter with one value; may be repeated.")
+@click.option("-p", "fixed", multiple=True, nargs=2, metavar="NAME VALUE", help="Set a parameter to one value; may be repeated.")
 @files_option
 @kernel_option
 @cwd_option
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of all combinations, each at most once.")
-@click.option("--seed", type=int, help="Of the drawing; 0 by default. The same seed draws the same ones.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs side by side; by default one per core.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Execute only N combinations, drawn at random.")
+@click.option("--seed", type=int, help="Set the seed of --sample; the default is 0. The same seed draws the same combinations.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Execute this many runs at the same time; the default is one per core.")
 @click.option(
     "--dask",
     metavar="[ADDRESS]",
     is_flag=False,
     flag_value="",
-    help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786, or of the one that Dask's configuration names.",
+    help="Execute on the Dask cluster of this scheduler, such as tcp://host:8786, or of the one in Dask's configuration.",
 )
-@click.option("--retry", type=click.Choice(["failed"]), help="Execute again what failed before.")
+@click.option("--retry", type=click.Choice(["failed"]), help="Execute runs that failed before again.")
 @depends_option
 @force_option
-@click.option("--fail-fast", is_flag=True, help="Start no further run once one has failed.")
-@click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit of each run, such as 2GB.")
+@click.option("--fail-fast", is_flag=True, help="Start no further run after one has failed.")
+@click.option("--memory", "memory_bytes", callback=_read_bytes, metavar="SIZE", help="Limit the memory of each run, such as 2GB.")
 @keep_option
-@click.option("--dry-run", is_flag=True, help="Print the plan, and which of its runs are there; execute nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and which of its runs are finished, without executing anything.")
 @limit_options
 @runs_option
 @json_option
@@ -75,11 +80,11 @@ def sweep(
 ) -> None:
     """Execute a NOTEBOOK for every combination of its parameters, or a SPEC, a file or a name in runs/specs.
 
-    The same command again continues where it stopped: finished runs are not executed again, failed ones only with --retry failed;
-    both are if something that they used has changed since, which is reported. Ctrl-C lets the running ones finish; twice
-    interrupts them. Exit status 1 if a point has no run that ended well.
+    To continue a sweep that was stopped, give the same command again. Finished runs are reused. Runs that failed are executed
+    again with --retry failed. Either is executed again if something that it used has changed since, and the command says what.
+    Press Ctrl-C once to let the current runs finish, twice to interrupt them. The exit status is 1 if any run failed.
 
-    On a Dask cluster each worker executes one run at a time. The store is then a folder that all its machines share, or a URL;
+    On a Dask cluster each worker executes one run at a time. The runs must be in a folder that all machines share, or at a URL.
     --dask also takes a scheduler file.
 
     Example: masklib sweep 02_rnn_carry_over -g seed=0:20 -g cell=lstm,gru

@@ -110,7 +110,7 @@ def copy_own(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            msg = f"Notebooks are copied into a folder that is new or empty, {folder} holds something. Name another one."
+            msg = f"Notebooks are copied into a new or empty folder, {folder} is not empty. Name another one."
             raise NotebookError(msg)
         return [Path(shutil.copyfile(path, folder / path.name)) for path in sorted(OWN_NOTEBOOKS.glob("*.ipynb"))]
     except OSError as error:
@@ -216,7 +216,7 @@ def _read(path: Path) -> Any:
         msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
         raise NotebookError(msg) from None
     if not isinstance(node.metadata.get("papermill", {}), dict):
-        msg = f"{path} must be a Jupyter notebook, what its metadata hold under papermill is no object."
+        msg = f"{path} must be a Jupyter notebook, its metadata under papermill are not an object."
         raise NotebookError(msg)
     return node
 

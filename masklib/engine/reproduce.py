@@ -122,7 +122,7 @@ def update_reference(found: Reproduction, folder: Path) -> None:
     The suite must have run to its end: a verdict that is missing would be lost.
     """
     if any(result.record.status != OK for result in found.results):
-        msg = "The reference is written from a suite that ran to its end; a notebook did not. Mend it first."
+        msg = "The reference is written after every notebook ran to its end, a notebook did not. Fix it first."
         raise RunError(msg)
     verdicts = found.claims[["claim", "keras", "backend", "verdict"]].copy()
     verdicts["reason"] = [reason(row) for row in found.claims.to_dict("records")]

@@ -191,7 +191,7 @@ def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str
         msg = f"The backend must be that of the environment, {other.name} has {other.backend}, got {given['backend']}."
         raise ParameterError(msg)
     if not other.exists:
-        msg = f"The environment {other.name} must be there, it is not: masklib env create {other.name}."
+        msg = f"The environment {other.name} was not made yet. Make it: masklib env create {other.name}."
         raise UnavailableError(msg)
     if "backend" in resolved:
         resolved["backend"] = other.backend
@@ -230,7 +230,7 @@ def check_translation(kernel: Kernel, values: Mapping[str, Any]) -> None:
 def _check_folder(folder: str) -> str:
     """Return the folder in which a kernel works, if it is there."""
     if folder and not os.path.isdir(folder):  # noqa: PTH112 (a Path for each of ten thousand points takes longer)
-        msg = f"A notebook runs in a folder that is there, on each machine that runs it; there is no {folder}. See --cwd."
+        msg = f"The folder in which a notebook runs must exist on each machine that runs it, there is no {folder}. See --cwd."
         raise ArgumentError(msg)
     return folder
 
