@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from masklib.claims.ledger import load_claims, shorten
@@ -59,12 +59,11 @@ def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) ->
     counts = Counter(row["verdict"] for row in rows)
     if whole_ledger:
         counts[OPEN] = len(set(load_claims()) - {row["claim"] for row in rows})
-    first, *rest = [verdict for verdict in (HOLDS, REFUTED, UNTESTED, OPEN) if counts[verdict]] or [HOLDS]
-    noun = "claim" if counts[first] == 1 else "claims"
-    return ", ".join([_count(first, counts[first], f" {noun}"), *(_count(one, counts[one]) for one in rest)]) + "."
+    first, *rest = count_phrases(counts) or ["0 hold"]
+    number, _, verb = first.partition(" ")
+    return ", ".join([f"{number} claim{'' if number == '1' else 's'} {verb}", *rest]) + "."
 
 
-def _count(verdict: str, count: int, noun: str = "") -> str:
-    """Return how many claims have a verdict, such as "34 hold"."""
-    one, more = _VERBS[verdict]
-    return f"{count}{noun} {one if count == 1 else more}"
+def count_phrases(counts: Mapping[str, int]) -> list[str]:
+    """Return how many claims have each verdict that occurs, such as ["34 hold", "1 is refuted"]."""
+    return [f"{counts[one]} {_VERBS[one][counts[one] > 1]}" for one in _VERBS if counts.get(one)]

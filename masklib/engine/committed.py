@@ -10,7 +10,7 @@ from masklib.engine.notebooks import notebooks_folder
 VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
 MAIN = "tensorflow"  # the backend whose results are shown first
 _END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9`\"(])")  # of a sentence
-SHORT = 25  # characters; a sentence that is shorter, such as "No.", is shown with the next one
+SHORT = 12  # characters; a sentence that is shorter, such as "No.", is shown with the next one
 
 Row = dict[str, str]
 
