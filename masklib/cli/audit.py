@@ -47,7 +47,7 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 )
 @click.option("--pad-id", type=int, help="Set the id of padding; the default is the id that the model masks, else 0.")
 @click.option(
-    "--padding-side", type=click.Choice(["pre", "post"]), help="Set where padding stands; the default is as in the inputs."
+    "--padding-side", type=click.Choice(["pre", "post"]), help="Set the side of padding; the default is as in the inputs."
 )
 @click.option("--not-a-sequence", multiple=True, metavar="NAME", help="Name an input that is never padded; may be repeated.")
 @click.option("--causal/--not-causal", default=None, help="Say whether a step may depend on earlier steps only.")
