@@ -159,10 +159,10 @@ def test_what_a_process_that_was_killed_had_not_removed_is_removed_by_the_next_s
 @pytest.mark.parametrize(
     ("arguments", "fact"),
     [
-        (("prune",), "no condition was given"),
+        (("prune",), "needs a condition, none was given"),
         (("prune", "--older", "soon"), "such as 30d, got 'soon'"),
         (("prune", "--status", "bad"), "A status must be one of ok, failed"),
-        (("list", "--runs", "nowhere"), "there is none at nowhere"),
+        (("list", "--runs", "nowhere"), "no store of runs at nowhere"),
         (("show", "zzz"), "'zzz' names none"),
         (("show", ""), "'' names none"),
         (("diff", "tiny/", "zzz"), "names none"),
