@@ -33,7 +33,10 @@ from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
-_WAYS_TO_INSTALL = {"jax": 'pip install "masklib[jax]".', "torch": "-p environment keras-3.15-torch."}
+_WAYS_TO_INSTALL = {
+    "jax": 'Install it: pip install "masklib[jax]".',
+    "torch": "Use an environment that has it: -p environment keras-3.15-torch.",
+}
 LOOK_AGAIN_S = 0.2  # at a run that another process is at
 
 

@@ -142,7 +142,7 @@ def test_a_folder_that_others_can_use_is_refused(write: Write, home: Path):
     [
         (("--keep-warm", "soon"), "must be a time such as 30s, 10m or 2h"),
         (("--keep-warm", "99h"), "less than 24h"),
-        (("--keep-warm", "10m", "--dask", "tcp://nowhere:1"), "on a cluster there is none"),
+        (("--keep-warm", "10m", "--dask", "tcp://nowhere:1"), "a cluster has none"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(write: Write, options: tuple[str, ...], word: str):
