@@ -107,7 +107,7 @@ class SiteTracker(Tracker):
         """How many pages were written since the start."""
         found = (path for place in (".", "*") for path in self._folder.glob(f"{place}/*.html"))
         count = sum(_changed(path) >= self._since for path in found)
-        return f"{count} pages written" if count else "reading the runs"
+        return f"{count} page{'' if count == 1 else 's'} written" if count else "reading the runs"
 
 
 def _changed(path: "Path") -> float:
