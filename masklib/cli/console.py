@@ -36,12 +36,11 @@ class Tracker:
     stands still.
 
     Args:
-        name: of the notebook.
-        position: such as "2/5".
+        title: of the lines, such as "[2/5] 02_rnn_carry_over".
     """
 
-    def __init__(self, name: str, position: str):
-        self.title = f"[{position}] {name}"
+    def __init__(self, title: str):
+        self.title = title
         self.state = "starting a kernel"
         self.started = time.monotonic()
         self._ended = threading.Event()
@@ -98,8 +97,7 @@ class SiteTracker(Tracker):
     """
 
     def __init__(self, folder: "Path"):
-        super().__init__("the site", "report")
-        self.title = "Making the site"
+        super().__init__("Making the site")
         self._folder, self._since = folder, time.time()
 
     @property

@@ -36,10 +36,10 @@ def create(names: Sequence[str]) -> list[dict[str, Any]]:
 def _create(environment: Environment, position: str) -> dict[str, Any]:
     """Make one environment and return its row."""
     if environment.exists:
-        _say(f"[{position}] {environment.name}: already there")
+        _say(f"[{position}] {environment.name}: already created")
     else:
         _say(f"[{position}] {expected(environment)}")
-        tracker = Tracker(environment.name, position)
+        tracker = Tracker(f"[{position}] {environment.name}")
         tracker.state = "starting"
 
         def on_progress(line: str) -> None:

@@ -19,7 +19,7 @@ def execute(
     from masklib.cli.console import Tracker
     from masklib.engine.run import Stored, execute_plan, look_up
 
-    tracker = Tracker(plan.notebook.name, position)
+    tracker = Tracker(f"[{position}] {plan.notebook.name}")
     stored = Stored() if force else look_up(plan, store)
     if stored.changes:
         click.echo(f"[{position}] {plan.notebook.name} is executed again: {'; '.join(stored.changes)}", err=True)

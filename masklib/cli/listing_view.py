@@ -28,6 +28,8 @@ def show_notebooks(paths: Sequence[Path], root: str, as_json: bool) -> None:
             if row["answer"]:
                 table.add_row("", Text(first_sentence(row["answer"]), style="dim"))
         out.print(table)
+        measured = sorted({f"Keras {row['keras']} on {row['backend']} ({row['source']})" for row in rows if row["answer"]})
+        out.print(Text(f"Answers: {', '.join(measured) or 'none yet'}. More of one: masklib list NOTEBOOK"))
     else:
         width = max(len(row["notebook"]) for row in rows)
         for row in rows:
@@ -52,8 +54,8 @@ def show_notebook(path: Path, root: str, as_json: bool) -> None:
 def _answers(root: str) -> dict[str, Row]:
     """Return by notebook the answer of the last `masklib reproduce` in a folder of runs, or else the committed one."""
     own = [] if "://" in root else read_rows(Path(root) / "tables" / ANSWERS)
-    marked = (*((row, "committed") for row in committed_answers()), *((row, root) for row in own))
-    return newest_answers(row | {"source": source} for row, source in marked if source == root or not own)
+    committed = newest_answers(row | {"source": "committed"} for row in committed_answers())
+    return committed | newest_answers(row | {"source": root} for row in own)
 
 
 def _row(path: Path, answers: dict[str, Row]) -> dict[str, Any]:

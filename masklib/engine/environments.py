@@ -33,7 +33,7 @@ STARTUP_VARIABLE = "MASKLIB_STARTUP"
 STARTUP = Path(__file__).parents[1] / "compat" / "startup"
 ABOUT = "masklib.json"
 OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
-THERE, NOT_CREATED, NO_INTERPRETER = "there", "not created", "interpreter missing"
+CREATED, NOT_CREATED, NO_INTERPRETER = "created", "not created", "interpreter missing"
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
@@ -177,9 +177,9 @@ def find_environment(name: str) -> Environment:
 
 
 def state(environment: Environment) -> str:
-    """Return whether an environment is "there", "not created", or cannot be since its "interpreter" is "missing"."""
+    """Return whether an environment is "created", "not created", or cannot be since its "interpreter" is "missing"."""
     if environment.exists:
-        return THERE
+        return CREATED
     return NOT_CREATED if find_interpreter(environment.python_version) else NO_INTERPRETER
 
 

@@ -1,5 +1,6 @@
 """The command line: what it prints, where, and how it ends."""
 
+import io
 import json
 import re
 import subprocess
@@ -12,9 +13,11 @@ import click
 import nbformat
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import count_verdicts
+from masklib.cli import listing_view
 from masklib.cli.main import main
 from tests.engine.conftest import PARAMETERS, START, notebook
 
@@ -254,6 +257,31 @@ def test_list_of_one_notebook_shows_its_whole_answer_and_its_parameters(checkout
     assert {"parameter": "width", "type": "float", "default": "1.5", "help": "width, m"} in row["parameters"]
     assert (row["keras"], row["backend"], row["source"]) == ("3.10.1", "tensorflow", "committed")
     assert rows[0] == row
+
+
+def test_list_takes_the_answers_of_the_store_and_folds_them_on_a_terminal(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    text = "Seven layers of nine do. " * 2
+    commit(checkout, ("01_first", "3.10.1", "Old and committed."), ("02_second", "3.10.1", text))
+    (checkout / "runs" / "tables").mkdir()
+    own = "notebook,keras,backend,answer\n01_first,2.2.4,tensorflow,New and mine."
+    (checkout / "runs" / "tables" / "answers.csv").write_text(own)
+    shown = io.StringIO()
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(listing_view, "out", Console(file=shown, force_terminal=True, width=30, color_system=None))
+    assert call("list").exit_code == 0
+
+    assert [line.rstrip() for line in shown.getvalue().splitlines()] == [
+        "01_first   What is first?",
+        "           New and mine.",
+        "02_second  What is second?",
+        "           Seven layers of",
+        "           nine do.",
+        "Answers: Keras 2.2.4 on",
+        "tensorflow (runs), Keras",
+        "3.10.1 on tensorflow",
+        "(committed). More of one:",
+        "masklib list NOTEBOOK",
+    ]
 
 
 def commit(checkout: Path, *answers: tuple[str, str, str]) -> None:
