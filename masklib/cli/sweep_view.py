@@ -109,7 +109,7 @@ def _connect(address: str) -> Executor:
     from masklib.engine.cluster import DaskCluster
 
     cluster = DaskCluster(address)
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is lost is told by each run, in a sentence
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # each run reports in a sentence what was lost
     n_workers = cluster.n_workers
     where, waits = address or "the scheduler of the configuration", "" if n_workers else ", the sweep waits for the first"
     click.echo(f"Dask workers at {where}: {n_workers}{waits}.", err=True)
