@@ -172,3 +172,8 @@ def test_what_contributing_names_exists():
     assert [one for one in inside if not (ROOT / one).exists()] == []
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+
+
+def test_set_up_announces_the_time_in_which_it_is_silent():
+    announced, _ = MAKEFILE.split(".venv/.complete: pyproject")[1].split("$(SYNC)", 1)
+    assert "compiling it to bytecode" in announced

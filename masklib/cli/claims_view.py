@@ -32,7 +32,11 @@ def show_claims(rows: list[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         claims.setdefault(row["claim"], []).append(row)
     shown = refuted_first([_shown(newest_first(of)) for of in claims.values()])
-    what = "Committed verdicts, for nothing was run here yet" if any(row["runs"] == "committed" for row in rows) else "Verdicts"
+    what = (
+        "Verdicts (committed, because nothing was run here yet)"
+        if any(row["runs"] == "committed" for row in rows)
+        else "Verdicts"
+    )
     columns = ("claim", "verdict", "on Keras", "elsewhere", "statement")
     print_table(what, columns, [[row[name] for name in columns] for row in shown], fold=("elsewhere", "statement"), width=WIDTH)
     click.echo(count_verdicts(shown))

@@ -320,6 +320,7 @@ def test_list_claims_fits_100_columns_with_refuted_first_and_json_keeps_every_ke
     verdicts = [line.split()[1] for line in text.splitlines()[2:] if re.match(r"[a-z]+-\d+ ", line)]
     rows = json.loads(call("list", "--claims", "--json").stdout)
 
+    assert text.startswith("Verdicts (committed, because nothing was run here yet)\n")
     assert max(map(len, text.splitlines())) <= 100
     assert verdicts == sorted(verdicts, key=["refuted", "untested", "open", "holds"].index)
     assert len(verdicts) == len(load_claims()) <= len({(row["claim"], row["keras"], row["backend"]) for row in rows})
