@@ -113,7 +113,7 @@ def check_there(store: Any) -> None:
         StoreError: it is not.
     """
     if not store.exists():
-        msg = f"There are no runs at {store.root}. Check --runs. Run the suite first: masklib reproduce."
+        msg = f"There are no runs: {store.root} is not there. Check --runs. Run the suite first: masklib reproduce."
         raise StoreError(msg)
 
 
