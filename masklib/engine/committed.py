@@ -54,6 +54,6 @@ def newest_answers(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def first_sentence(answer: str) -> str:
-    """Return the first sentence of an answer, with the next one where it is as short as "No."."""
-    found, *rest = _END.split(answer.strip())
+    """Return the first sentence of an answer as one line, with the next one where it is as short as "No."."""
+    found, *rest = _END.split(" ".join(answer.split()))
     return f"{found} {first_sentence(' '.join(rest))}" if rest and len(found) < SHORT else found

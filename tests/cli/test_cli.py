@@ -19,6 +19,7 @@ from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import count_verdicts
 from masklib.cli import listing_view
 from masklib.cli.main import main
+from masklib.engine.committed import first_sentence
 from tests.engine.conftest import PARAMETERS, START, notebook
 
 COMMANDS = list(main.commands)
@@ -324,6 +325,19 @@ def test_list_claims_fits_100_columns_with_refuted_first_and_json_keeps_every_ke
     assert max(map(len, text.splitlines())) <= 100
     assert verdicts == sorted(verdicts, key=["refuted", "untested", "open", "holds"].index)
     assert len(verdicts) == len(load_claims()) <= len({(row["claim"], row["keras"], row["backend"]) for row in rows})
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("No. It\ndrops it. More.", "No. It drops it."),
+        ("`evaluate` divides by all, e.g. `B`. `fit` too.", "`evaluate` divides by all, e.g. `B`."),
+        ("Keras 3.15.1 drops it", "Keras 3.15.1 drops it"),
+        ("", ""),
+    ],
+)
+def test_an_answer_is_shortened_to_its_first_sentence(answer: str, sentence: str):
+    assert first_sentence(answer) == sentence
 
 
 @pytest.mark.parametrize(
