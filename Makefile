@@ -1,5 +1,5 @@
-# Two commands on a fresh machine: `make reproduce` and `make test`. Each sets up what it needs; Python 3.11 or newer and make
-# are all they ask for. `make help` lists the rest.
+# Two commands on a fresh machine: `make reproduce` and `make test`. Each sets up what it needs, and needs only make and Python 3.11
+# or newer. `make help` lists the rest.
 PYTHON ?= python3
 PROFILE ?= smoke
 OLD ?= keras-2.15
@@ -16,13 +16,13 @@ help: ## list the targets
 
 setup: .venv/.complete ## install what uv.lock names into .venv
 
-reproduce: setup ## run the suite: verdicts, tables, figures, and a site of it all (PROFILE=full measures more)
+reproduce: setup ## run the suite: verdicts, tables, figures and a site (PROFILE=full measures more)
 	$(BIN)/masklib reproduce --profile $(PROFILE)
 
-test: setup ## run the tests that take minutes together; the slow ones are run by make check
+test: setup ## run the quick tests; make check also runs the slow ones
 	$(PYTEST)
 
-tests: setup ## run all tests but those that take minutes each
+tests: setup ## run all tests except those that take minutes each
 	$(PYTEST) -m "not full"
 
 check: lint types dist torch tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
@@ -31,7 +31,7 @@ check-full: check env-smoke ## check, then an old environment, the tests that ta
 	$(PYTEST) -m full
 	$(BIN)/masklib reproduce --profile full
 
-torch: setup ## create the environment of the tests on PyTorch; where it cannot be had, they are skipped
+torch: setup ## create the environment of the tests on PyTorch; if that fails, these tests are skipped
 	$(BIN)/masklib env create keras-3.15-torch || echo "No PyTorch here: the tests on it are skipped."
 
 lint: setup ## ruff: lint and format
@@ -45,32 +45,32 @@ format: setup ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-zoo: setup ## audit every model of the zoo: found, missed, false alarms, next to Keras's own warning (SEEDS=15: the healthy, often)
+zoo: setup ## audit every model of the zoo: found, missed, false alarms, beside Keras's own warning (SEEDS=15 repeats models without a leak)
 	$(BIN)/python -W ignore -m tests.zoo $(if $(SEEDS),--seeds $(SEEDS))
 
 mutants: setup ## put faults into a copy of masklib, one after another: each must be noticed by a test (WORDS="..." chooses some)
 	$(BIN)/python -W ignore -m tests.mutants $(if $(WORDS),"$(WORDS)")
 
-peers: setup ## the tests of papermill with our engine, and of nbclient with our warm kernels: each that fails beside the reason
+peers: setup ## run papermill's tests with our engine and nbclient's with our warm kernels; failures are listed with the reason
 	$(UV) run --locked --with "nbclient[test]==$$($(BIN)/python -c 'import nbclient; print(nbclient.__version__)')" python -m tests.peers
 
-wild: .wild/.complete ## audit models of other packages and public examples: found, missed, accused, not tested and why
+wild: .wild/.complete ## audit models of other packages and of public examples: found, missed, accused, not tested and why
 	.wild/bin/python -W ignore -m tests.wild
 
-wild-lock: setup ## pin the packages in tests/wild/requirements.in anew, beside what uv.lock names
+wild-lock: setup ## pin the packages in tests/wild/requirements.in again, together with what uv.lock names
 	$(UV) export --locked --no-hashes --no-emit-project --all-groups --quiet --output-file $@.txt
 	$(UV) pip compile --quiet --python-version 3.11 --no-annotate --no-header --no-emit-index-url --constraints $@.txt \
 	  tests/wild/requirements.in --output-file tests/wild/requirements.txt
 	rm $@.txt
 
-bench: setup ## measure: ratios against what a user would pick instead
+bench: setup ## measure speed, compared with what a user would choose instead
 	$(BIN)/python bench/losses.py
 	$(BIN)/python bench/runs.py
 	$(BIN)/python bench/site.py
 	$(BIN)/python -W ignore bench/audit.py
 	$(BIN)/python bench/install.py
 
-reference: setup ## measure the committed verdicts, README table and README figure again
+reference: setup ## measure verdicts, answers and the README's figure again, and write README and runs/reference
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme
@@ -80,7 +80,7 @@ env-smoke: setup ## build an old environment from nothing in a temporary folder,
 	  $(BIN)/masklib env create $(OLD) && $(BIN)/masklib env check $(OLD) && \
 	  $(BIN)/masklib run 02_rnn_carry_over -p environment $(OLD) --runs "$$folder/runs"
 
-env-locks: setup ## resolve the requirements in masklib/engine/environments.toml anew
+env-locks: setup ## resolve the requirements in masklib/engine/environments.toml again
 	$(BIN)/python -c "from masklib.engine import environments; environments.write_locks()"
 
 dist: setup ## build sdist and wheel into dist/, and let twine check them
@@ -95,6 +95,7 @@ clean: ## remove the environment and the caches; runs stay
 	rm -rf .venv .wild .uv .mypy_cache .pytest_cache .ruff_cache
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
+	@echo "Installing what uv.lock names, then compiling it to bytecode: some minutes, in which uv may print nothing."
 	$(SYNC) || { echo "Once more, trusting the certificates of this system."; UV_SYSTEM_CERTS=1 $(SYNC); }
 	@touch $@
 

@@ -25,7 +25,7 @@ EXTRAS = {  # by the module that is imported
     "matplotlib": "plot",
 }
 KERAS = (
-    "This needs Keras and a backend, Keras is not installed. Install masklib where your model runs, or: "
+    "This needs Keras and a backend, but Keras is not installed. Install masklib where your model runs, or: "
     "pip install 'masklib[jax]' (or 'masklib[tensorflow]', or keras and torch)."
 )
 
@@ -42,10 +42,10 @@ def missing(error: ModuleNotFoundError) -> UnavailableError | None:
         return UnavailableError(KERAS)
     if name in BACKENDS:
         way = f"pip install {name}" if name == "torch" else f"pip install 'masklib[{name}]'"
-        msg = f"Keras needs the backend that it is set to, {name} is not installed. {way}, or set KERAS_BACKEND to one that is."
+        msg = f"Keras is set to the backend {name}, which is not installed. Install it: {way}. Or set KERAS_BACKEND to another."
         return UnavailableError(msg)
     if name in EXTRAS:
-        return UnavailableError(f"This needs {name}, which is not installed. pip install 'masklib[{EXTRAS[name]}]'.")
+        return UnavailableError(f"This needs {name}, which is not installed. Install it: pip install 'masklib[{EXTRAS[name]}]'.")
     return None
 
 
@@ -60,5 +60,5 @@ def imported(name: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:
             raise
-        msg = f"This needs {name}, which is not installed. pip install 'masklib[{extra}]'."
+        msg = f"This needs {name}, which is not installed. Install it: pip install 'masklib[{extra}]'."
         raise UnavailableError(msg) from None

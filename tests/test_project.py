@@ -2,18 +2,22 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
+import pytest
 import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from masklib.claims.ledger import load_claims, load_documents
 from masklib.site import readme
 
 ROOT = Path(__file__).parents[1]
@@ -65,10 +69,71 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     assert needed & extra == set()
 
 
-def test_table_and_picture_of_the_readme_are_generated_from_the_reference():
+def test_the_generated_parts_of_the_readme_are_current():
     assert readme.with_parts(README) == README
-    changed = README.replace("| holds |", "| refuted |", 1).replace("prefers-color-scheme: dark", "print")
+    changed = README.replace(" are refuted", " hold").replace("prefers-color-scheme: dark", "print").replace("?](note", "](note")
     assert readme.with_parts(changed) == README != changed
+
+
+def test_the_page_of_all_verdicts_is_current():
+    text = (readme.REFERENCE / readme.PAGE).read_text()
+    assert readme.page() == text
+    assert readme.page() != text.replace("| holds |", "| refuted |", 1)
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    """A folder of committed results: two verdicts on two versions of Keras, and one answer on each."""
+    shutil.copy(readme.REFERENCE / f"{readme.FIGURE}.json", tmp_path)
+    first, second = list(load_claims())[:2]
+    rows = [(first, "3.9.0", "refuted", "a | b"), (first, "3.10.0", "holds", "2 of 2"), (second, "3.10.0", "refuted", "off by 1")]
+    lines = [f"{claim},{keras},tensorflow,{verdict},{reason}" for claim, keras, verdict, reason in rows]
+    (tmp_path / "verdicts.csv").write_text(
+        "\n".join(["claim,keras,backend,verdict,reason", *lines, f"{first},3.10.0,jax,refuted,c"])
+    )
+    name = readme.FINDINGS[0]
+    answers = [
+        f"{name},3.9.0,tensorflow,Old.",
+        f"{name},3.10.0,jax,Other.",
+        f'{name},3.10.0,tensorflow,"Twelve layers drop it. More."',
+    ]
+    (tmp_path / "answers.csv").write_text("\n".join(["notebook,keras,backend,answer", *answers]))
+    return tmp_path
+
+
+def test_a_finding_is_the_first_sentence_of_the_answer_on_the_newest_keras(reference: Path):
+    text = readme.with_parts(README, reference)
+    findings = [line for line in text.splitlines() if line.startswith("- [")]
+    assert [line.endswith("?](notebooks/" + f"{name}.ipynb)") for line, name in zip(findings, readme.FINDINGS, strict=True)] == [
+        False,
+        *[True] * 5,  # without an answer the question stands alone
+    ]
+    assert findings[0].endswith(f"?](notebooks/{readme.FINDINGS[0]}.ipynb) Twelve layers drop it.")
+
+
+def test_verdicts_are_counted_and_shown_apart_for_what_was_found_here(reference: Path, monkeypatch: pytest.MonkeyPatch):
+    claims = dict(list(load_claims().items())[:3])
+    mine = replace(claims[next(iter(claims))], id="own-1", documents=(), says="found here", quote="", notebook="")
+    claims[next(iter(claims))] = replace(claims[next(iter(claims))], quote="as they say")
+    monkeypatch.setattr(readme, "load_claims", lambda: {**claims, "own-1": mine})
+    first, second, third = claims
+    text = readme.page(reference)
+    said, found = text.split("## What was found here")
+    rows = {line.split("[")[1].split("]")[0]: line for line in said.splitlines() if line.startswith("| [")}
+
+    assert (
+        "On Keras 3.10.0 (tensorflow): of 3 claims in the documents 1 holds, 1 is refuted, 1 is open; 1 more was found here."
+        in text
+    )
+    assert list(rows) == [first, second, third]
+    assert rows[first].endswith("| holds, jax: refuted |  | 2 of 2 |")
+    assert '<br>"as they say"' in rows[first]
+    assert rows[second].endswith("| **refuted** |  | off by 1 |")
+    assert rows[third].endswith("|  |  | not measured yet |")
+    assert found.splitlines()[-1].startswith("| own-1 | found here |")
+    for document in load_documents().values():
+        assert document.title in said
+        assert document.address in said
 
 
 def test_the_picture_of_the_readme_is_the_one_of_its_sidecar_in_both_themes():
@@ -79,10 +144,12 @@ def test_the_picture_of_the_readme_is_the_one_of_its_sidecar_in_both_themes():
     assert sorted(file["theme"] for file in told["files"].values()) == ["dark", "light"]
 
 
-def test_every_link_of_the_readme_into_the_project_exists():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("name", ["README.md", "runs/reference/verdicts.md", "CONTRIBUTING.md"])
+def test_every_link_into_the_project_exists(name: str):
+    text = (ROOT / name).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link and not link.startswith("mask=")]
+    assert links or name == "CONTRIBUTING.md"
+    assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
 
 
 def test_every_make_target_of_the_readme_exists():
@@ -105,3 +172,8 @@ def test_what_contributing_names_exists():
     assert [one for one in inside if not (ROOT / one).exists()] == []
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+
+
+def test_set_up_announces_the_time_in_which_it_is_silent():
+    announced, _ = MAKEFILE.split(".venv/.complete: pyproject")[1].split("$(SYNC)", 1)
+    assert "compiling it to bytecode" in announced

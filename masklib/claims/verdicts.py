@@ -3,13 +3,22 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from masklib.claims.ledger import load_claims, shorten
-from masklib.claims.words import HOLDS, OPEN, UNTESTED
+from masklib.claims.words import HOLDS, OPEN, REFUTED, UNTESTED
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ORDER = (REFUTED, UNTESTED, OPEN, HOLDS)
+_VERBS = {  # for one claim, and for several
+    HOLDS: ("holds", "hold"),
+    REFUTED: ("is refuted", "are refuted"),
+    UNTESTED: ("could not be tested", "could not be tested"),
+    OPEN: ("is open", "are open"),
+}
 
 
 def verdict_rows(claims: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -35,11 +44,26 @@ def reason(row: Any) -> str:
     return f"{part}observed {shorten(observed)}, expected {shorten(expected)}"
 
 
+def refuted_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of claims in the order in which a reader wants them: refuted, then untested and open, then what holds."""
+    return sorted(rows, key=lambda row: _ORDER.index(row["verdict"]))
+
+
 def count_verdicts(rows: list[dict[str, Any]], *, whole_ledger: bool = False) -> str:
-    """Return how many claims have each verdict, as a sentence; with `whole_ledger` those not in `rows` count as open."""
+    """Return how many claims have each verdict, such as "34 claims hold, 1 is refuted.".
+
+    Args:
+        rows: one for each claim.
+        whole_ledger: whether claims that are not in `rows` count as open.
+    """
     counts = Counter(row["verdict"] for row in rows)
     if whole_ledger:
         counts[OPEN] = len(set(load_claims()) - {row["claim"] for row in rows})
-    total, claims = sum(counts.values()), {row["claim"] for row in rows}
-    what = "claims" if len(claims) == len(rows) else f"verdicts on {len(claims)} claims"
-    return f"{total} {what}: " + ", ".join(f"{counts[v]} {v}" for v in sorted(counts)) + "."
+    first, *rest = count_phrases(counts) or ["0 hold"]
+    number, _, verb = first.partition(" ")
+    return ", ".join([f"{number} claim{'' if number == '1' else 's'} {verb}", *rest]) + "."
+
+
+def count_phrases(counts: Mapping[str, int]) -> list[str]:
+    """Return how many claims have each verdict that occurs, such as ["34 hold", "1 is refuted"]."""
+    return [f"{counts[one]} {_VERBS[one][counts[one] > 1]}" for one in _VERBS if counts.get(one)]

@@ -35,64 +35,78 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
     return LIMIT_BYTES if text is None else parse_bytes(text, "--max-size")
 
 
-@click.command(short_help="Does padding leak into a model?")
+@click.command(short_help="Test whether padding leaks into a model.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@click.option("--inputs", metavar="FILE", help="A padded batch: .npz, .npy, or module:name; by default one is made.")
-@click.option("--mask-value", type=float, help="What padded steps of numbers hold; by default what the model masks, else 0.")
-@click.option("--pad-id", type=int, help="The id of padding; by default what the model's own mask marks, else 0.")
-@click.option("--padding-side", type=click.Choice(["pre", "post"]), help="Where padding stands; by default as in the inputs.")
-@click.option("--not-a-sequence", multiple=True, metavar="NAME", help="An input that is never padded; may be repeated.")
-@click.option("--causal/--not-causal", default=None, help="Whether a step may depend on earlier steps only.")
+@click.option(
+    "--inputs", metavar="FILE", help="Test with this padded batch: .npz, .npy or module:name. By default masklib makes one."
+)
+@click.option(
+    "--mask-value",
+    type=float,
+    help="Set the value of padded steps of numbers; the default is the value that the model masks, else 0.",
+)
+@click.option("--pad-id", type=int, help="Set the id of padding; the default is the id that the model masks, else 0.")
+@click.option(
+    "--padding-side", type=click.Choice(["pre", "post"]), help="Set the side of padding; the default is as in the inputs."
+)
+@click.option("--not-a-sequence", multiple=True, metavar="NAME", help="Name an input that is never padded; may be repeated.")
+@click.option("--causal/--not-causal", default=None, help="Say whether a step may depend on earlier steps only.")
 @click.option(
     "--custom",
     multiple=True,
     metavar="MODULE:NAME",
-    help="A class or function that the model uses; the current folder is searched.",
+    help="Name a class or function that the model uses; Python also looks for it in the current folder.",
 )
-@click.option("--allow-unsafe", is_flag=True, help="Execute code that the file holds, such as a Lambda layer's.")
+@click.option("--allow-unsafe", is_flag=True, help="Execute code that is stored in the file, such as that of a Lambda layer.")
 @click.option(
     "--allow-untested",
     callback=_read_parts,
     metavar="PARTS",
-    help=f"What need not be tested for status 0, of {','.join(PARTS)}.",
+    help=f"Accept that these parts were not tested: any of {','.join(PARTS)}.",
 )
-@click.option("--quick", is_flag=True, help="Test the outputs only, with longer padding and without padding.")
-@click.option("--backend", type=click.Choice(BACKENDS), help="The backend of Keras; by default the one that is set.")
+@click.option("--quick", is_flag=True, help="Test only the outputs, with longer padding and without padding.")
+@click.option("--backend", type=click.Choice(BACKENDS), help="Choose the backend of Keras; the default is the one that is set.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the made inputs and of the changes."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Set the seed of made inputs and of changes to them."
 )
 @click.option(
     "--max-size",
     "limit_bytes",
     callback=_read_bytes,
     metavar="SIZE",
-    help=f"The most that a file may hold once it is unpacked, by default {in_gb(LIMIT_BYTES)}.",
+    help=f"Refuse files that are larger than this when unpacked; the default is {in_gb(LIMIT_BYTES)}.",
 )
-@click.option("--html", type=click.Path(), metavar="FILE", help="Write the report, with the model's graph, as one page.")
-@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the report as JUnit's XML, too.")
+@click.option("--html", type=click.Path(), metavar="FILE", help="Write the report as one HTML page, with a graph of the model.")
+@click.option("--junit", type=click.Path(), metavar="FILE", help="Write the report as JUnit XML, too.")
 @click.option(
     "--format",
     "form",
     default="text",
     show_default=True,
     type=click.Choice(["text", "github", "json"]),
-    help="github: annotations, and a line in the summary of the step.",
+    help="Choose how the report is printed; github prints annotations and adds to the summary of the step.",
 )
 @click.option(
-    "--fail-on", default="leak", show_default=True, type=click.Choice(["leak", "risk", "never"]), help="What gives exit status 1."
+    "--fail-on",
+    default="leak",
+    show_default=True,
+    type=click.Choice(["leak", "risk", "never"]),
+    help="Choose what gives exit status 1.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, as --format json does.")
 def audit(
     models: tuple[str, ...], html: str | None, junit: str | None, form: str, fail_on: str, as_json: bool, **options: Any
 ) -> None:
-    """Test whether padding changes what a Keras MODEL computes; say where it enters, and what to write instead.
+    """Test whether padding changes what a Keras MODEL computes, and print where it enters and what to write instead.
 
-    Each MODEL is a .keras file, or module:function for a model that is made by code: a function without arguments that
-    returns it. In FILE arrays have the names of the model's inputs, or their order; y holds targets, sample_weight the weights.
-    As module:name it is a batch, a tuple (x, y) or (x, y, sample_weight), a dataset, or a function that returns one.
+    Each MODEL is a .keras file, or module:function: a function without arguments that returns the model.
 
-    Exit status 1 if there is a leak in any of them (or a risk, with --fail-on risk); 2 if something could not be tested, or does
-    not work; 0 if all was tested and no leak was found.
+    The arrays in the FILE of --inputs are named as the inputs of the model, or in their order. y holds the targets, and
+    sample_weight the weights. module:name is a batch, a tuple (x, y) or (x, y, sample_weight), a dataset, or a function that
+    returns one of these.
+
+    The exit status is 1 if a model has a leak (or a risk, with --fail-on risk), 2 if something could not be tested or did not
+    work, and 0 if everything was tested and no leak was found.
 
     Example: masklib audit model.keras
 
@@ -103,7 +117,8 @@ def audit(
     form = "json" if as_json else form
     if len(models) > 1 and (html or junit or form == "json"):
         click.echo(
-            "masklib: --html, --junit and --format json are of one MODEL, there are several. Audit each by itself.", err=True
+            "masklib: --html, --junit and --format json work for one MODEL, got several. Audit each model with its own command.",
+            err=True,
         )
         raise SystemExit(2)
     found = [_status_of(model, html, junit, form, fail_on, **options) for model in models]
@@ -205,7 +220,7 @@ def _look_in_current_folder() -> None:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    click.echo(f"modules are looked for in {printable(folder)}, too, for --custom or module:name was given", err=True)
+    click.echo(f"Python also looks for modules in {printable(folder)}, because --custom or module:name was given.", err=True)
 
 
 def _set_backend(backend: str | None) -> None:
@@ -221,7 +236,7 @@ def _set_backend(backend: str | None) -> None:
         msg = f"{named} must be a backend of Keras that is installed, {wanted!r} is not. Install it, or choose another one."
         raise ArgumentError(msg)
     if backend and "keras" in sys.modules and sys.modules["keras"].backend.backend() != backend:
-        msg = f"--backend must be set before Keras is imported, which runs with {sys.modules['keras'].backend.backend()} by now."
+        msg = f"--backend must be set before Keras is imported, it is imported with {sys.modules['keras'].backend.backend()}."
         raise ArgumentError(msg)
     if backend:
         os.environ["KERAS_BACKEND"] = backend
@@ -234,7 +249,10 @@ def _choose_backend() -> None:
     found = installed_backends()
     if found and _configured() not in found:
         os.environ["KERAS_BACKEND"] = found[0]
-        click.echo(f"Keras is set to {_configured()}, which is not installed: {found[0]} is used. --backend chooses.", err=True)
+        click.echo(
+            f"Keras is set to {_configured()}, which is not installed: {found[0]} is used instead. Choose one with --backend.",
+            err=True,
+        )
 
 
 def _configured() -> str:

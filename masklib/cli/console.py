@@ -36,12 +36,11 @@ class Tracker:
     stands still.
 
     Args:
-        name: of the notebook.
-        position: such as "2/5".
+        title: of the lines, such as "[2/5] 02_rnn_carry_over".
     """
 
-    def __init__(self, name: str, position: str):
-        self.title = f"[{position}] {name}"
+    def __init__(self, title: str):
+        self.title = title
         self.state = "starting a kernel"
         self.started = time.monotonic()
         self._ended = threading.Event()
@@ -49,6 +48,11 @@ class Tracker:
     def on_cell(self, done: int, total: int) -> None:
         """Take note of the cell that starts."""
         self.state = f"cell {done + 1}/{total}"
+
+    @property
+    def at(self) -> str:
+        """What is done now."""
+        return self.state
 
     @property
     def elapsed_s(self) -> float:
@@ -74,15 +78,42 @@ class Tracker:
         """Return the moving line."""
         if not hasattr(self, "_spinner"):
             self._spinner = Spinner("dots")
-        self._spinner.update(text=Text(f"{self.title}: {self.state}, {self.elapsed_s:.0f} s"))
+        self._spinner.update(text=Text(f"{self.title}: {self.at}, {self.elapsed_s:.0f} s"))
         return self._spinner
 
     def _beat(self) -> None:
         """Print a line now and every `HEARTBEAT_S` seconds."""
         while True:
-            log.print(f"{self.title}: {self.state}, {self.elapsed_s:.0f} s", markup=False)
+            log.print(f"{self.title}: {self.at}, {self.elapsed_s:.0f} s", markup=False)
             if self._ended.wait(HEARTBEAT_S):
                 return
+
+
+class SiteTracker(Tracker):
+    """Shows the making of a site: how many of its pages were written so far, and the time it took.
+
+    Args:
+        folder: of the site.
+    """
+
+    def __init__(self, folder: "Path"):
+        super().__init__("Making the site")
+        self._folder, self._since = folder, time.time()
+
+    @property
+    def at(self) -> str:
+        """How many pages were written since the start."""
+        found = (path for place in (".", "*") for path in self._folder.glob(f"{place}/*.html"))
+        count = sum(_changed(path) >= self._since for path in found)
+        return f"{count} page{'' if count == 1 else 's'} written" if count else "reading the runs"
+
+
+def _changed(path: "Path") -> float:
+    """Return when a file was changed, in seconds; 0.0 if it is gone by now."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 class SweepTracker:
@@ -202,19 +233,28 @@ def coloured(word: str) -> Text:
     return Text(word, style=COLOURS[kind_of(word)])
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, fold: Sequence[str] = (), width: int = 0
+) -> None:
     """Print a table on stdout; verdicts and statuses are coloured.
 
     Without a terminal the table takes the width that it needs, so that a log or a pipe cuts nothing.
+
+    Args:
+        title: stands above it.
+        columns: their names.
+        rows: their cells.
+        fold: the columns whose cells are folded where the table is too wide; () folds all, on a terminal only.
+        width: of the table where there is no terminal; 0 for what it needs.
     """
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=not out.is_terminal)
+        table.add_column(column, overflow="fold", no_wrap=column not in fold if fold else not out.is_terminal)
     for row in rows:
         table.add_row(
             *(coloured(str(cell)) if columns[i] in ("verdict", "status") else Text(str(cell)) for i, cell in enumerate(row))
         )
-    console = out if out.is_terminal else Console(file=out.file, highlight=False, width=400)
+    console = out if out.is_terminal else Console(file=out.file, highlight=False, width=width or 400)
     console.print(Text(title, style="italic"))
     console.print(table)
 

@@ -5,9 +5,11 @@ import click
 from masklib.cli.options import exit_unless, json_option, show
 
 
-@click.group(short_help="Other Keras versions and backends.")
+@click.group(short_help="Make and check environments with other versions of Keras.")
 def env() -> None:
-    """Environments with other Keras versions and backends, each with a kernel of its own, shared between checkouts.
+    """Make, check and remove environments with other Keras versions and backends.
+
+    Each environment has its own kernel. Checkouts share them.
 
     Example: masklib env create keras-2.15
     """
@@ -16,7 +18,7 @@ def env() -> None:
 @env.command("list")
 @json_option
 def list_environments(as_json: bool) -> None:
-    """Show the environments, and which of them are there.
+    """List the environments and their state.
 
     Example: masklib env list
     """
@@ -30,7 +32,9 @@ def list_environments(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option
 def create_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Make environments with uv. What one will cost is printed first; a failure leaves no files.
+    """Make environments with uv.
+
+    The size of each is printed first. A failure leaves no files.
 
     Example: masklib env create keras-2.15 keras-2.2.4
     """
@@ -44,7 +48,9 @@ def create_environments(names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option
 def remove_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Remove environments, those of earlier locks too.
+    """Remove environments.
+
+    Those that were made from earlier lock files are removed, too.
 
     Example: masklib env remove keras-2.15
     """
@@ -57,9 +63,10 @@ def remove_environments(names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @json_option
 def check_environments(names: tuple[str, ...], as_json: bool) -> None:
-    """Import Keras, its backend and masklib in environments; by default in all that are there.
+    """Check that environments work, by default all that were made.
 
-    An environment is `unavailable` if it is not there, `failed` if it does not import. Exit status 1 unless all are ok.
+    Keras, its backend and masklib are imported in each. An environment is unavailable if it was not made, and failed if an import
+    fails. The exit status is 0 only if all are ok.
 
     Example: masklib env check keras-2.15
     """

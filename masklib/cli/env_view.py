@@ -36,10 +36,10 @@ def create(names: Sequence[str]) -> list[dict[str, Any]]:
 def _create(environment: Environment, position: str) -> dict[str, Any]:
     """Make one environment and return its row."""
     if environment.exists:
-        _say(f"[{position}] {environment.name}: already there")
+        _say(f"[{position}] {environment.name}: already created")
     else:
         _say(f"[{position}] {expected(environment)}")
-        tracker = Tracker(environment.name, position)
+        tracker = Tracker(f"[{position}] {environment.name}")
         tracker.state = "starting"
 
         def on_progress(line: str) -> None:
@@ -59,10 +59,12 @@ def _say(line: str) -> None:
 
 
 def expected(environment: Environment) -> str:
-    """Return what the creation of an environment will cost, as a sentence."""
+    """Return what the creation of an environment will cost, in sentences; of its time only what was measured here."""
+    took = environments.last_creation_s(environment)
+    before = "" if took is None else f" The last creation on this machine took {took} s."
     return (
-        f"{environment.title} needs about {environment.download_mb} MB to download, less what uv has in its cache, "
-        f"{environment.disk_mb} MB on disk in {environment.folder}, and about {environment.seconds} s on two cores."
+        f"{environment.title} needs at most {environment.download_mb} MB to download, less what uv has in its cache, "
+        f"and {environment.disk_mb} MB on disk in {environment.folder}.{before}"
     )
 
 

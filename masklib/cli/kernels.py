@@ -3,18 +3,22 @@
 import click
 
 
-@click.group(short_help="Warm kernels for JupyterLab, nbclient and papermill.")
+@click.group(short_help="Install warm kernels for JupyterLab, nbclient and papermill.")
 def kernels() -> None:
-    """Kernels that are forked from a process that has imported the libraries: ready in a fraction of a second.
+    """Install warm kernels, or stop the servers that --keep-warm has kept.
+
+    A warm kernel is forked from a process that has already imported the libraries. It is ready in a fraction of a second.
 
     Example: masklib kernels install
     """
 
 
 @kernels.command()
-@click.option("--user", is_flag=True, help="For this user instead of this environment.")
+@click.option("--user", is_flag=True, help="Install it for this user instead of this environment.")
 def install(user: bool) -> None:
-    """Install the kernel `masklib` for JupyterLab, nbclient and papermill.
+    """Install a warm kernel named masklib.
+
+    JupyterLab, nbclient and papermill can then use it.
 
     Example: papermill --kernel masklib in.ipynb out.ipynb
     """
@@ -25,11 +29,13 @@ def install(user: bool) -> None:
 
 @kernels.command()
 def stop() -> None:
-    """End the fork servers that --keep-warm has left, each once it has no kernel.
+    """Stop the fork servers that --keep-warm has kept.
+
+    Each stops when its last kernel has ended.
 
     Example: masklib kernels stop
     """
     from masklib.engine.kernels import servers
 
     count = servers.stop_kept()
-    click.echo(f"Fork servers that end, each once it has no kernel: {count}." if count else "No fork server was left.")
+    click.echo(f"Fork servers that stop, each when its last kernel has ended: {count}." if count else "No fork server was kept.")

@@ -1,89 +1,52 @@
-"""The rows of `masklib list`: notebooks with their parameters, and claims with their verdicts."""
+"""The command that lists notebooks and claims."""
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+import click
+from click.core import ParameterSource
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def notebook_rows() -> list[dict[str, Any]]:
-    """Return a row for each parameter of each notebook of the suite."""
-    from masklib.engine.declaring import read_parameters
-    from masklib.engine.notebooks import find_parameters_cell, suite
-
-    rows = []
-    for path in suite():
-        source, language = find_parameters_cell(path)
-        for p in read_parameters(source, f"the parameters cell of {path.stem}", language):
-            default = "(required)" if p.required else "(computed)" if p.computed else repr(p.default)
-            row = {
-                "notebook": path.stem,
-                "parameter": p.name,
-                "type": p.kind,
-                "default": default,
-                "help": p.help,
-            }
-            rows.append(row)
-    return rows
+from masklib.cli.options import check_there, exit_unless, json_option, runs_option, say_unreadable
 
 
-def claim_rows(store: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a row for each claim of the ledger and each Keras and backend that measured it; `open` where none did.
+@click.command("list", short_help="Show the notebooks and their answers, or the claims and their verdicts.")
+@click.argument("notebook", required=False)
+@click.option("--claims", is_flag=True, help="Show every claim with its verdict instead.")
+@runs_option
+@json_option
+def list_(notebook: str | None, claims: bool, root: str, as_json: bool) -> None:
+    """Show each notebook with its question and its answer, or one NOTEBOOK with its whole answer and its parameters.
 
-    The verdict is that of the last run; `runs` counts the verdicts of all its runs.
+    The answers are those of your last masklib reproduce. Before the first one, answers and verdicts are those that masklib was
+    published with, marked "committed". With --claims, the refuted claims come first, and --json prints the verdicts on every
+    Keras and backend.
 
-    Args:
-        store: of the runs.
+    Example: masklib list
 
-    Returns:
-        The rows, and what of the store could not be read.
+    Example: masklib list 02
 
-    Raises:
-        StoreError: the store cannot be listed.
+    Example: masklib list --claims
     """
-    from masklib.claims.ledger import load_claims
-    from masklib.engine.collect import collect
+    from masklib.cli import listing_view as view
+    from masklib.engine.notebooks import find_notebook, suite
 
-    tables = collect(store)
-    measured = tables.claims.sort_values("started", kind="stable")
-    rows = []
-    for claim in load_claims().values():
-        found = measured[measured["claim"] == claim.id]
-        cells = [frame for _, frame in found.groupby(["keras", "backend"], sort=True)]
-        rows += [_claim_row(claim, frame) for frame in cells] or [_claim_row(claim, found)]
-    return rows, tables.unreadable
+    path = find_notebook(notebook) if notebook else None
+    if claims:
+        _list_claims(path.stem if path else None, root, as_json)
+    elif path:
+        view.show_notebook(path, root, as_json)
+    else:
+        view.show_notebooks(suite(), root, as_json)
 
 
-def committed_rows() -> list[dict[str, Any]]:
-    """Return the rows of `claim_rows` for the verdicts that masklib was published with; `runs` says "committed"."""
-    from masklib.claims.ledger import load_claims
+def _list_claims(notebook: str | None, root: str, as_json: bool) -> None:
+    """Show the claims, or those that one notebook measures."""
     from masklib.claims.words import OPEN
-    from masklib.engine.reproduce import committed_verdicts
+    from masklib.cli import claims_view
+    from masklib.engine.stores import open_store
 
-    rows = []
-    for claim in load_claims().values():
-        found = [row for row in committed_verdicts() if row["claim"] == claim.id]
-        for row in found or [{"verdict": OPEN, "keras": "", "backend": ""}]:
-            measured = {name: row[name] for name in ("verdict", "keras", "backend")}
-            rest = {"runs": "committed", "notebook": claim.notebook, "statement": claim.statement}
-            rows.append({"claim": claim.id, "source": claim.source, **measured, **rest})
-    return rows
-
-
-def _claim_row(claim: Any, runs: "pd.DataFrame") -> dict[str, Any]:
-    """Return one row: a claim with its runs on one Keras and backend, oldest first."""
-    from masklib.claims.words import HOLDS, OPEN, REFUTED, UNTESTED
-
-    last = runs.iloc[-1] if len(runs) else {"verdict": OPEN, "keras": "", "backend": ""}
-    counts = Counter(runs["verdict"])
-    return {
-        "claim": claim.id,
-        "source": claim.source,
-        "verdict": last["verdict"],
-        "keras": last["keras"],
-        "backend": last["backend"],
-        "runs": ", ".join(f"{counts[v]} {v}" for v in (HOLDS, REFUTED, UNTESTED) if v in counts),
-        "notebook": claim.notebook,
-        "statement": claim.statement,
-    }
+    store, is_named = open_store(root), click.get_current_context().get_parameter_source("root") is not ParameterSource.DEFAULT
+    if is_named:
+        check_there(store)  # without runs every claim is open, which is no answer about a path that was mistyped
+    rows, unreadable = claims_view.claim_rows(store) if store.exists() else ([], [])
+    if not is_named and all(row["verdict"] == OPEN for row in rows):
+        rows = claims_view.committed_rows()
+    claims_view.show_claims([row for row in rows if notebook in (None, row["notebook"])], as_json)
+    exit_unless(say_unreadable(unreadable))

@@ -21,24 +21,24 @@ runs_option = click.option(
     default="runs",
     envvar="MASKLIB_RUNS",
     show_default=True,
-    help="Folder of the runs, or a URL of fsspec such as s3://bucket/runs.",
+    help="Use the runs in this folder, or at a URL of fsspec such as s3://bucket/runs.",
     type=click.Path(),
 )
 cwd_option = click.option(
     "--cwd",
     type=click.Path(),
-    help="Folder in which the kernel works; by default that of the notebook.",
+    help="Run the kernel in this folder; the default is the folder of the notebook.",
 )
-kernel_option = click.option("--kernel", help="Name of a kernel in place of the notebook's own, such as python3.")
+kernel_option = click.option("--kernel", help="Use this kernel, such as python3, instead of the one that the notebook names.")
 files_option = click.option(
     "-f",
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Parameters by name, as YAML or JSON; -p goes before it.",
+    help="Read parameters by name from a YAML or JSON file; -p takes precedence.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 
 
 def _read_seconds(context: click.Context, option: click.Parameter, text: str | None) -> float:
@@ -55,16 +55,16 @@ keep_option = click.option(
     "keep_s",
     metavar="TIME",
     callback=_read_seconds,
-    help="Leave the fork server for the next commands, until none has used it for so long, such as 10m.",
+    help="Keep the fork server for later commands, and stop it after this time without use, such as 10m.",
 )
 depends_option = click.option(
     "-d",
     "--depends",
     multiple=True,
     metavar="FILES",
-    help="A file, or a pattern in quotes such as 'data/*.csv', that the results follow from; may be repeated.",
+    help="Declare a file that the results depend on, or a pattern in quotes such as 'data/*.csv'; may be repeated.",
 )
-force_option = click.option("--force", is_flag=True, help="Execute what is there already, too.")
+force_option = click.option("--force", is_flag=True, help="Execute again, even if there is a finished run.")
 
 
 def parse_bytes(text: str, option: str = "--memory") -> int:
@@ -113,7 +113,7 @@ def check_there(store: Any) -> None:
         StoreError: it is not.
     """
     if not store.exists():
-        msg = f"There must be runs in the store, {store.root} is not there; check --runs. Run the suite first: masklib reproduce."
+        msg = f"There are no runs: {store.root} is not there. Check --runs. Run the suite first: masklib reproduce."
         raise StoreError(msg)
 
 
@@ -128,3 +128,11 @@ def exit_unless(ok: bool) -> None:
     """End with status 1 unless `ok`."""
     if not ok:
         raise SystemExit(1)
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the time limits of a run."""
+    for name, default, what in (("--cell-timeout", 600.0, "one cell"), ("--timeout", 3600.0, "the whole notebook")):
+        text = f"Stop a run when {what} takes longer than so many seconds."
+        command = click.option(name, default=default, show_default=True, type=click.FloatRange(min=1), help=text)(command)
+    return command

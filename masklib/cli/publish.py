@@ -11,17 +11,47 @@ FORMATS, THEMES, WIDTHS = ("svg", "png", "pdf"), ("light", "dark"), ("page", "co
 TABLE_FORMATS = ("markdown", "latex", "csv", "html")
 
 
-all_option = click.option("--all", "every", is_flag=True, help="Those of every run, such as all points of a sweep.")
+all_option = click.option(
+    "--all", "every", is_flag=True, help="Take every run, such as all points of a sweep, not only the newest."
+)
 
 
-@click.command(short_help="Draw the figures of notebooks for documents.")
+@click.command(short_help="Draw figures for documents.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--format", "formats", default="svg", show_default=True, callback=several(FORMATS), help="Any of svg, png, pdf.")
-@click.option("--theme", "themes", default="light", show_default=True, callback=several(THEMES), help="Any of light, dark.")
-@click.option("--width", "widths", default="page", show_default=True, callback=several(WIDTHS), help="Any of page, column.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files; by default `figures` next to the runs.")
-@click.option("--check", "checked", type=click.Path(path_type=Path), help="Draw nothing: list the old figures below this folder.")
-@click.option("--list", "listed", is_flag=True, help="Draw nothing: print names and captions.")
+@click.option(
+    "--format",
+    "formats",
+    default="svg",
+    show_default=True,
+    callback=several(FORMATS),
+    help="Write these formats: svg, png, pdf, separated by commas.",
+)
+@click.option(
+    "--theme",
+    "themes",
+    default="light",
+    show_default=True,
+    callback=several(THEMES),
+    help="Draw these themes: light, dark, separated by commas.",
+)
+@click.option(
+    "--width",
+    "widths",
+    default="page",
+    show_default=True,
+    callback=several(WIDTHS),
+    help="Draw for these widths: page, column, separated by commas.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the files to this folder; the default is `figures` next to the runs."
+)
+@click.option(
+    "--check",
+    "checked",
+    type=click.Path(path_type=Path),
+    help="List the figures below this folder that are out of date, without drawing.",
+)
+@click.option("--list", "listed", is_flag=True, help="Print names and captions, without drawing.")
 @all_option
 @runs_option
 def figures(
@@ -35,13 +65,13 @@ def figures(
     every: bool,
     root: str,
 ) -> None:
-    """Draw figures of notebooks by NAME, by default all, from stored results alone; print the paths of the files.
+    """Draw figures from stored results by NAME, by default all of them, and print the paths of the files.
 
-    They are those of the newest run of each notebook, as declared; --all takes every run, NAME@KEY the one of that key. The same
-    results give the same bytes. Beside the pictures stands NAME.json with caption, alternative text and run.
+    The figures are those of the newest run of each notebook with its default parameters. --all takes every run, and NAME@KEY the
+    run of that key. The same results give the same bytes. NAME.json holds caption, alternative text and run.
 
-    With --check, pictures below a folder that have the name of a figure are compared with what would be drawn now; exit status 1
-    if one differs. Other files are left alone.
+    With --check, pictures below a folder that have the name of a figure are compared with what would be drawn now. The exit
+    status is 1 if one differs. Other files are not looked at.
 
     Example: masklib figures loss_denominators --format svg,pdf --theme light,dark
 
@@ -70,7 +100,7 @@ def figures(
         for name, figure in chosen.items():
             possible = [look for look in looks if names or drawn.fits(figure, look)]
             if len(possible) < len(looks):
-                click.echo(f"{name} needs the width of a page.", err=True)
+                click.echo(f"{name} is left out for narrower widths: it needs that of a page.", err=True)
             for path in drawn.write({name: figure}, target, formats, possible) if possible else ():
                 click.echo(path)
     exit_unless(whole)
@@ -86,11 +116,18 @@ def _check(found: list[Any]) -> None:
         raise SystemExit(1)
 
 
-@click.command(short_help="Print the results as tables to paste.")
+@click.command(short_help="Print results as tables for documents.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--format", "formats", default="markdown", show_default=True, callback=several(TABLE_FORMATS), help="One or more.")
-@click.option("--columns", help="Columns to show, separated by commas; by default all.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write a file for each into this folder instead of printing.")
+@click.option(
+    "--format",
+    "formats",
+    default="markdown",
+    show_default=True,
+    callback=several(TABLE_FORMATS),
+    help="Write these formats: markdown, latex, csv, html, separated by commas.",
+)
+@click.option("--columns", help="Show only these columns, separated by commas.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write each table to a file in this folder instead of printing it.")
 @click.option("--list", "listed", is_flag=True, help="Print the names of the tables.")
 @all_option
 @runs_option
@@ -99,10 +136,10 @@ def tables(
 ) -> None:
     """Print tables by NAME, by default the verdicts, as Markdown, LaTeX (with booktabs), CSV or HTML.
 
-    NAME is verdicts, runs, claims, measurements, or a table of a notebook such as 02_rnn_carry_over/carry_over: that of its
-    newest run as declared, with @KEY that of another run, with --all those of every run, one below the other.
+    NAME is verdicts, runs, claims, measurements, or a table of a notebook such as 02_rnn_carry_over/carry_over. A notebook's
+    table is that of its newest run with default parameters. NAME@KEY takes another run, and --all every run, one below the other.
 
-    What a cell holds is text: it is escaped for each format. --format takes several, with commas.
+    Cells are text and are escaped for each format.
 
     Example: masklib tables verdicts --format latex --columns claim,verdict
 

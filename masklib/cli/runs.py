@@ -6,12 +6,12 @@ import click
 
 from masklib.cli.options import exit_unless, json_option, runs_option, show
 
-dry_option = click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+dry_option = click.option("--dry-run", is_flag=True, help="Print what would be removed, without removing it.")
 
 
-@click.group("runs", short_help="What a store holds: list, show, compare, remove.")
+@click.group("runs", short_help="List, show, compare and remove runs.")
 def runs() -> None:
-    """Look at the runs of a store, compare two of them, and remove what is not needed.
+    """List the runs of a store, show one, compare two, and remove runs that are not needed.
 
     RUN is a folder, a key, or the beginning of a key, such as 3f9a02c1 or 02_rnn_carry_over/3f9a02c1.
 
@@ -21,14 +21,20 @@ def runs() -> None:
 
 @runs.command("list")
 @click.argument("notebook", required=False)
-@click.option("--status", "states", multiple=True, metavar="STATUS", help="ok, failed, timeout, died, interrupted or earlier.")
-@click.option("--stale", is_flag=True, help="Only runs of whose inputs something has changed since.")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    metavar="STATUS",
+    help="Choose runs that are ok, failed, timeout, died, interrupted or earlier; may be repeated.",
+)
+@click.option("--stale", is_flag=True, help="Show only runs that used something that has changed since.")
 @runs_option
 @json_option
 def list_(notebook: str | None, states: tuple[str, ...], stale: bool, root: str, as_json: bool) -> None:
-    """Show the runs of a store, or those of one NOTEBOOK, with what has changed since each.
+    """List the runs of a store, or of one NOTEBOOK.
 
-    "earlier" is a run that was executed again since.
+    The last column says what has changed since a run. The state "earlier" means that the run was executed again later.
 
     Example: masklib runs list 02_rnn_carry_over --status failed
     """
@@ -46,7 +52,9 @@ def list_(notebook: str | None, states: tuple[str, ...], stale: bool, root: str,
 @runs_option
 @json_option
 def show_(run: str, root: str, as_json: bool) -> None:
-    """Show one RUN: its parameters and results, what it used, and what has changed since.
+    """Show one RUN.
+
+    This prints its parameters and results, what it used, and what has changed since.
 
     Example: masklib runs show 3f9a02c1
     """
@@ -67,9 +75,10 @@ def show_(run: str, root: str, as_json: bool) -> None:
 @runs_option
 @json_option
 def diff(first: str, second: str, root: str, as_json: bool) -> None:
-    """Compare two runs: parameters, code, versions, modules and files, metrics and claims.
+    """Compare two runs.
 
-    The earlier run of a key is named with its number: masklib runs diff 3f9a02c1 02_rnn_carry_over/earlier/3f9a02c1-1.
+    Parameters, code, versions, modules, files, metrics and claims are compared. An earlier run is named by its folder and number,
+    such as 02_rnn_carry_over/earlier/3f9a02c1-1.
 
     Example: masklib runs diff 3f9a02c1 77b01d3e
     """
@@ -87,7 +96,9 @@ def diff(first: str, second: str, root: str, as_json: bool) -> None:
 @runs_option
 @json_option
 def remove(names: tuple[str, ...], dry_run: bool, root: str, as_json: bool) -> None:
-    """Remove runs or failed attempts from the store. Nothing is removed unless every RUN is found.
+    """Remove runs or failed attempts.
+
+    Nothing is removed unless every RUN is found.
 
     Example: masklib runs remove 3f9a02c1 --dry-run
     """
@@ -100,14 +111,22 @@ def remove(names: tuple[str, ...], dry_run: bool, root: str, as_json: bool) -> N
 
 
 @runs.command()
-@click.option("--older", metavar="AGE", help="Older than this, such as 30d, 12h or 2w.")
-@click.option("--status", "states", multiple=True, metavar="STATUS", help="ok, failed, timeout, died, interrupted or earlier.")
-@click.option("--stale", is_flag=True, help="Something that the run used has changed since.")
+@click.option("--older", metavar="AGE", help="Remove runs that are older than this, such as 30d, 12h or 2w.")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    metavar="STATUS",
+    help="Choose runs that are ok, failed, timeout, died, interrupted or earlier; may be repeated.",
+)
+@click.option("--stale", is_flag=True, help="Remove runs that used something that has changed since.")
 @dry_option
 @runs_option
 @json_option
 def prune(older: str | None, states: tuple[str, ...], stale: bool, dry_run: bool, root: str, as_json: bool) -> None:
-    """Remove the runs that meet every condition that is given; one or more must be.
+    """Remove the runs that meet all conditions.
+
+    At least one condition is needed.
 
     Example: masklib runs prune --status failed --status earlier --older 30d --dry-run
     """
@@ -115,7 +134,7 @@ def prune(older: str | None, states: tuple[str, ...], stale: bool, dry_run: bool
     from masklib.errors import ArgumentError
 
     if not (older or states or stale):
-        msg = "What is pruned must be said, no condition was given. Give --older, --status or --stale."
+        msg = "masklib runs prune needs a condition, none was given. Give --older, --status or --stale."
         raise ArgumentError(msg)
     check_states(states)
     store = _open(root)
@@ -133,7 +152,7 @@ def _open(root: str) -> Any:
 
     store = open_store(root)
     if not store.exists():
-        msg = f"The store must be there, there is none at {root}. Name another with --runs."
+        msg = f"There is no store of runs at {root}. Name another with --runs."
         raise ArgumentError(msg)
     return store
 
@@ -152,5 +171,5 @@ def _remove(chosen: list[Any], store: Any, dry_run: bool, as_json: bool) -> None
             click.echo(f"{one.short}: {one.state}{''.join(f', {change}' for change in changed)}")
     click.echo(f"{len(gone)} run{'' if len(gone) == 1 else 's'} {'would be removed' if dry_run else 'removed'}.", err=True)
     for one in kept:
-        click.echo(f"kept: {one.short}, another process is at this run.", err=True)
+        click.echo(f"kept: {one.short}, because another process is using it.", err=True)
     exit_unless(not kept)

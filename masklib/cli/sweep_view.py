@@ -69,13 +69,13 @@ def _check_options(dask: str | None, jobs: int | None, sample: int | None, seed:
         ArgumentError: `jobs` or `keep_s` beside `dask`, or `seed` without `sample`.
     """
     if dask is not None and jobs:
-        msg = "--jobs counts the workers of this machine; on a cluster each worker has one run. Give --jobs or --dask, not both."
+        msg = "--jobs is for this machine; on a cluster each worker executes one run at a time. Give --jobs or --dask, not both."
         raise ArgumentError(msg)
     if dask is not None and keep_s:
-        msg = "--keep-warm leaves a fork server on this machine, on a cluster there is none. Leave it out, or --dask."
+        msg = "--keep-warm keeps a fork server on this machine, a cluster has none. Leave out --keep-warm or --dask."
         raise ArgumentError(msg)
     if seed is not None and sample is None:
-        msg = "--seed is that of a sample; a parameter of the notebook is given by -p or -g. Give --sample, too."
+        msg = "--seed sets the seed of --sample, which is missing. Give --sample, or set a parameter named seed with -p or -g."
         raise ArgumentError(msg)
 
 
@@ -109,7 +109,7 @@ def _connect(address: str) -> Executor:
     from masklib.engine.cluster import DaskCluster
 
     cluster = DaskCluster(address)
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is lost is told by each run, in a sentence
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # each run reports in a sentence what was lost
     n_workers = cluster.n_workers
     where, waits = address or "the scheduler of the configuration", "" if n_workers else ", the sweep waits for the first"
     click.echo(f"Dask workers at {where}: {n_workers}{waits}.", err=True)
@@ -155,7 +155,7 @@ def _show_result(plan: Sweep, result: SweepResult, tables: Path, as_json: bool) 
     for outcome in result.failures:
         click.echo(f"{labels[outcome.plan.key]} {outcome.state}: {outcome.reason}\n  evidence: {outcome.folder or 'none'}")
     if any(outcome.cached for outcome in result.failures):
-        click.echo("What failed before is executed again with --retry failed.")
+        click.echo("Runs that failed before are executed again with --retry failed.")
     click.echo(f"Tables in {tables}.")
 
 

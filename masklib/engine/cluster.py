@@ -4,7 +4,7 @@ A Dask worker executes one run at a time, however many threads it has, in a proc
 That process forks its kernels from a server. It is kept from run to run, and ends with the sweep, or with the Dask worker,
 however that ends.
 
-Each run is a task: a Dask worker that is lost costs what it was at, which Dask gives to another one. The locks of a folder go
+Each run is a task: if a Dask worker is lost, Dask gives its current run to another one. The locks of a folder go
 with the process that held them, so that the run can be begun again; one that was published already is found in the store.
 
 A Dask worker that would make another run of it gives the task back: it has another masklib, other libraries, or does not see the
@@ -33,7 +33,7 @@ from masklib.errors import ArgumentError, printable
 TOPIC = "masklib"  # of the events by which workers report how far they are
 CONNECT_S = 10.0
 LOOK_AGAIN_S = 0.5  # at whether a run that waits for its worker is still wanted
-EVENT_S = 0.5  # between two cells of a run that are told: all pass through the scheduler
+EVENT_S = 0.5  # between two cells of a run that are reported: all pass through the scheduler
 # What a task does, as text for `eval`: a Dask worker that is sent a function which it cannot import ends, whoever else uses it.
 TASK = "(lambda space: exec(code, space) or space['answer'])({'sweep': sweep, 'packed': packed})"
 CODE = """

@@ -166,18 +166,18 @@ def _parameter(name: str, value: ast.expr | None, comment: str, told: _Annotatio
     told = told or _Annotation()
     blank = Parameter(name, told.type, None, required=True, help=comment, choices=told.choices, optional=told.optional)
     if value is None:
-        return _heed(blank)
+        return _read_comment(blank)
     try:
         default = values.evaluate(value)
     except ValueError:
-        return replace(_heed(blank), required=False, computed=True)
+        return replace(_read_comment(blank), required=False, computed=True)
     kind = type(default) if told.type is ANY and not told.optional and default is not None else told.type
     known = replace(blank, type=kind, required=False, optional=told.optional or default is None)
     known = replace(known, default=convert(known, default))
-    return _heed(known)
+    return _read_comment(known)
 
 
-def _heed(parameter: Parameter) -> Parameter:
+def _read_comment(parameter: Parameter) -> Parameter:
     """Return a parameter with what its comment says: `{file}`, or `{a, b}` where its default is among them."""
     found = _CHOICES.search(parameter.help)
     words = tuple(word.strip() for word in found[1].split(",")) if found else ()

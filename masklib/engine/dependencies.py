@@ -60,7 +60,7 @@ def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
         named = glob.escape(pattern) if Path(pattern).exists() else pattern
         checked.append(os.path.normpath(_whole(named, glob.escape(str(Path.cwd())))))
         if not matches(checked[-1]):
-            msg = f"What a run depends on must be a file, or a pattern of files in quotes; {pattern!r} is none in {Path.cwd()}."
+            msg = f"A dependency must be a file, or a pattern of files in quotes; {pattern!r} matches no file in {Path.cwd()}."
             raise ArgumentError(msg)
     return tuple(checked)
 

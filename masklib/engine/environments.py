@@ -33,7 +33,7 @@ STARTUP_VARIABLE = "MASKLIB_STARTUP"
 STARTUP = Path(__file__).parents[1] / "compat" / "startup"
 ABOUT = "masklib.json"
 OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
-THERE, NOT_CREATED, NO_INTERPRETER = "there", "not created", "interpreter missing"
+CREATED, NOT_CREATED, NO_INTERPRETER = "created", "not created", "interpreter missing"
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
@@ -67,7 +67,7 @@ class Environment:
         overrides: requirements that hold against those of other packages.
         leaves_out: notebooks of the suite that need a newer Keras.
         startup: the module of `masklib/compat/startup` that runs before keras is imported; "" for none.
-        download_mb: to download at most, `disk_mb` on disk, and `seconds` that it takes; as measured once.
+        download_mb: to download at most, and `disk_mb` on disk; as measured once.
     """
 
     name: str
@@ -82,7 +82,6 @@ class Environment:
     startup: str = ""
     download_mb: int = 0
     disk_mb: int = 0
-    seconds: int = 0
 
     @property
     def folder(self) -> Path:
@@ -178,9 +177,9 @@ def find_environment(name: str) -> Environment:
 
 
 def state(environment: Environment) -> str:
-    """Return whether an environment is "there", "not created", or cannot be since its "interpreter" is "missing"."""
+    """Return whether an environment is "created", "not created", or cannot be since its "interpreter" is "missing"."""
     if environment.exists:
-        return THERE
+        return CREATED
     return NOT_CREATED if find_interpreter(environment.python_version) else NO_INTERPRETER
 
 
@@ -204,14 +203,27 @@ def create(environment: Environment, on_progress: Callable[[str], None] = lambda
         started = time.monotonic()
         try:
             _install(environment, work, on_progress)
-            about = {"name": environment.name, "bytes": _size(work), "seconds": round(time.monotonic() - started, 1)}
-            (work / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+            (work / ABOUT).write_text(json.dumps({"name": environment.name, "bytes": _size(work)}), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)  # without its last file it is no environment
             work.rename(folder)
+            _took(environment).write_text(f"{time.monotonic() - started:.0f}\n", encoding="utf-8")
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
     return folder
+
+
+def last_creation_s(environment: Environment) -> int | None:
+    """Return how many seconds the last creation of an environment took on this machine; None where that is not known."""
+    try:
+        return int(_took(environment).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _took(environment: Environment) -> Path:
+    """Return the file that holds how long the last creation took; it stays when the environment is removed."""
+    return environments_folder() / f".{environment.name}.seconds"
 
 
 def _install(environment: Environment, work: Path, on_progress: Callable[[str], None]) -> None:
@@ -223,7 +235,13 @@ def _install(environment: Environment, work: Path, on_progress: Callable[[str], 
     lock.write_text(environment.lock, encoding="utf-8")
     on_progress(f"installing {len(environment.pins)} packages")
     arguments = ["--python", str(work), "--no-deps", "--only-binary", ":all:", "--compile-bytecode", "--requirements", str(lock)]
-    _uv(["pip", "install", *arguments, *_where_torch_is(environment)], environment, on_progress)
+
+    def report(line: str) -> None:
+        on_progress(line)
+        if line.startswith("Installed "):  # uv says nothing while it compiles
+            on_progress("compiling all of it to bytecode, so that kernels start fast")
+
+    _uv(["pip", "install", *arguments, *_where_torch_is(environment)], environment, report)
 
 
 def remove(environment: Environment) -> bool:

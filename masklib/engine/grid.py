@@ -181,18 +181,18 @@ def _find_spec(source: str | Path) -> Path | None:
     """Return the spec file that `source` means; None if it is a notebook."""
     path = Path(source)
     folder = notebooks_folder().parent / "runs" / "specs"
+    found = folder / f"{source}.toml"
     if path.suffix == ".toml" and path.is_file():
         return path
     try:
-        find_notebook(source)
+        notebook = find_notebook(source)
     except NotebookError as error:
-        found = folder / f"{source}.toml"
         if found.is_file():
             return found
         known = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "none"
         msg = f"{error} Specs in {folder}: {known}."
         raise NotebookError(msg) from None
-    return None
+    return found if notebook.stem != path.stem and found.is_file() else None  # a spec of this name, a notebook that begins so
 
 
 @dataclass(frozen=True)

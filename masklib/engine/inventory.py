@@ -79,7 +79,7 @@ def find(held: Iterable[Held], run: str) -> Held:
     keys = sorted({one.key for one in found})
     if len(keys) != 1:
         told = ", ".join(key[:SHORT] for key in keys[:5]) or "none"
-        msg = f"A run must be a folder, a key or a beginning that one key has; {run!r} is of {told}. See masklib runs list."
+        msg = f"A run is named by its folder, its key, or the beginning of one; {run!r} names {told}. See masklib runs list."
         raise ArgumentError(msg)
     return next((one for one in found if one.entry.published), found[-1])
 

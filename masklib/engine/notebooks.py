@@ -1,6 +1,7 @@
 """Finding and reading notebooks; a notebook that a run could not use is refused here."""
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from masklib.engine.kernels.choosing import THIS, find_kernel, kernel_name
 from masklib.errors import NotebookError
 
 PARAMETERS_TAG = "parameters"
+_TITLE = re.compile(r"#\s+(?:\d+\s*·\s*)?(.+)")  # "# 02 · What does ...?"
 EXECUTION_TAGS = frozenset({PARAMETERS_TAG, "skip-execution", "raises-exception"})
 _INSTALLED = Path(__file__).parents[1] / "suite" / "notebooks"  # of a masklib that was installed from its wheel
 OWN_NOTEBOOKS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "notebooks"  # else of the checkout
@@ -61,6 +63,21 @@ class Notebook:
         return language_of(self.node.metadata)
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What a list of notebooks shows of one.
+
+    Attributes:
+        question: its title without the number, such as "What does a recurrent layer do at a masked step?"; "" where it has none.
+        parameters_source: the source of the cell that is tagged `parameters`; "" where there is none.
+        language: of its kernel, in lower case.
+    """
+
+    question: str
+    parameters_source: str
+    language: str
+
+
 def parameters_source(node: Any) -> str:
     """Return the source of the code cell of `node` that is tagged `parameters`; "" where there is none."""
     found = (str(cell.source) for cell in node.cells if cell.cell_type == "code" and PARAMETERS_TAG in tags(cell))
@@ -93,7 +110,7 @@ def copy_own(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            msg = f"Notebooks are copied into a folder that is new or empty, {folder} holds something. Name another one."
+            msg = f"Notebooks are copied into a new or empty folder, {folder} is not empty. Name another one."
             raise NotebookError(msg)
         return [Path(shutil.copyfile(path, folder / path.name)) for path in sorted(OWN_NOTEBOOKS.glob("*.ipynb"))]
     except OSError as error:
@@ -115,17 +132,21 @@ def suite() -> list[Path]:
 
 
 def find_notebook(name: str | Path) -> Path:
-    """Return the path of a notebook given by path, or by its name in the suite (`02_rnn_carry_over`).
+    """Return the path of a notebook given by path, by its name in the suite (`02_rnn_carry_over`), or by how that begins (`02`).
 
     Raises:
-        NotebookError: there is no such file; the message names the nearest of the suite.
+        NotebookError: there is no such file, or several begin so; the message names these, or the nearest of the suite.
     """
     path = Path(name)
     if os.path.isfile(path):  # noqa: PTH113 (false for a name that is too long, which a Path raises for)
         return path
-    known = {p.stem: p for p in notebooks_folder().glob("*.ipynb")}
-    if str(name) in known:
-        return known[str(name)]
+    known = {p.stem: p for p in sorted(notebooks_folder().glob("*.ipynb"))}
+    begun = [stem for stem in known if str(name) and stem.startswith(str(name))]
+    if str(name) in known or len(begun) == 1:
+        return known.get(str(name)) or known[begun[0]]
+    if begun:
+        msg = f"One notebook must begin with {str(name)!r}, {len(begun)} do: {', '.join(begun)}. Write more of the name."
+        raise NotebookError(msg)
     near = get_close_matches(path.stem, known, n=3, cutoff=0.3)
     hint = f"Did you mean {', '.join(near)}?" if near else "Give the path of an .ipynb file."
     msg = f"A notebook must be a file, or a name in {notebooks_folder()}; there is no {str(name)[:200]!r}. {hint}"
@@ -149,8 +170,8 @@ def read_notebook(name: str | Path, kernel: str | None = None) -> Notebook:
     return Notebook(path.stem, path, node)
 
 
-def find_parameters_cell(path: Path) -> tuple[str, str]:
-    """Return the source of the cell of a notebook that is tagged `parameters`, "" where there is none, and its language.
+def glance(path: Path) -> Glance:
+    """Return what a list of notebooks shows of one.
 
     The file is read as JSON and not checked, for importing what checks it takes longer than all else that a list needs.
 
@@ -159,12 +180,15 @@ def find_parameters_cell(path: Path) -> tuple[str, str]:
     """
     try:
         content = parse_json(path.read_bytes().decode())
-        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
-        found = ("".join(cell["source"]) for cell in cells if PARAMETERS_TAG in cell["metadata"].get("tags", []))
-        return next(found, ""), language_of(content["metadata"])
+        cells = [(cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in content["cells"]]
+        language = language_of(content["metadata"])
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         notebook = read_notebook(path)
-        return notebook.parameters_source, notebook.language
+        cells = [(cell.cell_type, str(cell.source), tags(cell)) for cell in notebook.node.cells]
+        language = notebook.language
+    declared = next((source for kind, source, of in cells if kind == "code" and PARAMETERS_TAG in of), "")
+    prose = (_TITLE.match(source) for kind, source, _ in cells if kind == "markdown")
+    return Glance(next((found[1].strip() for found in prose if found), ""), declared, language)
 
 
 def _read(path: Path) -> Any:
@@ -192,7 +216,7 @@ def _read(path: Path) -> Any:
         msg = f"{path} must be a Jupyter notebook (nbformat 4), it could not be read as one: {reason}."
         raise NotebookError(msg) from None
     if not isinstance(node.metadata.get("papermill", {}), dict):
-        msg = f"{path} must be a Jupyter notebook, what its metadata hold under papermill is no object."
+        msg = f"{path} must be a Jupyter notebook, its metadata under papermill are not an object."
         raise NotebookError(msg)
     return node
 

@@ -1,6 +1,5 @@
 """The suite from one call: every notebook, the tables, the figures, and the comparison with the committed verdicts."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,18 @@ from masklib.claims.ledger import load_claims
 from masklib.claims.recording import answer_of
 from masklib.claims.recording import read as recorded
 from masklib.claims.verdicts import reason
+from masklib.engine.committed import ANSWERS, VERDICTS
 from masklib.engine.environments import find_environment
-from masklib.engine.notebooks import notebooks_folder, suite
+from masklib.engine.notebooks import suite
 from masklib.engine.parquet import read_table
 from masklib.engine.record import read_file
 from masklib.engine.run import Plan, Result, plan_run
-from masklib.engine.store import OK, Store, make_folder, write_atomically
+from masklib.engine.store import OK, Store, is_local, make_folder, write_atomically
 from masklib.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
 TABLES = {("12_layer_atlas", "layers"): "layer_atlas.csv"}  # recorded tables that are committed, by notebook and name
 
 
@@ -49,29 +48,6 @@ class Reproduction:
         return not self.differences and all(result.record.status == OK for result in self.results)
 
 
-def reference_folder() -> Path:
-    """Return `runs/reference` beside the notebooks that the suite executes."""
-    return notebooks_folder().parent / "runs" / "reference"
-
-
-def committed_verdicts() -> list[dict[str, str]]:
-    """Return the rows of the committed verdicts; [] where the notebooks that are executed have none."""
-    return _rows(reference_folder() / VERDICTS)
-
-
-def committed_answers() -> list[dict[str, str]]:
-    """Return the committed answers, by notebook, Keras and backend; [] where the notebooks that are executed have none."""
-    return _rows(reference_folder() / ANSWERS)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file; [] if it is not there."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def plan_suite(profile: str, **chosen: str) -> list[Plan]:
     """Return the plans of every notebook of the suite, all checked before the first is executed.
 
@@ -88,11 +64,13 @@ def plan_suite(profile: str, **chosen: str) -> list[Plan]:
 
 
 def summarize(results: list[Result], plans: list[Plan], store: Store, reference: Path) -> Reproduction:
-    """Write `tables/` and `figures/` beside the runs, and compare the suite's verdicts with the reference."""
+    """Write `tables/`, the answers among them, and `figures/` beside the runs; compare the verdicts with the reference."""
     from masklib.engine.collect import collect
 
     tables = collect(store)
     tables.write(store.root / "tables")
+    if is_local(store.root):
+        _merge(store.root / "tables" / ANSWERS, _answers(results))
     copy_figures(results, store.root / "figures")
     claims = tables.claims[tables.claims["key"].isin([plan.key for plan in plans])]
     differences, unreferenced = compare(claims, reference / VERDICTS)
@@ -143,7 +121,7 @@ def update_reference(found: Reproduction, folder: Path) -> None:
     The suite must have run to its end: a verdict that is missing would be lost.
     """
     if any(result.record.status != OK for result in found.results):
-        msg = "The reference is written from a suite that ran to its end; a notebook did not. Mend it first."
+        msg = "The reference is written after every notebook ran to its end, a notebook did not. Fix it first."
         raise RunError(msg)
     verdicts = found.claims[["claim", "keras", "backend", "verdict"]].copy()
     verdicts["reason"] = [reason(row) for row in found.claims.to_dict("records")]
@@ -160,7 +138,8 @@ def _answers(results: list[Result]) -> "pd.DataFrame":
     """Return the answers of the runs, a row each."""
     import pandas as pd
 
-    rows = [(run.record.notebook, run.record.keras, run.record.backend, answer_of(recorded(run.folder))) for run in results]
+    ended = [run for run in results if run.record.status == OK]
+    rows = [(run.record.notebook, run.record.keras, run.record.backend, answer_of(recorded(run.folder))) for run in ended]
     return pd.DataFrame([row for row in rows if row[-1]], columns=["notebook", "keras", "backend", "answer"], dtype="string")
 
 

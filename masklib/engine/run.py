@@ -33,7 +33,10 @@ from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
-_WAYS_TO_INSTALL = {"jax": 'pip install "masklib[jax]".', "torch": "-p environment keras-3.15-torch."}
+_WAYS_TO_INSTALL = {
+    "jax": 'Install it: pip install "masklib[jax]".',
+    "torch": "Use an environment that has it: -p environment keras-3.15-torch.",
+}
 LOOK_AGAIN_S = 0.2  # at a run that another process is at
 
 
@@ -191,7 +194,7 @@ def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str
         msg = f"The backend must be that of the environment, {other.name} has {other.backend}, got {given['backend']}."
         raise ParameterError(msg)
     if not other.exists:
-        msg = f"The environment {other.name} must be there, it is not: masklib env create {other.name}."
+        msg = f"The environment {other.name} was not made yet. Make it: masklib env create {other.name}."
         raise UnavailableError(msg)
     if "backend" in resolved:
         resolved["backend"] = other.backend
@@ -230,7 +233,7 @@ def check_translation(kernel: Kernel, values: Mapping[str, Any]) -> None:
 def _check_folder(folder: str) -> str:
     """Return the folder in which a kernel works, if it is there."""
     if folder and not os.path.isdir(folder):  # noqa: PTH112 (a Path for each of ten thousand points takes longer)
-        msg = f"A notebook runs in a folder that is there, on each machine that runs it; there is no {folder}. See --cwd."
+        msg = f"The folder in which a notebook runs must exist on each machine that runs it, there is no {folder}. See --cwd."
         raise ArgumentError(msg)
     return folder
 

@@ -288,7 +288,7 @@ def perform(job: Job, on_event: OnEvent) -> Answer:
     plan = replace(planned, depends=job.depends)
     if plan.key != job.key:
         msg = (
-            "A run must be executed by what it was planned with, this worker differs in "
+            "A run must be executed with what it was planned with, this worker differs in "
             f"{'; '.join(differences(job.inputs, plan.inputs))}. Give it the same, or start the sweep again."
         )
         raise DifferingError(msg)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from masklib.engine.committed import VERDICTS, reference_folder
 from masklib.engine.files import is_local
 from masklib.engine.identity import source_hash
 from masklib.engine.notebooks import notebooks_folder
-from masklib.engine.reproduce import VERDICTS, reference_folder
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, RunError, StoreError
 from masklib.site.writing import Writer, check_own

@@ -1,36 +1,52 @@
-"""The generated parts of the README, each between two markers: its picture, the table of verdicts, and the layout.
+"""What is generated of the README, each part between two markers, and the page of all verdicts, `runs/reference/verdicts.md`.
 
-The first two are made of what is committed in `runs/reference`: `verdicts.csv`, and a figure that `masklib figures` drew there.
-The layout comes from `architecture.toml`.
+All of it is made of what is committed: `verdicts.csv` and `answers.csv` in `runs/reference`, the figure that `masklib figures`
+drew there, the ledger of claims, the titles of the notebooks, and `architecture.toml` for the layout.
 `python -m masklib.site.readme` writes them.
 """
 
-import csv
 import json
-import re
 from collections import Counter
 from html import escape
 from pathlib import Path
 
-from masklib.claims.ledger import Claim, load_claims
-from masklib.claims.words import HOLDS, REFUTED, UNTESTED
+from masklib.claims.ledger import Claim, Document, load_claims, load_documents
+from masklib.claims.verdicts import count_phrases
+from masklib.claims.words import OPEN, REFUTED
+from masklib.engine.committed import ANSWERS, MAIN, VERDICTS, first_sentence, newest_answers, newest_first, read_rows
+from masklib.engine.notebooks import glance
 from masklib.errors import StoreError
 from masklib.site.architecture import layout
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"
+PAGE = "verdicts.md"
 FIGURE = "loss_denominators"
-MAIN, ORIGINAL = "tensorflow", "2.2.4"  # the backend and the Keras of the documents 000, 001 and 004
+FINDINGS = (  # the notebooks whose answers surprise most
+    *("06_mask_propagation", "04_concatenate_mask_merging", "11_initial_state"),
+    *("08_losses_and_metrics", "05_masked_crossentropy", "09_empty_and_nan"),
+)
+ORIGINAL = "2.2.4"  # the Keras for which most of the documents were written
 Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, by claim, Keras and backend
 
 
-def with_parts(text: str) -> str:
+def with_parts(text: str, reference: Path = REFERENCE) -> str:
     """Return `text` with what stands between its markers generated again.
+
+    Args:
+        text: of the README.
+        reference: the folder of the committed results.
 
     Raises:
         StoreError: the markers, or the reference, are missing.
     """
-    for name, part in (("picture", _picture()), ("verdicts", _table()), ("layout", f"```\n{layout()}\n```")):
+    parts = {
+        "picture": _picture(reference),
+        "findings": _findings(reference),
+        "counts": _counts(*_measured(reference)),
+        "layout": f"```\n{layout()}\n```",
+    }
+    for name, part in parts.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if begin not in text or end not in text:
             msg = f"README.md must hold the markers {begin} and {end}."
@@ -39,34 +55,75 @@ def with_parts(text: str) -> str:
     return text
 
 
-def _picture() -> str:
+def page(reference: Path = REFERENCE) -> str:
+    """Return the page of all verdicts as Markdown: the documents, their claims, and the claims that were found here.
+
+    Args:
+        reference: the folder of the committed results.
+
+    Raises:
+        StoreError: the committed verdicts are missing.
+    """
+    verdicts, newest = _measured(reference)
+    said = [claim for claim in load_claims().values() if claim.documents]
+    found = [claim for claim in load_claims().values() if not claim.documents]
+    documents = "\n".join(map(_cited, load_documents().values()))
+    parts = [_HEAD, _counts(verdicts, newest), _RULE, "## The documents", documents]
+    parts += ["## What the documents say", _table(said, newest, verdicts)]
+    parts += ["## What was found here", "No document says these.", _table(found, newest, verdicts)] if found else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _picture(reference: Path) -> str:
     """Return the picture in light and dark, with the texts that stand beside it."""
-    told = json.loads(_reference(f"{FIGURE}.json"))
+    path = _needed(reference / f"{FIGURE}.json")
+    about = json.loads(path.read_text(encoding="utf-8"))
     folder = REFERENCE.relative_to(ROOT).as_posix()
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{folder}/{FIGURE}-dark.svg">'
-    light = f'<img src="{folder}/{FIGURE}.svg" alt="{escape(told["alt"])}">'
-    return "\n".join(["<picture>", f"  {dark}", f"  {light}", "</picture>", "", f"*{told['caption']}*"])
+    light = f'<img src="{folder}/{FIGURE}.svg" alt="{escape(about["alt"])}">'
+    return "\n".join(["<picture>", f"  {dark}", f"  {light}", "</picture>", "", f"*{about['caption']}*"])
 
 
-def _table() -> str:
-    """Return the verdicts as Markdown: a row a claim, a column for the newest Keras and one for that of the documents."""
-    verdicts = {(row["claim"], row["keras"], row["backend"]): row for row in _verdicts()}
-    newest = max({keras for _, keras, _ in verdicts}, key=_as_numbers)
-    counts = _counts(verdicts, newest)
-    head = [f"{counts}", "", f"| claim | documents say | Keras {newest} | Keras {ORIGINAL} | decided by, on Keras {newest} |"]
-    rows = [_row(claim, newest, verdicts) for claim in load_claims().values()]
-    return "\n".join([*head, "|---|---|---|---|---|", *rows])
+def _findings(reference: Path) -> str:
+    """Return a list of questions, each with the first sentence of its answer on the newest Keras, where there is one."""
+    answers = newest_answers(row for row in read_rows(reference / ANSWERS) if row["backend"] == MAIN)
+    lines = []
+    for name in FINDINGS:
+        answer = first_sentence(answers[name]["answer"]) if name in answers else ""
+        question = glance(ROOT / "notebooks" / f"{name}.ipynb").question
+        lines.append(f"- [{question}](notebooks/{name}.ipynb) {answer}".rstrip())
+    return "\n".join(lines)
+
+
+def _measured(reference: Path) -> tuple[Verdicts, str]:
+    """Return the committed verdicts, and the newest Keras among them."""
+    rows = newest_first(read_rows(_needed(reference / VERDICTS)))
+    return {(row["claim"], row["keras"], row["backend"]): row for row in rows}, rows[0]["keras"]
 
 
 def _counts(verdicts: Verdicts, newest: str) -> str:
     """Return how many claims have which verdict on the newest Keras, as a sentence."""
-    found = Counter(row["verdict"] for (_, keras, backend), row in verdicts.items() if (keras, backend) == (newest, MAIN))
-    told = f"{found[HOLDS]} hold, {found[REFUTED]} are refuted, {found[UNTESTED]} could not be tested"
-    return f"Measured on Keras {newest} with {MAIN}: of {len(load_claims())} claims {told}."
+    said = [claim.id for claim in load_claims().values() if claim.documents]
+    counts = Counter(verdicts.get((name, newest, MAIN), {"verdict": OPEN})["verdict"] for name in said)
+    more = len(load_claims()) - len(said)
+    found = {0: "", 1: "; 1 more was found here"}.get(more, f"; {more} more were found here")
+    return f"On Keras {newest} ({MAIN}): of {len(said)} claims in the documents {', '.join(count_phrases(counts))}{found}."
+
+
+def _cited(document: Document) -> str:
+    """Return a document as an entry of the list of documents."""
+    title = f"[{document.title}]({document.address})" if document.address else document.title
+    return f"- **{document.name}**: {title}, {document.author} ({document.date})"
+
+
+def _table(claims: list[Claim], newest: str, verdicts: Verdicts) -> str:
+    """Return claims with their verdicts: a column for the newest Keras, and one for that of the documents."""
+    head = f"| claim | who says it | what it says | Keras {newest} | Keras {ORIGINAL} | decided by, on Keras {newest} |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *(_row(claim, newest, verdicts) for claim in claims)])
 
 
 def _row(claim: Claim, newest: str, verdicts: Verdicts) -> str:
-    """Return one row of the table."""
+    """Return one row of a table."""
     now = verdicts.get((claim.id, newest, MAIN), {"verdict": "", "reason": "not measured yet"})
     others = [
         f"{backend}: {row['verdict']}"
@@ -74,39 +131,43 @@ def _row(claim: Claim, newest: str, verdicts: Verdicts) -> str:
         if (name, keras) == (claim.id, newest) and row["verdict"] != now["verdict"]
     ]
     then = verdicts.get((claim.id, ORIGINAL, MAIN), {"verdict": ""})["verdict"]
+    link = f"[{claim.id}](../../notebooks/{claim.notebook}.ipynb)" if claim.notebook else claim.id
+    quote = f'<br>"{claim.quote}"' if claim.quote else ""
     shown = ", ".join([_shown(now["verdict"]), *others])
-    cells = [f"[{claim.id}](notebooks/{claim.notebook}.ipynb)", claim.statement, shown, _shown(then), now["reason"]]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = [link, claim.source, f"{claim.statement}{quote}", shown, _shown(then), now["reason"]]
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 
 def _shown(verdict: str) -> str:
-    """Return a verdict as the table shows it."""
+    """Return a verdict as a table shows it."""
     return f"**{verdict}**" if verdict == REFUTED else verdict
 
 
-def _as_numbers(version: str) -> tuple[int, ...]:
-    """Return a version so that it can be compared."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
-def _verdicts() -> list[dict[str, str]]:
-    """Return the committed verdicts."""
-    return list(csv.DictReader(_reference("verdicts.csv").splitlines()))
-
-
-def _reference(name: str) -> str:
-    """Return a committed file of results."""
-    path = REFERENCE / name
+def _needed(path: Path) -> Path:
+    """Return the path of a committed file, which must be there."""
     if not path.exists():
-        msg = f"The README needs {path.relative_to(ROOT)}, which is missing. Run `make reference`."
+        msg = f"The README needs runs/reference/{path.name}, which is missing. Run `make reference`."
         raise StoreError(msg)
-    return path.read_text(encoding="utf-8")
+    return path
+
+
+_HEAD = """# The verdicts
+
+<!-- Generated by `python -m masklib.site.readme`; changes are made in the ledger and the notebooks. -->"""
+_RULE = (
+    "A claim holds if everything that it says was so in every case that was measured. One case refutes it; it may then be true "
+    "under conditions that the document does not name. A claim that is refuted now and holds on Keras "
+    f"{ORIGINAL} was right when it was written. *(implied)* marks what a document relies on without saying it, *(asked)* what it "
+    "asks. Each verdict was also measured on JAX and PyTorch; where one differs, the table says so. The notebook of a claim "
+    "shows all cases. [verdicts.csv](verdicts.csv) has the versions of Keras between the two."
+)
 
 
 def main() -> None:
-    """Write the generated parts into the README."""
+    """Write the generated parts into the README, and the page of all verdicts."""
     path = ROOT / "README.md"
     path.write_text(with_parts(path.read_text(encoding="utf-8")), encoding="utf-8")
+    (REFERENCE / PAGE).write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

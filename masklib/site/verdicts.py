@@ -6,7 +6,7 @@ from functools import cached_property
 from masklib.claims.ledger import load_claims
 from masklib.claims.verdicts import reason
 from masklib.claims.words import HOLDS, REFUTED, UNTESTED
-from masklib.engine.reproduce import committed_verdicts
+from masklib.engine.committed import committed_verdicts
 from masklib.site.survey import MAIN, Survey, version_key
 
 Column = tuple[str, str]  # Keras, backend

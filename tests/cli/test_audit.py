@@ -155,7 +155,7 @@ def test_a_model_of_another_process_with_custom_code_is_audited(tmp_path: Path):
     assert "'mean'" in result.stdout
     assert result.stderr.splitlines()[:3] == [
         "model.keras: loading",
-        f"modules are looked for in {tmp_path}, too, for --custom or module:name was given",
+        f"Python also looks for modules in {tmp_path}, because --custom or module:name was given.",
         "model.keras: testing the inputs",
     ]
 
@@ -283,7 +283,7 @@ def test_a_model_in_code_is_audited_with_inputs_in_code(project: Path):
     told = json.loads(result.stdout)  # without what the user's code prints
     assert told["verdict"] == "no leak found"
     assert (told["schema"], told["source"], told["inputs"], told["targets"]) == (1, "code_of_mine:tagger", "given", "given")
-    assert f"modules are looked for in {project}" in result.stderr
+    assert f"Python also looks for modules in {project}" in result.stderr
 
 
 @pytest.mark.usefixtures("project")
@@ -333,4 +333,4 @@ def test_code_of_the_current_folder_runs_for_custom_alone_and_that_is_said(model
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode in (0, 2), ended.stderr
     assert [path.name for path in tmp_path.glob("RAN-*")] == (["RAN-mine"] if custom else [])
-    assert ("modules are looked for in" in ended.stderr) is custom
+    assert ("Python also looks for modules in" in ended.stderr) is custom

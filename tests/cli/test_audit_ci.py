@@ -108,7 +108,7 @@ def test_several_models_have_the_worst_status_and_files_are_of_one(saved: Path):
     assert call(bad, saved / "none.keras", *quick).exit_code == 1
     for options in (("--html", saved / "a.html"), ("--junit", saved / "a.xml"), ("--format", "json")):
         refused = call(good, bad, *options)
-        assert (refused.exit_code, "are of one MODEL" in refused.stderr) == (2, True)
+        assert (refused.exit_code, "work for one MODEL" in refused.stderr) == (2, True)
 
 
 @pytest.mark.slow

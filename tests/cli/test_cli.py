@@ -1,19 +1,29 @@
 """The command line: what it prints, where, and how it ends."""
 
+import io
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
+from masklib.claims.ledger import load_claims
+from masklib.claims.verdicts import count_verdicts
+from masklib.cli import listing_view
 from masklib.cli.main import main
+from masklib.engine.committed import first_sentence
 from tests.engine.conftest import PARAMETERS, START, notebook
 
 COMMANDS = list(main.commands)
+ANSWER = "run.answer('Nothing, measured here. More of it.')"
 
 
 def call(*arguments: object) -> Result:
@@ -22,7 +32,7 @@ def call(*arguments: object) -> Result:
 
 def masklib(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "masklib", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.fixture
@@ -30,10 +40,11 @@ def checkout(tmp_path: Path) -> Path:
     """A folder like a checkout, with a suite of two small notebooks."""
     (tmp_path / "notebooks").mkdir()
     suite: dict[str, Any] = {
-        "01_first": notebook(START, "run.claim('emb-1', 1.0, 1.0)", "run.metric('m', 2.0)"),
+        "01_first": notebook(START, "run.claim('emb-1', 1.0, 1.0)", "run.metric('m', 2.0)", ANSWER),
         "02_second": notebook(START, "run.claim('emb-2', 1.0, 2.0)"),
     }
     for name, node in suite.items():
+        node.cells[0].source = f"# {name[:2]} · What is {name[3:]}?\n\nA sentence."
         nbformat.write(node, tmp_path / "notebooks" / f"{name}.ipynb")
     return tmp_path
 
@@ -55,11 +66,31 @@ def test_every_command_has_help_with_an_example(command: str):
     assert f"Example: masklib {command}" in result.output
 
 
-def test_help_imports_nothing_heavy():
-    heavy = "{'keras', 'tensorflow', 'numpy', 'pandas', 'matplotlib', 'papermill', 'nbformat', 'rich', 'IPython'}"
-    code = f"import sys, masklib.cli; print(sorted({heavy} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+def test_help_and_list_import_nothing_heavy(checkout: Path):
+    heavy = {"keras", "tensorflow", "numpy", "pandas", "matplotlib", "papermill", "nbformat", "IPython"}
+    for arguments, libraries in {("--help",): heavy | {"rich"}, ("list",): heavy, ("list", "01"): heavy}.items():
+        code = "import sys, atexit; from masklib.cli import main; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+        command = [sys.executable, "-c", f"{code}; main({arguments!r})"]
+        found = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+        assert libraries & set(found.stderr.split()) == set(), arguments
+
+
+def every_command(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with its name, those of groups, too."""
+    for name, command in group.commands.items():
+        yield f"{path}{name}", command
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{path}{name} ")
+
+
+@pytest.mark.parametrize("name", dict(every_command(main)))
+def test_every_help_text_is_a_sentence(name: str):
+    command = dict(every_command(main))[name]
+    helps = {option.opts[0]: option.help for option in command.params if isinstance(option, click.Option)}
+    first = (command.help or "").split("\n\n")[0]
+    helps |= {"the command": " ".join(first.split()), "its line in the list": command.get_short_help_str(100)}
+
+    assert {what: text for what, text in helps.items() if not re.fullmatch(r"[A-Z](?s:.)*[A-Za-z0-9)]\.", text or "")} == {}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +103,7 @@ def test_help_imports_nothing_heavy():
             ["run", "tiny.ipynb", "-p", "seed", "one", "-p", "profile", "huge"],
             ["seed must be int, got 'one'", "profile must be one of"],
         ),
-        (["run", "tiny.ipynb", "-p", "seed", "1", "-p", "seed", "2"], ["seed given more often"]),
+        (["run", "tiny.ipynb", "-p", "seed", "1", "-p", "seed", "2"], ["seed is given more often"]),
         (["run", "text.ipynb"], ["text.ipynb must be a Jupyter notebook"]),
         (
             ["run", "bare.ipynb", "-p", "x", "1"],
@@ -138,19 +169,24 @@ def test_reproduce_runs_the_suite_then_finds_it_and_says_so(checkout: Path):
     front = checkout / "runs" / "site" / "index.html"
 
     assert (first.returncode, second.returncode) == (0, 0)
-    assert "emb-1  holds" in first.stdout
-    assert "emb-2  refuted" in first.stdout
-    assert "49 claims: 1 holds, 47 open, 1 refuted." in first.stdout
+    assert f"1 claim holds, 1 is refuted, {len(load_claims()) - 2} are open." in first.stdout
     assert "Every run was already there; nothing was executed." in second.stdout
     assert "already there" in second.stderr
     assert front.is_file()
-    assert [result.stdout.splitlines()[-1] for result in (first, second)] == [f"The site: {front}"] * 2
-    assert "Making the site" in first.stderr
+    for result in (first, second):
+        *_, site, title, _, refuted, rest = result.stdout.splitlines()
+        assert (site, title) == (f"The site: {front}", "Refuted")
+        assert (refuted.split()[0], rest[:5], "observed 1.0, expected 2.0" in refuted) == ("emb-2", " " * 5, True)
+    assert "emb-1" not in first.stdout
+    assert re.search(r"Making the site: reading the runs, \d s\n(.*\n)*Making the site: made in \d+ s", first.stderr)
     assert "Making the site" not in second.stderr  # nothing to do
     tables = checkout / "runs" / "tables"
     assert {f.name for f in tables.iterdir()} == {
-        f"{n}.{s}" for n in ("runs", "claims", "measurements") for s in ("parquet", "csv")
+        "answers.csv",
+        *(f"{n}.{s}" for n in ("runs", "claims", "measurements") for s in ("parquet", "csv")),
     }
+    answers = {line.split()[0]: line for line in masklib(checkout, "list").stdout.splitlines()}
+    assert answers["01_first"] == "01_first   What is first?  Nothing, measured here."
 
 
 @pytest.mark.slow
@@ -174,7 +210,7 @@ def test_reproduce_ends_with_status_1_and_names_the_run_that_failed_and_runs_the
     assert result.returncode == 1
     assert "01_first failed" in result.stderr
     assert "ZeroDivisionError" in result.stderr
-    assert "emb-2  refuted" in result.stdout
+    assert result.stdout.splitlines()[-2].startswith("emb-2")
 
 
 def test_reproduce_checks_every_notebook_before_it_runs_one(checkout: Path):
@@ -194,16 +230,132 @@ def test_a_verdict_does_not_change_with_prose(checkout: Path):
     node.cells[0].source = "# emb-2 holds"
     nbformat.write(node, path)
     result = masklib(checkout, "reproduce", "--no-site")
-    assert "emb-2  refuted" in result.stdout
+    assert f"1 claim holds, 1 is refuted, {len(load_claims()) - 2} are open." in result.stdout
     assert "nothing was executed" in result.stdout
 
 
-def test_list_shows_parameters_and_claims_with_their_last_verdicts(checkout: Path):
-    rows = json.loads(masklib(checkout, "list", "--json").stdout)
-    assert {"notebook": "01_first", "parameter": "width", "type": "float", "default": "1.5", "help": "width, m"} in rows
+def test_list_shows_each_notebook_with_its_question_and_the_beginning_of_its_committed_answer(checkout: Path):
+    commit(checkout, ("01_first", "3.9.2", "Old."), ("01_first", "3.10.1", "No. Seven of nine do, e.g. `LSTM`. The rest do not."))
+    lines = masklib(checkout, "list").stdout.splitlines()
 
+    assert lines == [
+        "01_first   What is first?  No. Seven of nine do, e.g. `LSTM`.",
+        "02_second  What is second?",
+    ]
+
+
+def test_list_of_one_notebook_shows_its_whole_answer_and_its_parameters(checkout: Path):
+    commit(checkout, ("01_first", "3.10.1", "Seven of nine layers do. The rest do not."))
+    text = masklib(checkout, "list", "01").stdout
+    (row,) = json.loads(masklib(checkout, "list", "01", "--json").stdout)
+    rows = json.loads(masklib(checkout, "list", "--json").stdout)
+
+    question, answer, title, *table = text.splitlines()
+    assert question == "What is first?"
+    assert answer == "Seven of nine layers do. The rest do not. (Keras 3.10.1 on tensorflow, committed)"
+    assert title == "Parameters of 01_first"
+    assert [line.split()[0] for line in table] == ["parameter", "seed", "profile", "width"]
+    assert {"parameter": "width", "type": "float", "default": "1.5", "help": "width, m"} in row["parameters"]
+    assert (row["keras"], row["backend"], row["source"]) == ("3.10.1", "tensorflow", "committed")
+    assert rows[0] == row
+
+
+def test_list_takes_the_answers_of_the_store_and_folds_them_on_a_terminal(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    text = "Seven layers of nine do. " * 2
+    commit(checkout, ("01_first", "3.10.1", "Old and committed."), ("02_second", "3.10.1", text))
+    (checkout / "runs" / "tables").mkdir()
+    own = "notebook,keras,backend,answer\n01_first,2.2.4,tensorflow,New and mine."
+    (checkout / "runs" / "tables" / "answers.csv").write_text(own)
+    shown = io.StringIO()
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(listing_view, "out", Console(file=shown, force_terminal=True, width=30, color_system=None))
+    assert call("list").exit_code == 0
+
+    assert [line.rstrip() for line in shown.getvalue().splitlines()] == [
+        "01_first   What is first?",
+        "           New and mine.",
+        "02_second  What is second?",
+        "           Seven layers of",
+        "           nine do.",
+        "Answers: Keras 2.2.4 on",
+        "tensorflow (runs), Keras",
+        "3.10.1 on tensorflow",
+        "(committed). More of one:",
+        "masklib list NOTEBOOK",
+    ]
+
+
+def commit(checkout: Path, *answers: tuple[str, str, str]) -> None:
+    """Write committed answers of notebooks, each on a Keras."""
+    folder = checkout / "runs" / "reference"
+    folder.mkdir(parents=True)
+    lines = [f'{name},{keras},tensorflow,"{text}"' for name, keras, text in answers]
+    (folder / "answers.csv").write_text("\n".join(["notebook,keras,backend,answer", *lines]))
+
+
+def test_the_beginning_of_a_name_is_enough_where_one_notebook_has_it(checkout: Path):
+    found = masklib(checkout, "run", "01", "--json")
+    swept = masklib(checkout, "sweep", "02", "-g", "seed=0:2", "--dry-run", "--json")
+    nbformat.write(notebook(START), checkout / "notebooks" / "01_other.ipynb")
+    refused = [masklib(checkout, *command, "01") for command in (["run"], ["sweep"], ["list"])]
+
+    assert json.loads(found.stdout)["notebook"] == "01_first"
+    assert [row["notebook"] for row in json.loads(swept.stdout)] == ["02_second"] * 2
+    assert {result.returncode for result in refused} == {2}
+    assert all("begin with '01', 2 do: 01_first, 01_other." in result.stderr for result in refused)
+
+
+def test_a_spec_of_a_name_comes_before_a_notebook_that_begins_so(checkout: Path):
+    specs = checkout / "runs" / "specs"
+    specs.mkdir(parents=True)
+    (specs / "01.toml").write_text('title = "Mine"\n[[sweep]]\nnotebook = "02_second"\ngrid = {seed = "0:3"}\n')
+    swept = masklib(checkout, "sweep", "01", "--dry-run", "--json")
+    assert [row["notebook"] for row in json.loads(swept.stdout)] == ["02_second"] * 3
+
+
+def test_list_claims_fits_100_columns_with_refuted_first_and_json_keeps_every_keras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)  # without runs: the committed verdicts
+    text = call("list", "--claims").stdout
+    verdicts = [line.split()[1] for line in text.splitlines()[2:] if re.match(r"[a-z]+-\d+ ", line)]
+    rows = json.loads(call("list", "--claims", "--json").stdout)
+
+    assert text.startswith("Verdicts (committed, because nothing was run here yet)\n")
+    assert max(map(len, text.splitlines())) <= 100
+    assert verdicts == sorted(verdicts, key=["refuted", "untested", "open", "holds"].index)
+    assert len(verdicts) == len(load_claims()) <= len({(row["claim"], row["keras"], row["backend"]) for row in rows})
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("No. It\ndrops it. More.", "No. It drops it."),
+        ("`evaluate` divides by all, e.g. `B`. `fit` too.", "`evaluate` divides by all, e.g. `B`."),
+        ("Keras 3.15.1 drops it", "Keras 3.15.1 drops it"),
+        ("", ""),
+    ],
+)
+def test_an_answer_is_shortened_to_its_first_sentence(answer: str, sentence: str):
+    assert first_sentence(answer) == sentence
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sentence"),
+    [
+        (["holds"] * 34 + ["refuted"] * 14 + ["untested"], "34 claims hold, 14 are refuted, 1 could not be tested."),
+        (["holds"], "1 claim holds."),
+        (["refuted", "open", "open"], "1 claim is refuted, 2 are open."),
+        ([], "0 claims hold."),
+    ],
+)
+def test_verdicts_are_counted_in_a_sentence(verdicts: list[str], sentence: str):
+    assert count_verdicts([{"claim": str(i), "verdict": verdict} for i, verdict in enumerate(verdicts)]) == sentence
+
+
+def test_list_claims_shows_the_last_verdicts(checkout: Path):
     before = masklib(checkout, "list", "--claims")
-    assert "49 claims: 49 open." in before.stdout
+    assert f"{len(load_claims())} claims are open." in before.stdout
     masklib(checkout, "reproduce", "--no-site")
     claims = {row["claim"]: row for row in json.loads(masklib(checkout, "list", "--claims", "--json").stdout)}
     assert (claims["emb-1"]["verdict"], claims["emb-1"]["runs"], claims["emb-3"]["verdict"]) == ("holds", "1 holds", "open")
@@ -240,4 +392,4 @@ def test_what_changed_since_a_run_is_said_and_force_executes_it_again(checkout: 
     assert "already there" in third.stderr
     assert "ok in" in forced.stderr
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
-    assert "'*.txt' is none in" in nothing.stderr
+    assert "'*.txt' matches no file in" in nothing.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from masklib.cli import env_view
 from masklib.cli.main import main
 from masklib.engine import environments
 
@@ -52,6 +53,13 @@ def test_the_cost_of_a_creation_is_reported_before(monkeypatch: pytest.MonkeyPat
     assert found.exit_code == 1
     assert "410 MB to download" in found.stderr
     assert found.stderr.index("410 MB") < found.stderr.index("no network")
+
+
+def test_the_time_of_a_creation_is_a_measured_one_or_none(tmp_path: Path):
+    environment = environments.find_environment("keras-2.15")
+    assert " s." not in env_view.expected(environment)
+    (tmp_path / ".keras-2.15.seconds").write_text("181\n")
+    assert env_view.expected(environment).endswith(" The last creation on this machine took 181 s.")
 
 
 def test_removing_says_whether_there_was_one():

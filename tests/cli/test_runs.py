@@ -128,7 +128,7 @@ def test_a_run_that_another_process_is_at_is_kept(here: Path, made: Path):
     with lock:
         result = call("runs", "remove", key[:12])
     assert (result.exit_code, len(listed())) == (1, 4)
-    assert f"kept: tiny/{key[:12]}, another process is at this run." in result.stderr
+    assert f"kept: tiny/{key[:12]}, because another process is using it." in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_what_a_process_that_was_killed_had_not_removed_is_removed_by_the_next_s
 @pytest.mark.parametrize(
     ("arguments", "fact"),
     [
-        (("prune",), "no condition was given"),
+        (("prune",), "needs a condition, none was given"),
         (("prune", "--older", "soon"), "such as 30d, got 'soon'"),
         (("prune", "--status", "bad"), "A status must be one of ok, failed"),
-        (("list", "--runs", "nowhere"), "there is none at nowhere"),
-        (("show", "zzz"), "'zzz' is of none"),
-        (("show", ""), "'' is of none"),
-        (("diff", "tiny/", "zzz"), "is of none"),
+        (("list", "--runs", "nowhere"), "no store of runs at nowhere"),
+        (("show", "zzz"), "'zzz' names none"),
+        (("show", ""), "'' names none"),
+        (("diff", "tiny/", "zzz"), "names none"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(here: Path, arguments: tuple[str, ...], fact: str):

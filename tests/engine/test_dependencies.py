@@ -281,7 +281,7 @@ def test_what_was_declared_stays_declared_when_the_run_is_executed_again(
 def test_a_pattern_that_names_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArgumentError, match=r"must be a file, or a pattern of files in quotes; '.*' is none in"):
+    with pytest.raises(ArgumentError, match=r"must be a file, or a pattern of files in quotes; '.*' matches no file in"):
         declare([], [pattern])
 
 

@@ -153,7 +153,7 @@ def test_bad_parameters_start_no_kernel_and_leave_nothing(write: Write, store: S
         ("[]", "must be a Jupyter notebook"),
         (
             json.dumps(notebook() | {"metadata": {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}}),
-            "The kernel 'ir' must be installed, it is not",
+            "The kernel 'ir' is not installed",
         ),
     ],
 )

@@ -181,8 +181,8 @@ def test_a_notebook_goes_before_a_spec_of_its_name(house: Path):
 
 def test_what_is_neither_a_notebook_nor_a_spec_is_refused_with_what_there_is(house: Path):
     spec(house, "")
-    with pytest.raises(NotebookError, match=r"there is no 'kind'. Did you mean kinds\? Specs in runs/specs: mine\."):
-        plan_sweep("kind")
+    with pytest.raises(NotebookError, match=r"there is no 'kindz'. Did you mean kinds\? Specs in runs/specs: mine\."):
+        plan_sweep("kindz")
 
 
 def test_every_problem_of_a_spec_is_reported_at_once(house: Path):

@@ -184,7 +184,7 @@ def test_a_backend_that_is_not_there_is_refused(write: Write, monkeypatch: pytes
         plan_run(write())
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setattr(module, "_version", lambda name, installed_at: "3.15.0" if name == "keras" else None)
-    with pytest.raises(ParameterError, match=r"needs jax, which is not installed. pip install .masklib\[jax\]"):
+    with pytest.raises(ParameterError, match=r"needs jax, which is not installed. Install it: pip install .masklib\[jax\]"):
         plan_run(write())
 
 

@@ -69,10 +69,10 @@ def test_a_server_stays_for_the_next_commands_until_it_is_stopped(write: Write, 
     assert masklib("sweep", path, "-g", "seed=1:3", "--runs", path.parent / "sweep").count("ok") >= 1
     assert len(listening()) == 1
 
-    assert masklib("kernels", "stop") == "Fork servers that end, each once it has no kernel: 1.\n"
+    assert masklib("kernels", "stop") == "Fork servers that stop, each when its last kernel has ended: 1.\n"
     assert until(lambda: keeping.sockets() == [])
     assert list((home / "masklib").iterdir()) == []
-    assert masklib("kernels", "stop") == "No fork server was left.\n"
+    assert masklib("kernels", "stop") == "No fork server was kept.\n"
     assert run(path)[0] == "spawn"
 
 
@@ -142,7 +142,7 @@ def test_a_folder_that_others_can_use_is_refused(write: Write, home: Path):
     [
         (("--keep-warm", "soon"), "must be a time such as 30s, 10m or 2h"),
         (("--keep-warm", "99h"), "less than 24h"),
-        (("--keep-warm", "10m", "--dask", "tcp://nowhere:1"), "on a cluster there is none"),
+        (("--keep-warm", "10m", "--dask", "tcp://nowhere:1"), "a cluster has none"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(write: Write, options: tuple[str, ...], word: str):

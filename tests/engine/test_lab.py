@@ -93,7 +93,7 @@ def opened(tmp_path: Path) -> Iterator[Browser]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {f"JUPYTER_{what}_DIR": str(tmp_path / what.lower()) for what in ("CONFIG", "DATA", "RUNTIME")}
-    options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", str(tmp_path)]
+    options = ["--no-browser", f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}", str(tmp_path)]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-c", QUICK, *options], env=os.environ | own, stdout=log, stderr=log)
     browser = Browser(port)
@@ -143,3 +143,14 @@ def test_where_kernels_cannot_be_forked_ordinary_ones_start(monkeypatch: pytest.
     monkeypatch.setattr(servers.sys, "platform", "darwin")
     assert lab.options() == []
     assert "Forked kernels need Linux" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, ["--allow-root"]), (1000, [])])
+def test_root_may_open_the_lab(monkeypatch: pytest.MonkeyPatch, user: int, allowed: list[str]):
+    given: list[list[str]] = []
+    monkeypatch.setattr(lab.os, "geteuid", lambda: user)
+    monkeypatch.setattr(lab, "options", list)
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", given.append)
+    lab.main(["notebooks"])
+
+    assert given == [[*allowed, "notebooks"]]

@@ -9,7 +9,7 @@ import pytest
 from masklib.claims import recording
 from masklib.claims.ledger import load_claims
 from masklib.engine.collect import claim_rows
-from masklib.engine.reproduce import VERDICTS
+from masklib.engine.committed import VERDICTS
 from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 

@@ -149,9 +149,7 @@ def _look_up(name: str) -> _Known:
         spec = specs.get_kernel_spec(name)
     except (NoSuchKernel, ValueError):
         known = ", ".join(sorted({THIS, *specs.find_kernel_specs()}))
-        msg = (
-            f"The kernel {name!r} must be installed, it is not (installed: {known}). Install it, or choose another with --kernel."
-        )
+        msg = f"The kernel {name!r} is not installed (installed: {known}). Install it, or choose another with --kernel."
         raise NotebookError(msg) from None
     kernel = _kernel(name, spec)
     paths = (f"{spec.resource_dir}/kernel.json", *(kernel.python.places if kernel.python else ()))

@@ -135,11 +135,11 @@ class ForkServer:
             self._hand_over(connection, request, descriptors)
         else:
             connection.close()
-            self._heed(order)
+            self._handle(order)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _heed(self, order: dict[str, Any]) -> None:
+    def _handle(self, order: dict[str, Any]) -> None:
         """Do what a request asks that is not for a kernel."""
         if order.get("leave"):
             self._leave()
@@ -306,7 +306,7 @@ def _take_over(request: dict[str, Any], log: list[int]) -> None:
 
 
 def _watch_environment(connection: socket.socket) -> None:
-    """See that no variable is set after the library that reads it was imported: an ordinary kernel would heed it.
+    """See that no variable is set after the library that reads it was imported: an ordinary kernel would use it.
 
     A kernel of a run then ends, and says why; any other warns.
     """

@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at level 1
-    LabApp.launch_instance([*options(), *given])
+    LabApp.launch_instance([*options(), *(["--allow-root"] if is_root() else []), *given])
+
+
+def is_root() -> bool:
+    """Return whether this process runs as root, as in a container, where JupyterLab asks for an option before it starts."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class WarmProvisioner(KernelProvisionerBase):
             line, separator, rest = self._rest.partition(b"\n")
             if separator:
                 self._rest = rest
-                return self._heed(json.loads(line))
+                return self._handle(json.loads(line))
             try:
                 data = await loop.sock_recv(self._connection, 65536)
             except OSError:  # the server died with the request unread
@@ -151,11 +151,11 @@ class WarmProvisioner(KernelProvisionerBase):
             self._rest += data
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
-                self._heed(json.loads(line))
+                self._handle(json.loads(line))
             if not data:
                 self._lose()
 
-    def _heed(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def _handle(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Take note of a message; None if it says that the kernel has ended."""
         if "pid" in message:
             self.pid = message["pid"]

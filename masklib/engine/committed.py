@@ -1,0 +1,59 @@
+"""What masklib is published with: the verdicts and answers in `runs/reference`, as rows of text. Nothing heavy is imported."""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from masklib.engine.notebooks import notebooks_folder
+
+VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
+MAIN = "tensorflow"  # the backend whose results are shown first
+_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9`\"(])")  # of a sentence
+SHORT = 12  # characters; a sentence that is shorter, such as "No.", is shown with the next one
+
+Row = dict[str, str]
+
+
+def reference_folder() -> Path:
+    """Return `runs/reference` beside the notebooks that the suite executes."""
+    return notebooks_folder().parent / "runs" / "reference"
+
+
+def committed_verdicts() -> list[Row]:
+    """Return the rows of the committed verdicts; [] where the notebooks that are executed have none."""
+    return read_rows(reference_folder() / VERDICTS)
+
+
+def committed_answers() -> list[Row]:
+    """Return the committed answers, by notebook, Keras and backend; [] where the notebooks that are executed have none."""
+    return read_rows(reference_folder() / ANSWERS)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a CSV file; [] if it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def newest_first(rows: Iterable[Row]) -> list[Row]:
+    """Return rows with the newest Keras first, and of one Keras that on `MAIN`."""
+    return sorted(rows, key=lambda row: (_numbers(row["keras"]), row["backend"] == MAIN), reverse=True)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version so that it can be compared."""
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
+
+
+def newest_answers(rows: Iterable[Row]) -> dict[str, Row]:
+    """Return by notebook the row with the answer on the newest Keras."""
+    return {row["notebook"]: row for row in reversed(newest_first(rows))}
+
+
+def first_sentence(answer: str) -> str:
+    """Return the first sentence of an answer as one line, with the next one where it is as short as "No."."""
+    found, *rest = _END.split(" ".join(answer.split()))
+    return f"{found} {first_sentence(' '.join(rest))}" if rest and len(found) < SHORT else found
