@@ -72,16 +72,12 @@ class Probe:
         self.warns = measure.about_masks(caught) > 0
         _draw_weights(self.model, seed)
 
-    def look(self, valid: Array, *, eagerly: bool = False) -> Seen:
-        """Return what comes out under the masks (L, T), by `predict`, or by a call of the model."""
+    def look(self, valid: Array, *, compiled: bool = False) -> Seen:
+        """Return what comes out under the masks (L, T), by a call of the model, or by `predict`, which compiles it."""
         x = draw(self.case, self.seed)
         inputs = [x, np.repeat(valid, STEPS + 1, axis=0)] if self.masked else x
-        if eagerly:
-            called = self.model(compat.map_structure(keras.ops.convert_to_tensor, inputs))
-            found = [np.asarray(compat.to_numpy(one)) for one in called]
-        else:
-            found = [np.asarray(one) for one in measure.predict(self.model, inputs)]
-        output, probed = (one.reshape(len(LAYOUTS), STEPS + 1, *one.shape[1:]) for one in found)
+        found = self.model.predict(inputs, batch_size=len(x), verbose=0) if compiled else measure.predict(self.model, inputs)
+        output, probed = (np.asarray(one).reshape(len(LAYOUTS), STEPS + 1, *np.shape(one)[1:]) for one in found)
         return Seen(output, None if (probed == NO_MASK).all() else probed[:, 0].astype(bool))
 
     def gradient(self) -> str:
@@ -187,7 +183,7 @@ def _of_outputs(probe: Probe, seen: Seen) -> Row:
     """Return what the outputs say: what follows from padding, and what comes out where there is nothing but padding."""
     if _moves(probe.look(LAYOUTS).output, seen.output):
         return {"why": "Its output is random in inference, too."}
-    unmasked, eager, moved = probe.look(np.ones_like(LAYOUTS)), probe.look(LAYOUTS, eagerly=True), influence(seen.output)
+    unmasked, compiled, moved = probe.look(np.ones_like(LAYOUTS)), probe.look(LAYOUTS, compiled=True), influence(seen.output)
     return {
         "uses the mask": _yes(_moves(seen.output[:EMPTY, 0], unmasked.output[:EMPTY, 0])),
         "mixes padding in": mixes(moved, seen.mask),
@@ -195,7 +191,7 @@ def _of_outputs(probe: Probe, seen: Seen) -> Row:
         "gradient at padding": probe.gradient() if np.issubdtype(seen.output.dtype, np.floating) else NA,
         "at masked steps": at_masked_steps(seen.output[:, 0], unmasked.output[:, 0]),
         "without a valid step": _kind(seen.output[EMPTY, 0]),
-        "compiled as eager": _yes(not _moves(eager.output, seen.output) and _same(eager.mask, seen.mask)),
+        "compiled as eager": _yes(not _moves(compiled.output, seen.output) and _same(compiled.mask, seen.mask)),
     }
 
 

@@ -251,6 +251,22 @@ def fit_loss(model: Any, x: Any, y: Any, *, batch_size: int | None = None, shuff
     return float(history["loss"][0])
 
 
+def fit_report(model: Any, x: Any, y: Any, loss: Any, *, batch_size: int, **options: Any) -> dict[str, float]:
+    """Return what one epoch of `fit` reports, by name, of a model whose weights stay: its learning rate is 0.
+
+    Args:
+        model: any Keras model; it is compiled here.
+        x: inputs.
+        y: targets.
+        loss: as `compile` takes it.
+        batch_size: samples a batch; they keep their order.
+        **options: of `compile`, such as `metrics`, which have seen no other model.
+    """
+    compat.compile_model(model, loss, compat.gradient_descent(0.0), **options)
+    history = model.fit(x, y, batch_size=batch_size, shuffle=False, epochs=1, verbose=0).history
+    return {name: float(values[-1]) for name, values in history.items()}
+
+
 def attempt(call: Callable[..., float], *args: Any, **options: Any) -> Attempt:
     """Return what a call returns, or the name of the error that it raises: a document's snippet may do either."""
     try:
