@@ -57,7 +57,9 @@ def mask_then(steps: int, features: int, *following: Any, mask_value: float = 0.
 def three_inputs(
     units: int = 3, steps: int = 5, masked: Sequence[bool] = (True, True, True), mask_value: float = 0.0, vocabulary: int = 180
 ) -> Any:
-    """Return the model of document 001: three inputs, Concatenate, three GRUs, softmax.
+    """Return the model of the Concatenate experiments: three inputs, Concatenate, three GRUs, softmax.
+
+    `documents.three_inputs_as_printed` is the same as they print it, for the Keras of its day.
 
     Args:
         units: of each GRU; the document uses 3.
@@ -80,7 +82,7 @@ def three_inputs(
 
 
 def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) -> Any:
-    """Return the model of document 004's question: Masking, LSTM, RepeatVector, LSTM, Dense softmax."""
+    """Return the model of the masked loss answer's question: Masking, LSTM, RepeatVector, LSTM, Dense softmax."""
     inputs = keras.Input((steps, features))
     x = layers.Masking(0.0, name="masking")(inputs)
     x = layers.LSTM(units, name="encoder")(x)
