@@ -81,6 +81,20 @@ def three_inputs(
     return keras.Model([num, version, missing], outputs)
 
 
+def merge_masked(layer: Any, masks: Sequence[Array | None], steps: Sequence[int], features: int) -> Any:
+    """Return a model of several x (B, T, F), one for each of `steps`: Masking where there is a mask, then a merging layer.
+
+    Args:
+        layer: takes a list of tensors.
+        masks: of the inputs; None for one that brings no mask.
+        steps: T of each.
+        features: F of all.
+    """
+    inputs = [keras.Input((length, features)) for length in steps]
+    pairs = zip(inputs, masks, strict=True)
+    return keras.Model(inputs, layer([x if mask is None else layers.Masking()(x) for x, mask in pairs]))
+
+
 def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) -> Any:
     """Return the model of the masked loss answer's question: Masking, LSTM, RepeatVector, LSTM, Dense softmax."""
     inputs = keras.Input((steps, features))
