@@ -1,8 +1,8 @@
 """The documents' own losses, layers and models: they are what the notebooks measure, with the faults that they have.
 
-The losses are written line by line in `keras.ops` for `keras.backend`; the layers are as the Keras guide prints them. One thing
-is added to the code: the last axis that the masked loss answer says its mask "maybe" needs; `times_mask` can leave it out. What to
-use instead is in `masklib.losses` and `masklib.layers`.
+The losses are written line by line in `keras.ops` for `keras.backend`; the layers are as the Keras guide prints them. One
+thing is added to the code: the last axis that the masked loss answer says its mask "maybe" needs; `times_mask` can leave it out.
+What to use instead is in `masklib.losses` and `masklib.layers`.
 """
 
 from collections.abc import Callable, Sequence
