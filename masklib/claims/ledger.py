@@ -134,6 +134,8 @@ def plain(value: Any) -> Any:
     Raises:
         ClaimError: `value` is of another kind, or an array of more than `LARGEST_ARRAY` values.
     """
+    if isinstance(value, np.generic):  # np.float64 is a float, and compares with a list element by element
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
 """What differs between the generations of Keras, named in one place; no other module asks for a version.
 
 *Keras 3*, with three backends. *Keras 2* from 2.4 to 2.15, which is TensorFlow's: no `keras.ops`, losses and metrics with other
-arguments. *The original Keras* up to 2.3, in which documents 000, 001 and 004 were written: graphs and sessions, and losses are
+arguments. *The original Keras* up to 2.3, for which the other documents were written: graphs and sessions, and losses are
 functions.
 
 `lacks` says what a generation lacks, in words that `recording.Run.untested` takes: a claim about it neither holds nor is
@@ -35,10 +35,16 @@ _SINCE_2_4 = {
     "zero_output_for_mask": "its recurrent layers have no option zero_output_for_mask",
     "operators on tensors": "an operator on its tensors is no layer, so no model can hold it",
     "mask dropped by a layer": "it refuses to build a layer without support for masks after a mask",
-    "the guide": "the guide (003) is of newer ones, whose layers may hold layers and which pads with keras.utils.pad_sequences",
+    "the guide": "the Keras guide is of newer ones, whose layers may hold layers and which pads with keras.utils.pad_sequences",
     "loss objects": "its losses are functions, and divide by what Keras chooses",
     "metric objects": "its metrics are functions of one batch, without Precision and Recall",
     "one weight a sample, (B, 1)": "it takes one weight a sample as (B,) only, and refuses (B, 1)",
+}
+
+
+# feature: what keras from 2.4 on says instead
+_UNTIL_2_4 = {
+    "decay of Adam": "the model of the Concatenate experiments needs arguments (lr, decay, input_length, K.tf) that it has not",
 }
 
 
@@ -48,10 +54,11 @@ def lacks(feature: str) -> str:
     Raises:
         ArgumentError: it is not known which Keras has this feature.
     """
-    if feature not in _SINCE_2_4:
-        msg = f"A feature must be one of {', '.join(map(repr, _SINCE_2_4))}, got {feature!r}."
+    missing = {**_SINCE_2_4, **_UNTIL_2_4}
+    if feature not in missing:
+        msg = f"A feature must be one of {', '.join(map(repr, missing))}, got {feature!r}."
         raise ArgumentError(msg + " Choose one, or add it to masklib.compat.")
-    return f"Keras {keras.__version__}: {_SINCE_2_4[feature]}." if IS_ORIGINAL else ""
+    return f"Keras {keras.__version__}: {missing[feature]}." if (feature in _SINCE_2_4) == IS_ORIGINAL else ""
 
 
 def static_shape(tensor: Any) -> tuple[int | None, ...]:

@@ -1,7 +1,8 @@
-"""The documents' own losses and layers, faults included: they are what the notebooks measure.
+"""The documents' own losses, layers and models: they are what the notebooks measure, with the faults that they have.
 
-The losses are ported line by line from `keras.backend` to `keras.ops`; those layers are as the guide (003) prints them. What to
-use instead is in `masklib.losses` and `masklib.layers`.
+The losses are written line by line in `keras.ops` for `keras.backend`; the layers are as the Keras guide prints them. One
+thing is added to the code: the last axis that the masked loss answer says its mask "maybe" needs; `times_mask` can leave it out.
+What to use instead is in `masklib.losses` and `masklib.layers`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from masklib import compat
 from masklib.compat import ops
+from masklib.errors import ArgumentError
 
 Loss = Callable[[Any, Any], Any]
 
 
 def masked_categorical_crossentropy(mask_value: Sequence[float]) -> Loss:
-    """Return the crossentropy of 004, first answer: over the steps whose target is not `mask_value`, divided by their number."""
+    """Return the first answer's crossentropy: over the steps whose target is not `mask_value`, divided by their number."""
 
     def loss(y_true: Any, y_pred: Any) -> Any:
         mask = 1.0 - is_padding(y_true, mask_value)
@@ -26,7 +29,7 @@ def masked_categorical_crossentropy(mask_value: Sequence[float]) -> Loss:
 
 
 def divided_by_all(mask_value: Sequence[float]) -> Loss:
-    """Return the same crossentropy divided by the number of all steps, which 004 warns of."""
+    """Return the same crossentropy divided by the number of all steps, which the first answer warns of."""
 
     def loss(y_true: Any, y_pred: Any) -> Any:
         mask = 1.0 - is_padding(y_true, mask_value)
@@ -36,18 +39,35 @@ def divided_by_all(mask_value: Sequence[float]) -> Loss:
 
 
 def multiplied(name: str, mask_value: Sequence[float]) -> Loss:
-    """Return the loss of 004, second answer: targets and predictions times the mask, inside any loss."""
+    """Return the second answer's loss: targets and predictions times the mask (B, T, 1), inside any loss."""
     some_loss = keras.losses.get(name)
 
     def loss(y_true: Any, y_pred: Any) -> Any:
-        mask = ops.expand_dims(1.0 - is_padding(y_true, mask_value), -1)
-        return some_loss(y_true * mask, y_pred * mask)
+        return some_loss(times_mask(y_true, y_true, mask_value), times_mask(y_pred, y_true, mask_value))
 
     return loss
 
 
+def times_mask(values: Any, y_true: Any, mask_value: Sequence[float], *, last_axis: bool = True) -> Any:
+    """Return the second answer's product of values (B, T, F) and mask.
+
+    Args:
+        values: targets or predictions.
+        y_true: targets (B, T, F), from which the mask is made.
+        mask_value: the target of a masked step, (F,).
+        last_axis: whether the mask gets the axis that the answer says it may need; False leaves it (B, T), as the code has it.
+    """
+    mask = 1.0 - is_padding(y_true, mask_value)
+    return values * (ops.expand_dims(mask, -1) if last_axis else mask)
+
+
+def masks_from_inputs(x: Any, mask_value: float) -> Any:
+    """Return what the second answer's line makes of inputs (N, T, F), which is meant to be the masks, (N, T)."""
+    return 1 - np.array((x == mask_value).all(), dtype="float64")
+
+
 def constant_mask(name: str, mask: Any) -> Loss:
-    """Return the loss of 004, second answer, with a mask array (N, T), True = valid, closed over by the function."""
+    """Return the second answer's loss with a mask array (N, T), True = valid, closed over by the function."""
     some_loss = keras.losses.get(name)
     array = np.asarray(mask, dtype="float32")[..., None]
 
@@ -64,7 +84,7 @@ def is_padding(y_true: Any, mask_value: Sequence[float]) -> Any:
 
 
 class MyLayer(keras.layers.Layer):  # type: ignore[misc] # Keras publishes no types
-    """003: ids (B, T) -> (B, 32); hands the mask that an Embedding computes to an LSTM."""
+    """Ids (B, T) -> (B, 32); hands the mask that an Embedding computes to an LSTM."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -79,7 +99,7 @@ class MyLayer(keras.layers.Layer):  # type: ignore[misc] # Keras publishes no ty
 
 
 class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
-    """003: splits (B, T, F), and its mask, into two along time."""
+    """Splits (B, T, F), and its mask, into two along time."""
 
     def call(self, inputs: Any) -> Any:
         """Return the two halves."""
@@ -93,7 +113,7 @@ class TemporalSplit(keras.layers.Layer):  # type: ignore[misc]
 
 
 class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
-    """003: an embedding that makes a mask of ids (B, T)."""
+    """An embedding that makes a mask of ids (B, T)."""
 
     def __init__(self, input_dim: int, output_dim: int, mask_zero: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -118,7 +138,7 @@ class CustomEmbedding(keras.layers.Layer):  # type: ignore[misc]
 
 
 class MyActivation(keras.layers.Layer):  # type: ignore[misc]
-    """003: an activation that opts in to passing the mask on."""
+    """An activation that opts in to passing the mask on."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -130,7 +150,7 @@ class MyActivation(keras.layers.Layer):  # type: ignore[misc]
 
 
 class NotOptedIn(keras.layers.Layer):  # type: ignore[misc]
-    """003: the same layer without the opt-in, which its text says destroys the mask."""
+    """The same layer without the opt-in, which the guide says destroys the mask."""
 
     def call(self, inputs: Any) -> Any:
         """Return relu(x)."""
@@ -138,7 +158,7 @@ class NotOptedIn(keras.layers.Layer):  # type: ignore[misc]
 
 
 class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
-    """003: what the guide prints as a softmax over the time dimension (axis 1) that discards masked steps."""
+    """What the guide prints as a softmax over the time dimension (axis 1) that discards masked steps."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -151,3 +171,33 @@ class TemporalSoftmax(keras.layers.Layer):  # type: ignore[misc]
         inputs_exp = ops.exp(inputs) * broadcast_float_mask
         inputs_sum = ops.sum(inputs_exp * broadcast_float_mask, axis=-1, keepdims=True)
         return inputs_exp / inputs_sum
+
+
+def three_inputs_as_printed() -> Any:
+    """Return the model of the Concatenate experiments as they print it, compiled, for inputs (B, 5, 3), (B, 5, 1), (B, 5, 1).
+
+    Raises:
+        ArgumentError: the installed Keras lacks an argument of it; see `masklib.compat.lacks("decay of Adam")`.
+    """
+    reason = compat.lacks("decay of Adam")
+    if reason:
+        raise ArgumentError(reason)
+    layers = keras.layers
+    num, version, missing = inputs = [keras.Input((5, 3)), keras.Input((5, 1)), keras.Input((5, 1))]
+    words = {"input_length": 5, "mask_zero": True}
+    merged = layers.concatenate(
+        [
+            layers.Masking(mask_value=0, name="M_num")(num),
+            layers.Embedding(180, 2, name="M_version", **words)(layers.Reshape(target_shape=(-1,))(version)),
+            layers.Embedding(4, 1, name="M_missing", **words)(layers.Reshape(target_shape=(-1,))(missing)),
+        ],
+        axis=-1,
+        name="concate",
+    )
+    gru_1 = layers.GRU(3, return_sequences=True, name="gru_1")(merged)
+    gru_2 = layers.GRU(3, return_sequences=True, name="gru_2")(gru_1)
+    dense_ft = layers.Dense(2, name="dense_ft")(layers.GRU(3, name="gru_3")(gru_2))
+    model = keras.Model(inputs, layers.Lambda(lambda x: keras.backend.tf.nn.softmax(x), name="outputs")(dense_ft))
+    adam = keras.optimizers.Adam(lr=0.0001, beta_1=0.9, beta_2=0.999, epsilon=1e-08, decay=1e-6)
+    model.compile(loss="categorical_crossentropy", optimizer=adam)
+    return model

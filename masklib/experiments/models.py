@@ -57,7 +57,9 @@ def mask_then(steps: int, features: int, *following: Any, mask_value: float = 0.
 def three_inputs(
     units: int = 3, steps: int = 5, masked: Sequence[bool] = (True, True, True), mask_value: float = 0.0, vocabulary: int = 180
 ) -> Any:
-    """Return the model of document 001: three inputs, Concatenate, three GRUs, softmax.
+    """Return the model of the Concatenate experiments: three inputs, Concatenate, three GRUs, softmax.
+
+    `documents.three_inputs_as_printed` is the same as they print it, for the Keras of its day.
 
     Args:
         units: of each GRU; the document uses 3.
@@ -79,8 +81,22 @@ def three_inputs(
     return keras.Model([num, version, missing], outputs)
 
 
+def merge_masked(layer: Any, masks: Sequence[Array | None], steps: Sequence[int], features: int) -> Any:
+    """Return a model of several x (B, T, F), one for each of `steps`: Masking where there is a mask, then a merging layer.
+
+    Args:
+        layer: takes a list of tensors.
+        masks: of the inputs; None for one that brings no mask.
+        steps: T of each.
+        features: F of all.
+    """
+    inputs = [keras.Input((length, features)) for length in steps]
+    pairs = zip(inputs, masks, strict=True)
+    return keras.Model(inputs, layer([x if mask is None else layers.Masking()(x) for x, mask in pairs]))
+
+
 def encoder_decoder(steps: int, features: int, classes: int, units: int = 10) -> Any:
-    """Return the model of document 004's question: Masking, LSTM, RepeatVector, LSTM, Dense softmax."""
+    """Return the model of the masked loss answer's question: Masking, LSTM, RepeatVector, LSTM, Dense softmax."""
     inputs = keras.Input((steps, features))
     x = layers.Masking(0.0, name="masking")(inputs)
     x = layers.LSTM(units, name="encoder")(x)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masklib import compat
-from masklib.compat import generations
+from masklib.compat import generations, kernels
 from masklib.errors import ArgumentError
 
 STARTUP = Path(compat.__file__).parent / "startup"
@@ -22,6 +22,20 @@ def test_the_installed_keras_lacks_nothing():
 def test_what_the_original_lacks_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(generations, "IS_ORIGINAL", True)
     assert compat.lacks("zero_output_for_mask").endswith("have no option zero_output_for_mask.")
+
+
+def test_what_only_the_original_has_is_missing_here(monkeypatch: pytest.MonkeyPatch):
+    assert "decay" in compat.lacks("decay of Adam")
+    monkeypatch.setattr(generations, "IS_ORIGINAL", True)
+    assert compat.lacks("decay of Adam") == ""
+
+
+def test_keras_takes_padding_at_the_end_for_cudnn(monkeypatch: pytest.MonkeyPatch):
+    at_end = np.array([[True, False, False], [True, True, True]])
+    expected = (None, None) if keras.backend.backend() == "jax" else (True, False)
+    assert (compat.has_layout_of_cudnn(at_end), compat.has_layout_of_cudnn(at_end[:, ::-1])) == expected
+    monkeypatch.setattr(kernels, "_KERAS_3", ("keras.no_such_module",))
+    assert compat.has_layout_of_cudnn(at_end) is None
 
 
 def test_an_unknown_feature_is_refused():

@@ -22,6 +22,7 @@ from masklib.errors import ClaimError
         ([1, 2], [2, 1], 0.5, "refuted"),
         ([[1, 2]], [1, 2], 9.0, "refuted"),
         ([], [[5, 5]], 9.0, "refuted"),
+        (np.float64(1.0), [[1.0, 1.0]], 9.0, "refuted"),
         ([], [], 0.0, "holds"),
         (math.nan, 1.0, 1e9, "refuted"),
         ([1.0, math.nan], [1.0, 1.0], 1e9, "refuted"),
