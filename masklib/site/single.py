@@ -15,7 +15,7 @@ from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
 from masklib.site.executed import HEADING, read_executed
-from masklib.site.reading import plain_text, read_cells
+from masklib.site.reading import plain_text, read_cells, recorded_figure
 from masklib.site.survey import Experiment, slug
 from masklib.site.text import render
 
@@ -93,6 +93,8 @@ def to_html(folder: Path) -> str:
         record=record,
         status=Markup(look.verdict(record.status)),  # noqa: S704 (escaped there)
         error=_error(record),
+        answer=run.answer,
+        figure=recorded_figure(run, run.first_figure) if run.answer else "",
         verdicts=_verdicts(run),
         parameters=record.parameters,
         facts=_facts(record),

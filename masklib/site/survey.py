@@ -94,6 +94,11 @@ class Experiment:
         """The names of its recorded figures."""
         return list(dict.fromkeys([*self._names("figures/", ".json"), *self.drawings]))
 
+    @property
+    def first_figure(self) -> str:
+        """The name of the figure that it recorded first; "" for none."""
+        return next((str(r["name"]) for r in self.records if r["kind"] == "figure" and r["name"] in self.figures), "")
+
     @cached_property
     def drawings(self) -> list[str]:
         """The names of the figures that were recorded as SVG, too; masklib did so before 0.2."""
