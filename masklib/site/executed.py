@@ -47,6 +47,13 @@ def read_executed(folder: Path, record: Record) -> Any:
     return node
 
 
+def title_of(node: Any, name: str) -> str:
+    """Return the title of a notebook; `name` if it has none."""
+    first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
+    heading = HEADING.match(first.source) if first else None
+    return str(heading.group(1)) if heading else name
+
+
 def _shorten(output: Any) -> None:
     """Cut what an output says; of HTML a part would be another thing, so what is too long is left out."""
     if "text" in output:

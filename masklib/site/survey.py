@@ -17,7 +17,7 @@ from masklib.engine.collect import Tables, claim_rows, collect, set_aside
 from masklib.engine.contents import parse_json
 from masklib.engine.declaring import read_parameters
 from masklib.engine.files import is_local
-from masklib.engine.notebooks import PARAMETERS_TAG, notebooks_folder, read_notebook
+from masklib.engine.notebooks import OWN_NOTEBOOKS, PARAMETERS_TAG, notebooks_folder, read_notebook
 from masklib.engine.parameters import own_parameters
 from masklib.engine.parquet import read_table
 from masklib.engine.record import MISFORMED, OK, CorruptError, Record, read_file, read_lines, read_record
@@ -203,6 +203,13 @@ class Survey:
         newest = runs.drop_duplicates(["notebook", "keras", "backend", "device", *parameters], keep="last")
         rest = newest[~(newest["key"].isin(paged) & (newest["status"] == OK))]
         return {str(name): frame for name, frame in rest.groupby("notebook", sort=True)}
+
+    @cached_property
+    def has_suite(self) -> bool:
+        """Whether it holds a run of masklib's suite, or one that measures its claims."""
+        own = {path.stem for path in OWN_NOTEBOOKS.glob("*.ipynb")}
+        runs = self.shown()
+        return any(run.claims or (run.record.notebook in own and run.record.origin in (None, "", SUITE)) for run in runs)
 
     def earlier(self, notebook: str) -> int:
         """Return how many runs of a notebook were executed again later, in equal circumstances."""

@@ -1,15 +1,22 @@
 """The page of an experiment begins with its answer, and the page of a claim with its verdict today."""
 
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from masklib.auditing.report.catalogue import CODES
+from masklib.claims.ledger import load_claims, load_documents
 from masklib.engine.store import Store
-from masklib.site import api
+from masklib.site import api, claim_pages, verdicts
+from masklib.site.audit_page import about_findings
 from masklib.site.build import write_sources
+from masklib.site.claim_pages import since
 from masklib.site.single import to_html
 from masklib.site.text import sentences
+from masklib.site.verdicts import Found
 from tests.site.made import EVIL, FIRST, publish, record
 
 ANSWER = {"kind": "answer", "text": f"`Add` drops it *always* {EVIL}."}
@@ -83,3 +90,63 @@ def test_sentences_are_code_emphasis_and_links_into_the_web():
     assert '<code>a&lt;b</code> <em>b</em> <a href="https://keras.io">c</a> [d](javascript:x)' in shown
     assert "<img" not in shown
     assert "<script" not in shown
+
+
+def test_the_card_of_a_claim_says_who_says_it_and_what_to_write_instead(few_pages: Path, monkeypatch: pytest.MonkeyPatch):
+    said = replace(load_claims()["mask-3"], notebook=FIRST, quote=f"their words {EVIL}")
+    own = replace(said, id="own-1", documents=(), says="found here", quote="")
+    for module in (claim_pages, verdicts):
+        monkeypatch.setattr(module, "load_claims", lambda: load_claims() | {"mask-3": said, "own-1": own})
+    publish_notebook(few_pages / "runs", ANSWER, CLAIM)
+    source = sources(few_pages)
+    names = ("claims/fragments/mask-3", "claims/fragments/own-1", "fragments/claims")
+    card, other, listed = ((source / f"{name}.html").read_text() for name in names)
+
+    assert "on Keras 3.15.1 with the TensorFlow backend" in card
+    assert "a case: observed 1.0, expected 2.0" in card
+    assert "01 · Does it?</a>: <code>Add</code> drops it <em>always</em>" in card
+    assert '<a href="../audit/MSK104.html">MSK104' in card
+    assert f"<p>{escape(f'their words {EVIL}')}</p>" in card
+    assert all(load_documents()[one].title in card for one in said.documents)
+    assert "No document says it: it was found here." in other
+    assert listed.index("mask-3") < listed.index("Found here") < listed.index("own-1")
+
+
+def test_a_card_says_since_when_only_if_versions_differ():
+    def row(*verdicts: str) -> dict[tuple[str, str], Found]:
+        versions = ("2.2.4", "2.10.0", "2.15.0", "3.15.1")
+        return {(keras, "tensorflow"): Found(one, "") for keras, one in zip(versions, verdicts, strict=True)}
+
+    assert since(row("holds", "refuted", "refuted", "refuted")) == "holds on 2.2.4, refuted from 2.10.0 on"
+    assert since(row("holds", "holds", "holds", "refuted")) == "holds on 2.2.4 to 2.15.0, refuted on 3.15.1"
+    assert since(row("untested", "holds", "holds", "holds")) == ""
+    assert since({**row("holds", "holds", "holds", "holds"), ("3.15.1", "jax"): Found("refuted", "")}) == ""
+
+
+def test_every_finding_has_a_title_and_claims_of_the_ledger():
+    told = about_findings()
+
+    assert list(told) == list(CODES)
+    assert {claim for one in told.values() for claim in one["claims"]} - set(load_claims()) == set()
+    assert [code for code, one in told.items() if not one["title"] or "{" in one["title"]] == []
+
+
+def test_a_finding_has_a_page_with_both_models_and_its_claims(few_pages: Path):
+    publish_notebook(few_pages / "runs", CLAIM)
+    source = sources(few_pages)
+    page = (source / "audit" / "MSK104.md").read_text()
+
+    assert page.startswith("# MSK104: Every step counts as valid after `Concatenate`\n")
+    assert page.index("def msk104_failing") < page.index("def msk104_remedied") < page.index("## How it is measured")
+    assert "leak" in (source / "audit" / "fragments" / "MSK104.html").read_text()
+    assert "claims/mask-3.html" in (source / "audit" / "fragments" / "MSK104.measured.html").read_text()
+
+
+def test_the_site_of_other_notebooks_is_about_them(few_pages: Path):
+    publish_notebook(few_pages / "runs", ANSWER, name="my_model")
+    source = sources(few_pages)
+    front = (source / "fragments" / "start.html").read_text()
+
+    assert "01 · Does it?</a>" in front
+    assert "<code>Add</code> drops it" in front
+    assert sorted(path.name for path in source.glob("*") if path.name != "experiments") == ["fragments", "index.md"]

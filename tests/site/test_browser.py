@@ -101,7 +101,7 @@ def test_a_newcomer_finds_the_two_answers_on_the_front_page(visitor: Visitor):
     expect(loss).to_contain_text("It can be")  # loss-7 is refuted in this store
     loss.get_by_role("link").click()
     expect(page.locator("h1")).to_contain_text("loss-7")
-    page.get_by_role("link", name="run of loss-7 on Keras 3.15.1, tensorflow").click()
+    page.get_by_role("link", name="run of loss-7 on Keras 3.15.1 with the TensorFlow backend").click()
     expect(page.locator("h1")).to_contain_text("01 · Does it hold?")
 
 

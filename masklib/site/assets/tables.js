@@ -167,8 +167,8 @@
     fits(row) {
       for (const [column, value] of this.chosen) if (row.texts[column] !== value) return false;
       if (this.which) {
-        const verdicts = row.texts.slice(2).filter(Boolean).map((text) => text.replace(/^\S\s+/, ""));
-        if (this.which === "differs" ? new Set(verdicts).size < 2 : row.texts[2].replace(/^\S\s+/, "") !== this.which) return false;
+        const verdicts = row.texts.slice(1, -1).filter(Boolean).map((text) => text.replace(/^\S\s+/, ""));
+        if (this.which === "differs" ? new Set(verdicts).size < 2 : row.texts[1].replace(/^\S\s+/, "") !== this.which) return false;
       }
       return !this.text || row.texts.some((text) => text.toLowerCase().includes(this.text));
     }
