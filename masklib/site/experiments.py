@@ -20,10 +20,10 @@ from masklib.engine.record import RECORD, Record
 from masklib.site.executed import ANSWER, HEADING, PLAIN, PLAINLY, SVG, shown_kind
 from masklib.site.front import raw
 from masklib.site.pictures import figures_by_name
+from masklib.site.recorded_tables import has_plain_index, tables_by_name
 from masklib.site.survey import Experiment, Survey, in_suite, slug
 from masklib.site.svg import clean_svg
 from masklib.site.text import OWN, clean, markdown, render
-from masklib.site.whole_tables import long_tables
 from masklib.site.writing import Writer
 
 SECTIONS = {PLAIN: PLAINLY, "experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}
@@ -37,18 +37,22 @@ class Recorded:
 
     Attributes:
         figures: by name.
-        tables: by name, the long ones.
+        tables: by name.
     """
 
     figures: dict[str, str]
     tables: dict[str, str]
 
     def of(self, output: Any) -> str:
-        """Return what is shown in place of an output: a figure as vectors, all of a table; "" for the output itself."""
+        """Return what is shown in place of an output: a figure as vectors, all of a table; "" for the output itself.
+
+        A table whose index says something keeps it: the recorded one has none.
+        """
         found = shown_by(output)
         if found.kind == FIGURE:
             return self.figures.get(found.name, "")
-        return "" if found.whole else self.tables.get(found.name, "")
+        kept = found.whole and not has_plain_index(output.get("data", {}).get("text/html", ""))
+        return "" if kept else self.tables.get(found.name, "")
 
 
 def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
@@ -60,7 +64,7 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
     for found in survey.experiments.values():
         for experiment in found:
             _copy_evidence(experiment, out)
-            _write_page(experiment, found, source, Recorded(figures_by_name(experiment, out), long_tables(experiment, out)))
+            _write_page(experiment, found, source, Recorded(figures_by_name(experiment, out), tables_by_name(experiment, out)))
     return [found[0].page for found in survey.experiments.values()]
 
 

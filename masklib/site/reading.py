@@ -7,11 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from masklib.claims.outputs import FIGURE, shown_by
+from masklib.claims.outputs import FIGURE, TABLE, shown_by
 from masklib.engine.notebooks import tags
 from masklib.site.executed import ANSWER, PLAIN, PLAINLY, SVG, shown_kind
 from masklib.site.look import text
 from masklib.site.pictures import draw
+from masklib.site.recorded_tables import has_plain_index, whole_table
 from masklib.site.survey import Experiment
 from masklib.site.svg import clean_svg
 from masklib.site.text import clean
@@ -43,7 +44,7 @@ def read_cells(node: Any, run: Experiment, failed: int | None) -> list[dict[str,
             if PLAIN in tags(cell):
                 cells.append({"prose": _prose(f"## {PLAINLY}")})
             is_repeated = ANSWER in tags(cell) and run.answer  # it stands on top of the page
-            outputs = [] if is_repeated else [shown for output in cell.outputs if (shown := _output(output, figures))]
+            outputs = [] if is_repeated else [shown for output in cell.outputs if (shown := _output(output, run, figures))]
             is_open = index == failed or PLAIN in tags(cell)
             cells.append({"label": label, "source": cell.source, "outputs": outputs, "failed": index == failed, "open": is_open})
     return cells
@@ -62,7 +63,7 @@ def _prose(source: str) -> Markup:
     return Markup(_markdown().render(re.sub(r"(?m)^# ", "## ", source)))  # noqa: S704 (HTML in it was escaped)
 
 
-def _output(output: Any, figures: dict[str, Markup]) -> Markup:
+def _output(output: Any, run: Experiment, figures: dict[str, Markup]) -> Markup:
     """Return an output as HTML; "" if it has nothing to show."""
     if output.output_type == "stream":
         return _pre(output.text)
@@ -72,6 +73,8 @@ def _output(output: Any, figures: dict[str, Markup]) -> Markup:
     if found.kind == FIGURE and figures.get(found.name):
         return figures[found.name]
     kind = shown_kind(output)
+    if found.kind == TABLE and found.name in run.tables and has_plain_index(output.data.get("text/html", "")):
+        return whole_table(run, found.name)
     return _shown(kind, output.data[kind]) if kind else Markup()
 
 

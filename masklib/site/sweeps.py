@@ -7,7 +7,7 @@ import pandas as pd
 from masklib.engine.record import MISFORMED, OK, Failure, read_record
 from masklib.errors import StoreError
 from masklib.site.front import raw
-from masklib.site.rows import Cell, as_text, write_rows
+from masklib.site.rows import Cell, as_text, rounded, write_rows
 from masklib.site.small_multiples import draw
 from masklib.site.survey import Survey, slug
 from masklib.site.text import markdown, render
@@ -91,6 +91,8 @@ def _rows(runs: pd.DataFrame, varied: list[str], measured: pd.DataFrame) -> tupl
     why = ["error"] if runs["error"].notna().any() else []
     shown = ["status", *why, "keras", "backend", *varied, *measured_columns, "duration_s", "started", "key"]
     heads = ["status", *(["reason"] if why else []), "Keras", "backend", *map(_short, varied), *names, "took, s", "started"]
+    for name in measured_columns:
+        runs[name] = runs[name].map(rounded)
     table = runs[shown].astype(object).to_numpy().tolist()
     return [*heads, "key"], [[{"status": row[0]}, *map(as_text, row[1:-1]), row[-1][:16]] for row in table]
 

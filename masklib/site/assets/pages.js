@@ -5,6 +5,7 @@
   const wide = () => {
     for (const part of document.querySelectorAll(".mk-scroll, .highlight pre, div.output pre, pre")) {
       const scrolls = part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1;
+      part.toggleAttribute("data-scrolls", part.matches(".mk-scroll") && part.scrollWidth > part.clientWidth + 1);
       if (scrolls) {
         part.tabIndex = 0;
         if (part.matches(".mk-scroll")) {
