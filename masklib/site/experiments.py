@@ -19,6 +19,7 @@ from masklib.engine.notebooks import tags
 from masklib.engine.record import RECORD, Record
 from masklib.site.executed import ANSWER, HEADING, PLAIN, PLAINLY, SVG, shown_kind
 from masklib.site.front import raw
+from masklib.site.names import BACKENDS, ran_on
 from masklib.site.pictures import figures_by_name
 from masklib.site.recorded_tables import has_plain_index, tables_by_name
 from masklib.site.survey import Experiment, Survey, in_suite, slug
@@ -117,7 +118,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     record, claims = experiment.record, load_claims()
     facts = {
         "key": record.key,
-        "ran": record.library,
+        "ran on": ran_on(record),
         "Python": record.inputs["python"] or "none",
         "device": record.inputs["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
@@ -131,7 +132,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
         "evidence": f"../{experiment.evidence}",
         "has_source": _source(record) is not None,
         "tables": experiment.tables,
-        "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
+        "family": [{"where": ran_on(e.record), "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
     }
 
 
@@ -149,7 +150,7 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
     own = nbformat.v4.new_markdown_cell(f"{raw(head)}{_toctree(experiment, family)}", id="head", metadata={OWN: True})
-    title, about = _split_title(shown, experiment, "" if experiment is family[0] else f"({experiment.record.library})")
+    title, about = _split_title(shown, experiment, "" if experiment is family[0] else f"({ran_on(experiment.record)})")
     begin = [title, own, *about] if experiment.answer else [title, *about, own]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return nbformat.v4.new_notebook(cells=[*begin, *shown], metadata=metadata)
@@ -167,7 +168,8 @@ def _toctree(experiment: Experiment, family: list[Experiment]) -> str:
     """Return the Markdown that lists the same experiment on other versions and backends, below the main page."""
     if experiment is not family[0] or len(family) == 1:
         return ""
-    others = [f"Keras {slug(e.record.keras)}, {slug(e.record.backend)} <{e.page.partition('/')[2]}>" for e in family[1:]]
+    names = [f"Keras {slug(e.record.keras)}, {BACKENDS.get(e.record.backend, slug(e.record.backend))}" for e in family[1:]]
+    others = [f"{name} <{e.page.partition('/')[2]}>" for name, e in zip(names, family[1:], strict=True)]
     return "\n".join(["", "```{toctree}", ":hidden:", "", *others, "```", ""])
 
 

@@ -15,6 +15,7 @@ from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
 from masklib.site.executed import HEADING, read_executed, title_of
+from masklib.site.names import ran_on
 from masklib.site.reading import plain_text, read_cells, recorded_figure
 from masklib.site.survey import Experiment, slug
 from masklib.site.text import render
@@ -91,6 +92,7 @@ def to_html(folder: Path) -> str:
         "single.html",
         title=title,
         record=record,
+        ran_on=ran_on(record),
         status=Markup(look.verdict(record.status)),  # noqa: S704 (escaped there)
         error=_error(record),
         answer=run.answer,
@@ -100,7 +102,7 @@ def to_html(folder: Path) -> str:
         facts=_facts(record),
         cells=read_cells(node, run, failed) if node else [],
     )
-    return look.page(f"{title} ({record.status}, {record.library})", body)
+    return look.page(f"{title} ({record.status}, {ran_on(record)})", body)
 
 
 def _title(node: Any, name: str) -> str:

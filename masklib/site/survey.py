@@ -295,7 +295,7 @@ def _as_declared(newest: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     """
     path = in_suite(newest.record)
     try:
-        declared = own_parameters(read_notebook(path)) if path else read_parameters(_parameters_cell(newest.record))
+        declared = own_parameters(read_notebook(path)) if path else read_parameters(parameters_cell(newest.record))
     except (MasklibError, LookupError, TypeError, ValueError):
         return runs.iloc[:0]
     fits = pd.Series(True, index=runs.index)
@@ -313,7 +313,7 @@ def in_suite(record: Record) -> Path | None:
     return next((path for path in notebooks_folder().glob("*.ipynb") if path.stem == record.notebook), None)
 
 
-def _parameters_cell(record: Record) -> str:
+def parameters_cell(record: Record) -> str:
     """Return the parameters cell of the notebook that a run executed, "" if it had none."""
     return next((str(source) for source, tags in record.inputs["cells"] if PARAMETERS_TAG in tags), "")
 
