@@ -1,4 +1,4 @@
-"""How masklib is built: its parts, from a measurement to a page, from a model to a report, and why; from `architecture.toml` and the code."""
+"""How masklib is built: its parts, the steps from a number to a page and from a model to a report, and the decisions."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -128,7 +128,8 @@ MODEL = (
 _TITLE = """# Architecture
 
 Each part stands above everything that it imports. The arrows are read from the code when this page is made. Those that
-follow from others are left out. A test, `tests/test_layering.py`, says what may import what. The [decisions](decisions.md) say why."""
+follow from others are left out. A test, `tests/test_layering.py`, says what may import what. The
+[decisions](decisions.md) say why."""
 _DECISIONS = """# Decisions
 
 Choices that a newcomer will question, a paragraph each: the question, the choice, its reason, and its price."""

@@ -1,7 +1,10 @@
 """The site in Chromium: it loads, searches, sorts, folds, fits a phone, can be reached by keyboard, and shows names as text."""
 
 import re
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,10 @@ def kinds(root: Path) -> list[str]:
         "api/index.html",
         "api/masklib.losses.html",
         "architecture.html",
+        "audit.html",
+        "audit/MSK104.html",
     ]
-    return [*pages, "search.html?q=concatenate", *(["audit.html"] if (root / "audit.html").exists() else [])]
+    return [*pages, "search.html?q=concatenate"]
 
 
 def every_page(root: Path) -> list[str]:
@@ -91,6 +96,36 @@ def test_search_finds_a_claim(visitor: Visitor):
     found.first.click()
     expect(page.locator("h1")).to_contain_text("mask-3: Concatenate")
     assert visitor.wrong == []
+
+
+def test_search_shows_excerpts_over_http(browser: Browser, root: Path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(root)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/search.html?q=concatenate")
+        expect(page.locator("#search-results li p.context").first).to_contain_text(re.compile("concatenate", re.IGNORECASE))
+    finally:
+        context.close()
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """A web server that writes no log."""
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Write nothing."""
+
+
+def test_a_wide_table_keeps_what_tells_rows_apart_in_sight(phone: Visitor):
+    page = phone.open(FRONT)
+    scroll = page.locator(".mk-scroll").first
+    assert scroll.get_attribute("data-scrolls") is not None
+    before = page.locator("table.mk-matrix tbody th").first.bounding_box()
+    scroll.evaluate("part => part.scrollLeft = 200")
+    assert page.locator("table.mk-matrix tbody th").first.bounding_box() == before
+    assert "Scroll sideways" in scroll.evaluate("part => getComputedStyle(part, '::before').content")
 
 
 def test_a_newcomer_finds_the_two_answers_on_the_front_page(visitor: Visitor):
