@@ -99,14 +99,12 @@ def test_search_finds_a_claim(visitor: Visitor):
 
 
 def test_search_shows_excerpts_over_http(browser: Browser, root: Path):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    context = browser.new_context()
-    try:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context()
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/search.html?q=concatenate")
         expect(page.locator("#search-results li p.context").first).to_contain_text(re.compile("concatenate", re.IGNORECASE))
-    finally:
         context.close()
         server.shutdown()
 

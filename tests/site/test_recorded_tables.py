@@ -92,6 +92,6 @@ def test_a_short_table_is_shown_without_its_index_and_leads_to_all_digits(tmp_pa
     shown = Recorded({}, tables).of(output)
     output.data["text/html"] = frame.set_index("layer").to_html()
 
-    assert '<td class="mk-short mk-key">a</td>\n<td class="mk-short">0.3333</td>' in shown
+    assert '<td class="mk-short mk-keep">a</td>\n<td class="mk-short">0.3333</td>' in shown
     assert f'href="../{run.evidence}/tables/t.csv"' in shown
     assert Recorded({}, tables).of(output) == ""  # this index says something

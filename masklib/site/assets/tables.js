@@ -40,7 +40,7 @@
 
   const LONG = 40; // characters: such a cell is given room, others stay on a line
   const shape = (cell, link, isKey) =>
-    make("td", { class: (textOf(cell).length > LONG ? "mk-say" : "mk-short") + (isKey ? " mk-key" : "") }, contentOf(cell, link));
+    make("td", { class: (textOf(cell).length > LONG ? "mk-say" : "mk-short") + (isKey ? " mk-keep" : "") }, contentOf(cell, link));
 
   // A row is {texts, element()}: the text of each cell, and the element that shows it.
   const fromElement = (tr) => ({ texts: [...tr.cells].map((cell) => cell.textContent.trim()), element: () => tr });
