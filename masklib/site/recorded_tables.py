@@ -83,7 +83,7 @@ def _html(experiment: Experiment, name: str, out: Writer) -> str:
 def whole_table(experiment: Experiment, name: str) -> Markup:
     """Return a recorded table as HTML for the page of one run: all of it, folded if it is long."""
     table = arrange(experiment.table(name))
-    shown = render("table.html", name=name, table=table, rows=table.rows[:LONGEST], is_open=len(table.rows) <= UNFOLDED)
+    shown = render("table.html", name=name, table=table, rows=table.rows[:LONGEST], is_folded=len(table.rows) > UNFOLDED)
     return Markup(shown)  # noqa: S704 (of a template)
 
 

@@ -1,5 +1,6 @@
 """The page of an experiment begins with its answer, and the page of a claim with its verdict today."""
 
+import json
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from masklib.auditing.report.catalogue import CODES
 from masklib.claims.ledger import load_claims, load_documents
 from masklib.engine.store import Store
+from masklib.figures import plots, recipes
 from masklib.site import api, claim_pages, verdicts
 from masklib.site.audit_page import about_findings
 from masklib.site.build import write_sources
-from masklib.site.claim_pages import since
+from masklib.site.claim_pages import Behind, behind, since
 from masklib.site.single import to_html
+from masklib.site.survey import Survey
 from masklib.site.text import sentences
 from masklib.site.verdicts import Found
 from tests.site.made import EVIL, FIRST, publish, record
@@ -34,7 +37,7 @@ def few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def publish_notebook(runs: Path, *lines: dict[str, object], name: str = FIRST) -> Path:
     """Publish a run of a notebook with a cell of plain Keras and one of the answer; return its folder."""
     folder = runs / name / ("a" * 64)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     told = nbformat.v4.new_output("display_data", data={"text/plain": "THE ANSWER ONCE MORE"})
     cells = [
         nbformat.v4.new_markdown_cell("# 01 · Does it?\n\nWhy it matters."),
@@ -150,3 +153,31 @@ def test_the_site_of_other_notebooks_is_about_them(few_pages: Path):
     assert "01 · Does it?</a>" in front
     assert "<code>Add</code> drops it" in front
     assert sorted(path.name for path in source.glob("*") if path.name != "experiments") == ["fragments", "index.md"]
+
+
+def test_the_figure_that_was_recorded_first_stands_beside_the_answer(few_pages: Path):
+    folder = few_pages / "runs" / FIRST / ("a" * 64)
+    (folder / "figures").mkdir(parents=True)
+    for name in ("a", "z"):
+        labels = {"xlabel": "x", "ylabel": "y"}
+        values = ([1, 2], {"y": [1.0, 2.0]})
+        recipe = recipes.make_recipe(name, plots.plot_curves, values, labels, caption=f"caption {name}", alt=name)
+        (folder / "figures" / f"{name}.json").write_text(json.dumps(recipes.as_json(recipe)))
+    figures = [{"kind": "figure", "name": name} for name in ("z", "a")]
+    publish_notebook(few_pages / "runs", ANSWER, CLAIM, *figures)
+    head = (sources(few_pages) / "experiments" / "fragments" / f"{FIRST}.html").read_text()
+
+    assert head.index("Answer.") < head.index("caption z") < head.index("Verdicts of this run")
+    assert "caption a" not in head
+    assert "caption z" in to_html(folder).partition('id="verdicts"')[0]
+
+
+def test_an_experiment_that_was_not_run_here_has_its_committed_answer(monkeypatch: pytest.MonkeyPatch):
+    row = {"notebook": "06_mask_propagation", "keras": "3.15.1", "backend": "tensorflow", "answer": "It is dropped."}
+    monkeypatch.setattr(claim_pages, "committed_answers", lambda: [row])
+    here = Survey(None, None, {})  # type: ignore[arg-type] # neither is asked for
+    claim = load_claims()["mask-1"]
+
+    assert behind(claim, here, ("3.15.1", "tensorflow")) == Behind("06_mask_propagation", "", "It is dropped.")
+    assert behind(claim, here, ("3.15.1", "jax")) == Behind("06_mask_propagation", "", "")
+    assert behind(replace(claim, notebook=""), here, ("3.15.1", "jax")) is None
