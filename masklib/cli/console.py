@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from masklib.engine.sweep import Outcome
 
 HEARTBEAT_S = 10.0
-COLOURS = {GOOD: "green", NOTICE: "yellow", QUIET: "dim", BAD: "bold red"}
+COLOURS = {GOOD: "cyan", NOTICE: "yellow", QUIET: "dim", BAD: "bold red"}  # as near to those of the site as a terminal has them
 
 out = Console(highlight=False, soft_wrap=False)
 log = Console(stderr=True, highlight=False)

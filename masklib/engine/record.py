@@ -117,11 +117,6 @@ class Record:
         """The backend of Keras; "" where there is no Keras."""
         return str(self.inputs["settings"]["KERAS_BACKEND"]) if self.keras else ""
 
-    @property
-    def library(self) -> str:
-        """Keras and its backend; where there is no Keras, what ran."""
-        return f"Keras {self.keras} on {self.backend}" if self.keras else self.kernel or "a kernel that did not start"
-
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; the status is written once, not in the error too."""
         values = asdict(self)

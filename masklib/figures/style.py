@@ -166,6 +166,7 @@ def _settings(chosen: Style) -> Any:
         **fonts,
         "axes.edgecolor": colours["soft"],
         "text.parse_math": False,
+        "text.hinting": "no_hinting",  # so that a text is as wide in PNG, by which the layout is found, as in SVG and PDF
         "hatch.linewidth": 0.7,
     }
 

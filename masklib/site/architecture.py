@@ -1,4 +1,4 @@
-"""How masklib is built: its parts, the way of a number, the way of a model, and why; from `architecture.toml` and the code."""
+"""How masklib is built: its parts, the steps from a number to a page and from a model to a report, and the decisions."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -79,8 +79,8 @@ def write_architecture(source: Writer) -> list[str]:
         source.write(f"fragments/architecture/{name}.html", html)
     shown = [raw(f"fragments/architecture/{name}.html") for name in ("house", "number", "model")]
     parts = [f"- `{part['places'][0]}`: {markdown(part['text'])}" for part in told()["part"]]
-    text = [_TITLE, shown[0], "\n".join(parts), f"## The way of a number\n\n{NUMBER}", shown[1], _steps("number")]
-    text += [f"## The way of a model\n\n{MODEL}", shown[2], _steps("model")]
+    text = [_TITLE, shown[0], "\n".join(parts), f"## From a measurement to a page\n\n{NUMBER}", shown[1], _steps("number")]
+    text += [f"## From a model to a report\n\n{MODEL}", shown[2], _steps("model")]
     source.write("architecture.md", "\n\n".join(text) + "\n")
     decisions = [f"## {markdown(one['title'])}\n\n{markdown(one['text'])}" for one in told()["decision"]]
     source.write("decisions.md", "\n\n".join([_DECISIONS, *decisions]) + "\n")
@@ -121,14 +121,15 @@ def _short(code: str) -> str:
     return "/".join(code.partition("::")[0].strip("/").split("/")[-2:])
 
 
-NUMBER = "From the cell that measures it to the table of the README and to the site. A number is stored before anybody judges it."
+NUMBER = "From the cell that measures it to the table of the README and to the site. A number is stored before it is judged."
 MODEL = (
     "From a user's file or object to a report. Everything that the audit changes in the model for a test is restored after it."
 )
 _TITLE = """# Architecture
 
-Each part stands above all that it imports. The arrows are read from the code when this page is made; those that follow from
-others are left out. A test, `tests/test_layering.py`, says what may import what. The [decisions](decisions.md) say why."""
+Each part stands above everything that it imports. The arrows are read from the code when this page is made. Those that
+follow from others are left out. A test, `tests/test_layering.py`, says what may import what. The
+[decisions](decisions.md) say why."""
 _DECISIONS = """# Decisions
 
 Choices that a newcomer will question, a paragraph each: the question, the choice, its reason, and its price."""

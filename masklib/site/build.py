@@ -12,14 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from masklib.engine.committed import VERDICTS, reference_folder
+from masklib.engine.committed import ANSWERS, VERDICTS, reference_folder
 from masklib.engine.files import is_local
 from masklib.engine.identity import source_hash
 from masklib.engine.notebooks import notebooks_folder
 from masklib.engine.store import Store
 from masklib.errors import ArgumentError, RunError, StoreError
 from masklib.site.writing import Writer, check_own
+
+if TYPE_CHECKING:
+    from masklib.site.survey import Survey
 
 FOLDER, HIDDEN, STAMP = "site", ".build", ".build/stamp"
 OWN = ("data", "evidence", "figures")  # folders of the site that are written here; the others are Sphinx's
@@ -90,29 +94,34 @@ def build(store: Store, out: str | Path | None = None, *, on_start: Callable[[],
 
 def write_sources(store: Store, folder: Path) -> tuple[list[str], list[str]]:
     """Write what Sphinx reads, and the files beside its pages; return what could not be read, and the names of the pages."""
-    from masklib.site import api, architecture, audit_page, experiments, front, layer_pages, result_pages, sweeps
+    from masklib.site import experiments, front, result_pages, sweeps
     from masklib.site.survey import survey
-    from masklib.site.verdicts import matrix
 
     source, out = Writer(folder / HIDDEN / "source"), Writer(folder)
     found = survey(store)
-    verdicts = matrix(found)
-    links = {
-        "Results": [
-            "claims",
-            *layer_pages.write_layers(found, source),
-            *result_pages.write_results(found, source, out),
-            *audit_page.write_audit(source),
-        ]
-    }
+    links = {"Results": result_pages.write_results(found, source, out)}
     links["Experiments"] = experiments.write_experiments(found, source, out)
     links["Sweeps and other runs"] = sweeps.write_sweeps(found, source, out)
-    links["Reference"] = [*api.write_api(source), *architecture.write_architecture(source)]
-    front.write_claims(verdicts, source)
-    front.write_front(found, verdicts, source, out, links)
+    if found.has_suite:
+        _write_suite(found, source, out, links)
+    else:
+        front.write_own_front(found, source, links)
     source.prune()
     out.prune(OWN)
     return found.tables.unreadable, source.pages()
+
+
+def _write_suite(found: "Survey", source: Writer, out: Writer, links: dict[str, list[str]]) -> None:
+    """Write the pages that are about masklib: the claims, the findings, the reference, and the front page that leads to them."""
+    from masklib.site import api, architecture, audit_page, claim_pages, front, layer_pages
+    from masklib.site.verdicts import matrix
+
+    verdicts = matrix(found)
+    measured = [*layer_pages.write_layers(found, source), *links["Results"]]
+    links["Results"] = ["claims", *measured, *audit_page.write_audit(source, verdicts)]
+    links["Reference"] = [*api.write_api(source), *architecture.write_architecture(source)]
+    claim_pages.write_claims(found, verdicts, source)
+    front.write_front(found, verdicts, source, out, links)
 
 
 def _stamp(store: Store) -> str:
@@ -122,7 +131,7 @@ def _stamp(store: Store) -> str:
         digest.update(f"{library} {version(library)}\n".encode())
     here = Path(__file__).parent
     files = [p for name in ("assets", "templates") for p in sorted((here / name).rglob("*")) if p.is_file()]
-    files += [*sorted(notebooks_folder().glob("*.ipynb")), reference_folder() / VERDICTS]
+    files += [*sorted(notebooks_folder().glob("*.ipynb")), *(reference_folder() / name for name in (ANSWERS, VERDICTS))]
     for path in files:
         digest.update(f"{path.name}\0".encode() + (path.read_bytes() if path.is_file() else b""))
     for entry in store.entries():

@@ -43,7 +43,7 @@ html_title = "masklib"
 html_static_path = [str(ASSETS)]
 html_css_files = ["masklib.css"]
 html_js_files = [("tables.js", {"defer": "defer"}), ("pages.js", {"defer": "defer"})]
-html_show_search_summary = False  # it is fetched page by page, which no browser allows in a folder
+html_show_search_summary = False  # fetched page by page, which no browser allows in a folder; pages.js asks for it over HTTP
 html_copy_source = False
 html_use_index = html_domain_indices = False  # search finds what they list
 html_show_sphinx = False

@@ -13,6 +13,8 @@ from masklib.engine.run import EXECUTED
 from masklib.site.svg import clean_svg
 
 SVG = "image/svg+xml"
+PLAIN, ANSWER = "plain", "answer"  # tags: of the cell that shows the answer in plain Keras, and of the one that records it
+PLAINLY = "In plain Keras"  # the heading above the former
 SHOWN = ("text/html", SVG, "image/png", "image/jpeg", "text/plain")  # of an output the first that it has
 LONGEST, LONGEST_HTML = 100_000, 1_000_000  # characters of a text, and of an output's HTML, in a page
 HEADING = re.compile(r"\A#\s+(\S.*)")
@@ -43,6 +45,13 @@ def read_executed(folder: Path, record: Record) -> Any:
         for output in cell.get("outputs", []):
             _shorten(output)
     return node
+
+
+def title_of(node: Any, name: str) -> str:
+    """Return the title of a notebook; `name` if it has none."""
+    first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
+    heading = HEADING.match(first.source) if first else None
+    return str(heading.group(1)) if heading else name
 
 
 def _shorten(output: Any) -> None:

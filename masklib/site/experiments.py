@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from markupsafe import Markup
 
 from masklib.claims.ledger import load_claims
 from masklib.claims.outputs import FIGURE, shown_by
@@ -16,17 +17,18 @@ from masklib.claims.verdicts import reason
 from masklib.engine.contents import read_inside
 from masklib.engine.notebooks import tags
 from masklib.engine.record import RECORD, Record
-from masklib.site.executed import HEADING, SVG, shown_kind
+from masklib.site.executed import ANSWER, HEADING, PLAIN, PLAINLY, SVG, shown_kind
 from masklib.site.front import raw
+from masklib.site.names import BACKENDS, ran_on
 from masklib.site.pictures import figures_by_name
+from masklib.site.recorded_tables import has_plain_index, tables_by_name
 from masklib.site.survey import Experiment, Survey, in_suite, slug
 from masklib.site.svg import clean_svg
 from masklib.site.text import OWN, clean, markdown, render
-from masklib.site.whole_tables import long_tables
 from masklib.site.writing import Writer
 
-SECTIONS = {"experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}  # by the tag of a cell
-ROLES = {"parameters", "setup", "check", *SECTIONS}  # tags of cells that their fold names
+SECTIONS = {PLAIN: PLAINLY, "experiment": "Experiment", "table": "Tables", "figure": "Figures", "verdict": "Verdict"}
+ROLES = {"parameters", "setup", "check", ANSWER, *SECTIONS}  # tags of cells that their fold names
 _LEAD = re.compile(r"\A\*\*([^*\n]+)\.\*\*\s+")
 
 
@@ -36,18 +38,22 @@ class Recorded:
 
     Attributes:
         figures: by name.
-        tables: by name, the long ones.
+        tables: by name.
     """
 
     figures: dict[str, str]
     tables: dict[str, str]
 
     def of(self, output: Any) -> str:
-        """Return what is shown in place of an output: a figure as vectors, all of a table; "" for the output itself."""
+        """Return what is shown in place of an output: a figure as vectors, all of a table; "" for the output itself.
+
+        A table whose index says something keeps it: the recorded one has none.
+        """
         found = shown_by(output)
         if found.kind == FIGURE:
             return self.figures.get(found.name, "")
-        return "" if found.whole else self.tables.get(found.name, "")
+        kept = found.whole and not has_plain_index(output.get("data", {}).get("text/html", ""))
+        return "" if kept else self.tables.get(found.name, "")
 
 
 def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
@@ -59,7 +65,7 @@ def write_experiments(survey: Survey, source: Writer, out: Writer) -> list[str]:
     for found in survey.experiments.values():
         for experiment in found:
             _copy_evidence(experiment, out)
-            _write_page(experiment, found, source, Recorded(figures_by_name(experiment, out), long_tables(experiment, out)))
+            _write_page(experiment, found, source, Recorded(figures_by_name(experiment, out), tables_by_name(experiment, out)))
     return [found[0].page for found in survey.experiments.values()]
 
 
@@ -101,7 +107,9 @@ def _write_page(experiment: Experiment, family: list[Experiment], source: Writer
     """Write the notebook that Sphinx reads, and what stands on top of it."""
     name = experiment.page.partition("/")[2]
     head = f"fragments/{name}.html"
-    source.write(f"experiments/{head}", render("experiment.html", **_head(experiment, family)))
+    figure = Markup(recorded.figures.get(experiment.first_figure, ""))  # noqa: S704 (of a template)
+    shown = render("experiment.html", answer=experiment.answer, figure=figure, **_head(experiment, family))
+    source.write(f"experiments/{head}", shown)
     source.write(f"{experiment.page}.ipynb", nbformat.writes(_reading_form(experiment, family, head, recorded)))
 
 
@@ -110,7 +118,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
     record, claims = experiment.record, load_claims()
     facts = {
         "key": record.key,
-        "ran": record.library,
+        "ran on": ran_on(record),
         "Python": record.inputs["python"] or "none",
         "device": record.inputs["device"],
         "versions": ", ".join(f"{k} {v}" for k, v in record.inputs["versions"].items() if v),
@@ -124,7 +132,7 @@ def _head(experiment: Experiment, family: list[Experiment]) -> dict[str, Any]:
         "evidence": f"../{experiment.evidence}",
         "has_source": _source(record) is not None,
         "tables": experiment.tables,
-        "family": [{"cell": e.cell, "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
+        "family": [{"where": ran_on(e.record), "page": e.page.partition("/")[2], "here": e is experiment} for e in family],
     }
 
 
@@ -138,25 +146,30 @@ def _reading_form(experiment: Experiment, family: list[Experiment], head: str, r
             if role and role not in seen:
                 seen.add(role)
                 shown.append(nbformat.v4.new_markdown_cell(f"## {role}", id=f"section-{len(seen)}"))
-            shown.append(_code(cell, recorded))
+            shown.append(_code(cell, recorded, is_answered=bool(experiment.answer)))
         elif cell.cell_type == "markdown":
             shown += _prose(cell, first=index == 0)
-    suffix = "" if experiment is family[0] else f"({experiment.record.library})"
-    if not (shown and HEADING.match(shown[0].source)):
-        shown.insert(0, nbformat.v4.new_markdown_cell(f"# {markdown(experiment.name)}", id="title"))
-    title, _, rest = shown[0].source.partition("\n")
-    shown[0].source = f"{title} {markdown(suffix)}\n{rest}"
     own = nbformat.v4.new_markdown_cell(f"{raw(head)}{_toctree(experiment, family)}", id="head", metadata={OWN: True})
-    shown.insert(1, own)
+    title, about = _split_title(shown, experiment, "" if experiment is family[0] else f"({ran_on(experiment.record)})")
+    begin = [title, own, *about] if experiment.answer else [title, *about, own]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return nbformat.v4.new_notebook(cells=shown, metadata=metadata)
+    return nbformat.v4.new_notebook(cells=[*begin, *shown], metadata=metadata)
+
+
+def _split_title(shown: list[Any], experiment: Experiment, suffix: str) -> tuple[Any, list[Any]]:
+    """Take the title from the cells of a page, its notebook's name if they have none; return it, and what stood below it."""
+    first = shown.pop(0).source if shown and HEADING.match(shown[0].source) else f"# {markdown(experiment.name)}"
+    heading, _, rest = first.partition("\n")
+    title = nbformat.v4.new_markdown_cell(f"{heading} {markdown(suffix)}", id="title")
+    return title, [nbformat.v4.new_markdown_cell(rest, id="about")] if rest.strip() else []
 
 
 def _toctree(experiment: Experiment, family: list[Experiment]) -> str:
     """Return the Markdown that lists the same experiment on other versions and backends, below the main page."""
     if experiment is not family[0] or len(family) == 1:
         return ""
-    others = [f"Keras {slug(e.record.keras)}, {slug(e.record.backend)} <{e.page.partition('/')[2]}>" for e in family[1:]]
+    names = [f"Keras {slug(e.record.keras)}, {BACKENDS.get(e.record.backend, slug(e.record.backend))}" for e in family[1:]]
+    others = [f"{name} <{e.page.partition('/')[2]}>" for name, e in zip(names, family[1:], strict=True)]
     return "\n".join(["", "```{toctree}", ":hidden:", "", *others, "```", ""])
 
 
@@ -168,12 +181,15 @@ def _prose(cell: Any, *, first: bool) -> list[Any]:
     return [nbformat.v4.new_markdown_cell(source, id=cell.id)]
 
 
-def _code(cell: Any, recorded: Recorded) -> Any:
-    """Return a code cell, folded, with its outputs as they are shown."""
+def _code(cell: Any, recorded: Recorded, *, is_answered: bool) -> Any:
+    """Return a code cell with its outputs as they are shown, folded unless it is plain Keras; an answer stands on top already."""
     role = next((tag for tag in tags(cell) if tag in ROLES), "parameters of this run" if _is_injected(cell) else "")
     label = f"Code: {role}" if role else "Code"
     outputs = [shown for output in cell.outputs if (shown := _output(output, recorded))]
+    outputs = [] if role == ANSWER and is_answered else outputs
     found = nbformat.v4.new_code_cell(cell.source, id=cell.id, execution_count=cell.execution_count, outputs=outputs)
+    if role == PLAIN:
+        return found
     prompts = {"code_prompt_show": label, "code_prompt_hide": label}
     found.metadata = nbformat.from_dict({"tags": ["hide-input"], "mystnb": prompts})
     return found

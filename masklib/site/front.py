@@ -1,4 +1,4 @@
-"""The front page and the page of the claims."""
+"""The front page: of the suite, or of the notebooks of somebody else."""
 
 from importlib.resources import files
 from importlib.util import find_spec
@@ -9,10 +9,12 @@ from markupsafe import Markup
 
 from masklib.claims.ledger import load_claims
 from masklib.site import api
+from masklib.site.executed import title_of
+from masklib.site.names import on_keras
 from masklib.site.pictures import pictures, show
-from masklib.site.survey import Survey
-from masklib.site.text import markdown, render
-from masklib.site.verdicts import Matrix
+from masklib.site.survey import Survey, slug
+from masklib.site.text import render
+from masklib.site.verdicts import Matrix, split
 from masklib.site.writing import Writer
 
 FIGURE = ("03_masked_evaluate_loss", "loss_denominators")
@@ -34,30 +36,47 @@ def write_front(survey: Survey, matrix: Matrix, source: Writer, out: Writer, lin
     answers = [answer for answer in (_answer(entry, survey, matrix) for entry in told["answer"]) if answer]
     advice = [entry for entry in told["advice"] if all(_applies(c, survey, matrix) for c in entry["when"])]
     advice = [{"text": entry["text"], "page": entry["page"] if entry["page"] in pages else ""} for entry in advice[:LINES]]
+    of_documents, own = split(load_claims().values())
     start: dict[str, Any] = {
         "answers": answers,
         "advice": advice,
         "figure": _figure(survey, out),
-        "keras": matrix.main[0],
-        "backend": matrix.main[1],
-        "total": len(matrix.cells),
-        "counts": matrix.counts,
+        "on": on_keras(*matrix.main),
+        "total": len(of_documents),
+        "counts": matrix.counts(of_documents),
+        "own": len(own),
+        "own_counts": matrix.counts(own),
     }
     source.write("fragments/start.html", render("start.html", **start))
     source.write("fragments/matrix.html", render("matrix.html", **_matrix_values(matrix)))
     source.write("index.md", _INDEX + "\n".join(_toctree(title, part) for title, part in links.items() if part))
 
 
-def write_claims(matrix: Matrix, source: Writer) -> None:
-    """Write a page for each claim, which is how search finds them, and the list of all."""
-    for claim in load_claims().values():
-        found = matrix.cells[claim.id]
-        rows = [(column, found[column]) for column in matrix.columns if column in found]
-        source.write(f"claims/fragments/{claim.id}.html", render("claim.html", claim=claim, rows=rows))
-        title = f"# {claim.id}: {markdown(claim.statement)}"
-        source.write(f"claims/{claim.id}.md", f"---\norphan: true\n---\n\n{title}\n\n{raw(f'fragments/{claim.id}.html')}")
-    source.write("fragments/claims.html", render("claims.html", claims=load_claims(), matrix=matrix))
-    source.write("claims.md", f"# The claims\n\n{_CLAIMS}\n\n{raw('fragments/claims.html')}")
+def write_own_front(survey: Survey, source: Writer, links: dict[str, list[str]]) -> None:
+    """Write the front page of a store that holds no run of masklib's suite: it is about its own notebooks alone."""
+    names = list(dict.fromkeys([*survey.experiments, *survey.others]))
+    notebooks = [_own_notebook(survey, name) for name in sorted(names)]
+    total = len(survey.tables.runs)
+    source.write("fragments/start.html", render("own.html", notebooks=notebooks, total=total))
+    listed = "\n".join(_toctree(title, part) for title, part in links.items() if part)
+    source.write(
+        "index.md", f"# Runs of {len(names)} notebook{'s' * (len(names) != 1)}\n\n{raw('fragments/start.html')}\n{listed}"
+    )
+
+
+def _own_notebook(survey: Survey, name: str) -> dict[str, Any]:
+    """Return what the front page says of one notebook."""
+    main = survey.experiments.get(name, [])[:1]
+    others = len(survey.others.get(name, ()))
+    return {
+        "title": title_of(main[0].notebook, name) if main else name,
+        "name": name,
+        "page": main[0].page if main else "",
+        "answer": main[0].answer if main else "",
+        "ran": on_keras(*main[0].cell) if main else "",
+        "others": others,
+        "sweep": f"sweeps/{slug(name)}" if others else "",
+    }
 
 
 def raw(name: str) -> str:
@@ -118,7 +137,9 @@ def _matrix_values(matrix: Matrix) -> dict[str, Any]:
     """Return what the table of the verdicts is made of."""
     committed = any(not found.page for row in matrix.cells.values() for found in row.values())
     names = {"tensorflow": "TF", "jax": "JAX", "torch": "Torch"}
-    return {"matrix": matrix, "claims": load_claims(), "counts": matrix.counts, "committed": committed, "names": names}
+    of_documents, own = split(load_claims().values())
+    parts = [(_TITLES[0], of_documents), *([(_TITLES[1], own)] if own else [])]
+    return {"matrix": matrix, "parts": parts, "on": on_keras(*matrix.main), "committed": committed, "names": names}
 
 
 def _toctree(title: str, pages: list[str]) -> str:
@@ -126,11 +147,7 @@ def _toctree(title: str, pages: list[str]) -> str:
     return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
 
 
-_CLAIMS = (
-    "Five much-read documents about Keras masking say these things. Each claim was measured: it *holds* if everything that "
-    "it says is so in every case that was tried; it is *refuted* by one case, and may then be true under conditions that the "
-    "document does not name."
-)
+_TITLES = ("the documents say", "found here")
 _INDEX = f"""# What do Keras masks really do?
 
 {raw("fragments/start.html")}

@@ -7,11 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from masklib.claims.outputs import FIGURE, shown_by
+from masklib.claims.outputs import FIGURE, TABLE, shown_by
 from masklib.engine.notebooks import tags
-from masklib.site.executed import SVG, shown_kind
+from masklib.site.executed import ANSWER, PLAIN, PLAINLY, SVG, shown_kind
 from masklib.site.look import text
 from masklib.site.pictures import draw
+from masklib.site.recorded_tables import has_plain_index, whole_table
 from masklib.site.survey import Experiment
 from masklib.site.svg import clean_svg
 from masklib.site.text import clean
@@ -33,15 +34,19 @@ def read_cells(node: Any, run: Experiment, failed: int | None) -> list[dict[str,
         run: whose notebook it is, for its figures.
         failed: the index of the cell in which the run failed, or None.
     """
-    figures = {name: _figure(run, name) for name in run.figures}
+    figures = {name: recorded_figure(run, name) for name in run.figures}
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(node.cells):
         if cell.cell_type == "markdown" and cell.source.strip():
             cells.append({"prose": _prose(cell.source)})
         elif cell.cell_type == "code" and cell.source.strip():
             label = next(iter(tags(cell)), "cell").replace("-", " ")
-            outputs = [shown for output in cell.outputs if (shown := _output(output, figures))]
-            cells.append({"label": label, "source": cell.source, "outputs": outputs, "failed": index == failed})
+            if PLAIN in tags(cell):
+                cells.append({"prose": _prose(f"## {PLAINLY}")})
+            is_repeated = ANSWER in tags(cell) and run.answer  # it stands on top of the page
+            outputs = [] if is_repeated else [shown for output in cell.outputs if (shown := _output(output, run, figures))]
+            is_open = index == failed or PLAIN in tags(cell)
+            cells.append({"label": label, "source": cell.source, "outputs": outputs, "failed": index == failed, "open": is_open})
     return cells
 
 
@@ -58,7 +63,7 @@ def _prose(source: str) -> Markup:
     return Markup(_markdown().render(re.sub(r"(?m)^# ", "## ", source)))  # noqa: S704 (HTML in it was escaped)
 
 
-def _output(output: Any, figures: dict[str, Markup]) -> Markup:
+def _output(output: Any, run: Experiment, figures: dict[str, Markup]) -> Markup:
     """Return an output as HTML; "" if it has nothing to show."""
     if output.output_type == "stream":
         return _pre(output.text)
@@ -68,6 +73,8 @@ def _output(output: Any, figures: dict[str, Markup]) -> Markup:
     if found.kind == FIGURE and figures.get(found.name):
         return figures[found.name]
     kind = shown_kind(output)
+    if found.kind == TABLE and found.name in run.tables and has_plain_index(output.data.get("text/html", "")):
+        return whole_table(run, found.name)
     return _shown(kind, output.data[kind]) if kind else Markup()
 
 
@@ -94,8 +101,8 @@ def _image(url: str, alt: str) -> Markup:
     return Markup('<figure><img src="{}" alt="{}"></figure>').format(url, alt)
 
 
-def _figure(run: Experiment, name: str) -> Markup:
-    """Return a recorded figure: vectors in light and dark where it has a recipe, else as it was recorded; "" for neither."""
+def recorded_figure(run: Experiment, name: str) -> Markup:
+    """Return a recorded figure as HTML: vectors for light and dark pages, or as it was recorded; "" for none."""
     light, recipe, dark = draw(run, name, "light"), run.recipe(name), draw(run, name, "dark")
     if light is None:
         return Markup()

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from masklib.site.front import raw
-from masklib.site.rows import as_text, write_rows
+from masklib.site.recorded_tables import arrange
+from masklib.site.rows import write_rows
 from masklib.site.survey import Experiment, Survey, slug
 from masklib.site.text import markdown
 from masklib.site.writing import Writer
@@ -38,13 +39,11 @@ def _write(title: str, tables: list[tuple[Experiment, str]], source: Writer, out
     frame = pd.concat([_read(experiment, name) for experiment, name in tables], ignore_index=True)
     links = [f"../{page}.html" for page in frame.pop(_PAGE)]
     frame = frame.drop(columns=[name for name in CIRCUMSTANCES if frame[name].nunique() == 1])
-    chosen = [str(name) for name in frame if not pd.api.types.is_float_dtype(frame[name])]
-    rows = [list(map(as_text, row)) for row in frame.astype(object).to_numpy().tolist()]
-    name = slug(title)
-    heads = list(map(str, frame.columns))
-    fragment = write_rows(f"tables.{name}", title, heads, rows, source, out, "tables", links=links, chosen=chosen)
+    table, name = arrange(frame), slug(title)
+    options: dict[str, Any] = {"links": links, "chosen": table.words, "keys": table.keys}
+    fragment = write_rows(f"tables.{name}", title, table.heads, table.rows, source, out, "tables", **options)
     runs = "run" if len(tables) == 1 else "runs"
-    told = f"{len(rows)} rows from {len(tables)} {runs}. Every cell leads to the run that is its evidence."
+    told = f"{len(table.rows)} rows from {len(tables)} {runs}. Every cell leads to the run that is its evidence."
     source.write(f"tables/{name}.md", f"# {markdown(title)}\n\n{told}\n\n{raw(fragment)}")
     return f"tables/{name}"
 

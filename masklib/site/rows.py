@@ -15,6 +15,9 @@ FIRST = 50  # rows of a page, before anything else is read
 CHUNK = 2_000  # rows of a file
 CHOICES = 12  # values of a column that are offered in a list
 BYTES = 400_000  # of a file, about
+DIGITS = 4  # of a measured number
+NOISE = 1e-6  # what is smaller comes from the arithmetic of floats
+WHOLE_FROM, WHOLE_TO = 1_000, 1_000_000_000  # such numbers are shown without a fraction
 
 Cell = str | dict[str, str]  # text; {"text", "href"} for a link; {"status"} for a status or verdict
 
@@ -42,6 +45,7 @@ def write_rows(
     page: str,
     links: Sequence[str] = (),
     chosen: Collection[str] | None = None,
+    keys: int = 0,
 ) -> str:
     """Write a table as a fragment of HTML and, if it is long, files of its rows; return the fragment's name.
 
@@ -55,9 +59,10 @@ def write_rows(
         page: the folder of the page that shows it, such as "sweeps".
         links: where every cell of a row leads, one a row; () if nowhere.
         chosen: the heads whose few values are offered in a list to filter by; by default all.
+        keys: how many of the first columns are kept in sight.
     """
     fragment = f"fragments/{name}.html"
-    source.write(f"{page}/{fragment}", rows_html(name, caption, columns, rows, out, links=links, chosen=chosen))
+    source.write(f"{page}/{fragment}", rows_html(name, caption, columns, rows, out, links=links, chosen=chosen, keys=keys))
     return fragment
 
 
@@ -70,14 +75,36 @@ def rows_html(
     *,
     links: Sequence[str] = (),
     chosen: Collection[str] | None = None,
+    keys: int = 0,
+    whole: str = "",
 ) -> str:
-    """Return a table as HTML, for a page one folder down; if it is long, write files of its rows. See `write_rows`."""
-    whole = [[*row, link] for row, link in zip(rows, links, strict=True)] if links else rows
-    files = _write_files(name, whole, out) if len(rows) > FIRST else []
+    """Return a table as HTML, for a page one folder down; if it is long, write files of its rows.
+
+    Args:
+        name: see `write_rows`, as for the other arguments.
+        caption: what it shows.
+        columns: the heads.
+        rows: of cells.
+        out: the folder of the site.
+        links: where every cell of a row leads.
+        chosen: the heads to filter by.
+        keys: how many of the first columns are kept in sight.
+        whole: the path of its files with all digits, without their suffixes; "" for none.
+    """
+    linked = [[*row, link] for row, link in zip(rows, links, strict=True)] if links else rows
+    files = _write_files(name, linked, out) if len(rows) > FIRST else []
     offered = columns if chosen is None else chosen
     values_of = {place: [row[place] for row in rows] for place, column in enumerate(columns) if column in offered}
     heads = [Column(column, _choices(values_of.get(place, []))) for place, column in enumerate(columns)]
-    values = {"name": name, "caption": caption, "columns": heads, "first": rows[:FIRST], "total": len(rows), "links": links}
+    shown = {"keys": keys, "whole": whole}
+    values = shown | {
+        "name": name,
+        "caption": caption,
+        "columns": heads,
+        "first": rows[:FIRST],
+        "total": len(rows),
+        "links": links,
+    }
     return render("rows.html", files=[f"../{file}" for file in files], **values)
 
 
@@ -111,3 +138,13 @@ def as_text(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
+
+
+def rounded(value: Any) -> str:
+    """Return a measured value as a cell shows it: a number with at most four digits, one that is next to nothing as such."""
+    if not isinstance(value, float | np.floating) or not math.isfinite(value):
+        return as_text(value)
+    number = float(value)
+    if 0 < abs(number) < NOISE:
+        return "< 1e-6" if number > 0 else "> -1e-6"
+    return f"{number:.0f}" if WHOLE_FROM <= abs(number) < WHOLE_TO else f"{number:.{DIGITS}g}"

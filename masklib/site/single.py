@@ -14,8 +14,9 @@ from masklib.engine.store import Store
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError
 from masklib.site import look
-from masklib.site.executed import HEADING, read_executed
-from masklib.site.reading import plain_text, read_cells
+from masklib.site.executed import HEADING, read_executed, title_of
+from masklib.site.names import ran_on
+from masklib.site.reading import plain_text, read_cells, recorded_figure
 from masklib.site.survey import Experiment, slug
 from masklib.site.text import render
 
@@ -91,24 +92,25 @@ def to_html(folder: Path) -> str:
         "single.html",
         title=title,
         record=record,
+        ran_on=ran_on(record),
         status=Markup(look.verdict(record.status)),  # noqa: S704 (escaped there)
         error=_error(record),
+        answer=run.answer,
+        figure=recorded_figure(run, run.first_figure) if run.answer else "",
         verdicts=_verdicts(run),
         parameters=record.parameters,
         facts=_facts(record),
         cells=read_cells(node, run, failed) if node else [],
     )
-    return look.page(f"{title} ({record.status}, {record.library})", body)
+    return look.page(f"{title} ({record.status}, {ran_on(record)})", body)
 
 
 def _title(node: Any, name: str) -> str:
     """Return the title of a notebook, its name if it has none; the title leaves the first cell."""
-    first = node.cells[0] if node and node.cells and node.cells[0].cell_type == "markdown" else None
-    found = HEADING.match(first.source) if first else None
-    if not first or not found:
-        return name
-    first.source = first.source[found.end() :]
-    return found.group(1)
+    title = title_of(node, "")
+    if title:
+        node.cells[0].source = HEADING.sub("", node.cells[0].source)
+    return title or name
 
 
 def _records(folder: Path, record: Record) -> list[dict[str, Any]]:

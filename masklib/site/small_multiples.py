@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from masklib.engine.summaries import SUBJECT, summarize
+from masklib.site.rows import NOISE, rounded
 from masklib.site.writing import Writer
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ SERIES = 6  # at most, in a panel
 BRIEF, LONGEST = 8, 18  # letters of a word on an axis: up to which it lies, and up to which it is shown
 SEED = "param_seed"
 THEMES = ("light", "dark")
-VERSION = 5  # of the drawing: figures of another version are drawn again
+VERSION = 6  # of the drawing: figures of another version are drawn again
 
 
 def draw(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -> dict[str, str] | None:
@@ -64,11 +65,12 @@ def _panels(measured: pd.DataFrame, x: str) -> list[str]:
 
 def _caption(measured: pd.DataFrame, panels: list[str], x: str, series: str | None) -> dict[str, str]:
     """Return the caption, and the text that stands for the figure."""
-    along = f"along {x.removeprefix('param_')}" + (f", by {series.removeprefix('param_')}" if series else "")
+    along = f"against {x.removeprefix('param_')}" + (f", by {series.removeprefix('param_')}" if series else "")
     total = measured["name"].nunique()
     left = f" The first {len(panels)} of {total} values are shown." if total > len(panels) else ""
-    mean = "" if x == SEED else " Mean over the runs that share a place, with its 95 % interval."
-    return {"alt": f"Measured values {along}: {', '.join(panels)}", "caption": f"Measured values {along}.{mean}{left}"}
+    mean = "" if x == SEED else f" The mean of the runs with the same {x.removeprefix('param_')}, with its 95 % interval."
+    noise = f" Values below {NOISE:g} are shown as 0." if (measured["value"].abs() < NOISE).any() else ""
+    return {"alt": f"Measured values {along}: {', '.join(panels)}", "caption": f"Measured values {along}.{mean}{left}{noise}"}
 
 
 def _svg(measured: pd.DataFrame, panels: list[str], x: str, series: str | None, theme: str) -> bytes:
@@ -90,11 +92,12 @@ def _draw(measured: pd.DataFrame, panels: list[str], x: str, series: str | None)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(max(4.2, 3.0 * columns), 2.2 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=pd.api.types.is_numeric_dtype(measured[x]))
     for axes, name in zip(grid.flat, panels, strict=False):
         _panel(axes, measured[measured["name"] == name], x, series, name)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
+    figure.align_ylabels()
     handles, labels = grid.flat[0].get_legend_handles_labels()
     if series and handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=SERIES, frameon=False, title=_plain(series), fontsize=8)
@@ -114,8 +117,19 @@ def _panel(axes: "Axes", measured: pd.DataFrame, x: str, series: str | None, nam
     axes.set_xlabel(_plain(x), fontsize=8)
     if pd.api.types.is_integer_dtype(measured[x]):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8, labelbottom=True)
+    _keep_noise_small(axes, measured["value"].dropna())
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _keep_noise_small(axes: "Axes", values: "pd.Series[float]") -> None:
+    """Give an axis limits at which the noise of floats looks like what it is: nothing, or no difference."""
+    largest, middle = values.abs().max(), values.mean()
+    if largest < NOISE:
+        axes.set(ylim=(-1.0, 1.0), yticks=[0.0])
+    elif values.max() - values.min() < NOISE * largest:
+        axes.set(ylim=(middle - 0.1 * largest, middle + 0.1 * largest), yticks=[middle])
+        axes.set_yticklabels([rounded(float(middle))])
 
 
 def _line(axes: "Axes", measured: pd.DataFrame, x: str, label: str) -> None:

@@ -17,7 +17,7 @@ from masklib.engine.collect import Tables, claim_rows, collect, set_aside
 from masklib.engine.contents import parse_json
 from masklib.engine.declaring import read_parameters
 from masklib.engine.files import is_local
-from masklib.engine.notebooks import PARAMETERS_TAG, notebooks_folder, read_notebook
+from masklib.engine.notebooks import OWN_NOTEBOOKS, PARAMETERS_TAG, notebooks_folder, read_notebook
 from masklib.engine.parameters import own_parameters
 from masklib.engine.parquet import read_table
 from masklib.engine.record import MISFORMED, OK, CorruptError, Record, read_file, read_lines, read_record
@@ -93,6 +93,11 @@ class Experiment:
     def figures(self) -> list[str]:
         """The names of its recorded figures."""
         return list(dict.fromkeys([*self._names("figures/", ".json"), *self.drawings]))
+
+    @property
+    def first_figure(self) -> str:
+        """The name of the figure that it recorded first; "" for none."""
+        return next((str(r["name"]) for r in self.records if r["kind"] == "figure" and r["name"] in self.figures), "")
 
     @cached_property
     def drawings(self) -> list[str]:
@@ -199,6 +204,13 @@ class Survey:
         rest = newest[~(newest["key"].isin(paged) & (newest["status"] == OK))]
         return {str(name): frame for name, frame in rest.groupby("notebook", sort=True)}
 
+    @cached_property
+    def has_suite(self) -> bool:
+        """Whether it holds a run of masklib's suite, or one that measures its claims."""
+        own = {path.stem for path in OWN_NOTEBOOKS.glob("*.ipynb")}
+        runs = self.shown()
+        return any(run.claims or (run.record.notebook in own and run.record.origin in (None, "", SUITE)) for run in runs)
+
     def earlier(self, notebook: str) -> int:
         """Return how many runs of a notebook were executed again later, in equal circumstances."""
         total = int((self.tables.runs["notebook"] == notebook).sum())
@@ -283,7 +295,7 @@ def _as_declared(newest: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     """
     path = in_suite(newest.record)
     try:
-        declared = own_parameters(read_notebook(path)) if path else read_parameters(_parameters_cell(newest.record))
+        declared = own_parameters(read_notebook(path)) if path else read_parameters(parameters_cell(newest.record))
     except (MasklibError, LookupError, TypeError, ValueError):
         return runs.iloc[:0]
     fits = pd.Series(True, index=runs.index)
@@ -301,7 +313,7 @@ def in_suite(record: Record) -> Path | None:
     return next((path for path in notebooks_folder().glob("*.ipynb") if path.stem == record.notebook), None)
 
 
-def _parameters_cell(record: Record) -> str:
+def parameters_cell(record: Record) -> str:
     """Return the parameters cell of the notebook that a run executed, "" if it had none."""
     return next((str(source) for source, tags in record.inputs["cells"] if PARAMETERS_TAG in tags), "")
 

@@ -4,12 +4,13 @@ from typing import Any, cast
 
 import pandas as pd
 
+from masklib.engine.declaring import read_parameters
 from masklib.engine.record import MISFORMED, OK, Failure, read_record
-from masklib.errors import StoreError
+from masklib.errors import MasklibError, StoreError
 from masklib.site.front import raw
-from masklib.site.rows import Cell, as_text, write_rows
+from masklib.site.rows import Cell, as_text, rounded, write_rows
 from masklib.site.small_multiples import draw
-from masklib.site.survey import Survey, slug
+from masklib.site.survey import Survey, parameters_cell, slug
 from masklib.site.text import markdown, render
 from masklib.site.writing import Writer
 
@@ -42,7 +43,9 @@ def _page(survey: Survey, notebook: str, runs: pd.DataFrame, folders: dict[str, 
     measured = measured[measured["key"].isin(runs["key"])]
     figure = _figure(measured, varied, name, out)
     if figure:
-        source.write(f"sweeps/fragments/{name}.figure.html", render("multiples.html", notebook=notebook, **figure))
+        meanings = _meanings(survey, notebook, varied)
+        fragment = render("multiples.html", notebook=notebook, meanings=meanings, **figure)
+        source.write(f"sweeps/fragments/{name}.figure.html", fragment)
         lines += ["## What was measured", "", raw(f"fragments/{name}.figure.html")]
     columns, rows = _rows(runs, varied, measured)
     caption = f"Runs of {notebook}, failures first, then the newest"
@@ -62,8 +65,8 @@ def _figure(measured: pd.DataFrame, varied: list[str], name: str, out: Writer) -
 def _told(survey: Survey, notebook: str, runs: pd.DataFrame, failed: pd.DataFrame) -> str:
     """Return what the page begins with, as Markdown."""
     ended, earlier = len(runs) - len(failed), survey.earlier(notebook)
-    told = f"{len(runs)} runs besides those with a page of their own; {ended} ended well, {len(failed)} did not."
-    told += f" {earlier} earlier ones, executed again since, are left out." if earlier else ""
+    told = f"{len(runs)} runs that have no page of their own: {ended} succeeded, {len(failed)} failed."
+    told += f" {earlier} older runs are left out, because they were repeated later." if earlier else ""
     found = survey.experiments.get(notebook)
     return f"{told} [The experiment](../{found[0].page}.ipynb)" if found else told
 
@@ -72,6 +75,16 @@ def _varied(runs: pd.DataFrame) -> list[str]:
     """Return the columns of the parameters that differ between runs."""
     columns = [column for column in map(str, runs) if column.startswith("param_")]
     return [column for column in columns if runs[column].nunique(dropna=True) > 1]
+
+
+def _meanings(survey: Survey, notebook: str, varied: list[str]) -> dict[str, str]:
+    """Return what the parameters that vary mean, as the notebook says it."""
+    found = survey.experiments.get(notebook)
+    try:
+        declared = read_parameters(parameters_cell(found[0].record)) if found else []
+    except (MasklibError, LookupError, TypeError, ValueError):
+        return {}
+    return {one.name: one.help for one in declared if f"param_{one.name}" in varied and one.help}
 
 
 def _short(column: str) -> str:
@@ -91,6 +104,8 @@ def _rows(runs: pd.DataFrame, varied: list[str], measured: pd.DataFrame) -> tupl
     why = ["error"] if runs["error"].notna().any() else []
     shown = ["status", *why, "keras", "backend", *varied, *measured_columns, "duration_s", "started", "key"]
     heads = ["status", *(["reason"] if why else []), "Keras", "backend", *map(_short, varied), *names, "took, s", "started"]
+    for name in measured_columns:
+        runs[name] = runs[name].map(rounded)
     table = runs[shown].astype(object).to_numpy().tolist()
     return [*heads, "key"], [[{"status": row[0]}, *map(as_text, row[1:-1]), row[-1][:16]] for row in table]
 

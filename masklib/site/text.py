@@ -12,6 +12,7 @@ from typing import Any
 import bleach
 import jinja2
 from bs4 import BeautifulSoup, Tag
+from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from masklib.claims.words import MARKS, marked
@@ -36,6 +37,19 @@ def markdown(text: object) -> str:
 def code_spans(text: object) -> Markup:
     """Return text as HTML; what stands between backticks becomes code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(str(text)))))  # noqa: S704 (escaped just before)
+
+
+def sentences(text: object) -> Markup:
+    """Return sentences in Markdown as HTML: code, emphasis and links into the web; everything else is shown as it is."""
+    return Markup(_reader().renderInline(" ".join(str(text).split())))  # noqa: S704 (the reader escapes)
+
+
+@cache
+def _reader() -> MarkdownIt:
+    """Return the reader of sentences."""
+    reader = MarkdownIt("zero").enable(["backticks", "emphasis", "escape", "link"])
+    reader.validateLink = lambda url: re.match("https?://", url) is not None  # type: ignore[method-assign] # its way to choose
+    return reader
 
 
 def verdict(word: str) -> Markup:
@@ -93,7 +107,7 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"code": code_spans, "verdict": verdict}
+    environment.filters |= {"code": code_spans, "sentences": sentences, "verdict": verdict}
     return environment
 
 

@@ -1,9 +1,10 @@
 """Every claim on every Keras and backend: measured in this store, or else committed with masklib."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from masklib.claims.ledger import load_claims
+from masklib.claims.ledger import Claim, load_claims
 from masklib.claims.verdicts import reason
 from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.engine.committed import committed_verdicts
@@ -42,15 +43,20 @@ class Matrix:
         """The Keras and backend of the suite: the newest Keras on the main backend, where it was run."""
         return self.columns[0] if self.columns else ("", MAIN)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many claims have which verdict on the main column."""
-        found = [row[self.main].verdict for row in self.cells.values() if self.main in row]
+    def counts(self, claims: Iterable[Claim]) -> dict[str, int]:
+        """Return how many of these claims have which verdict on the main column."""
+        found = [one.verdict for claim in claims if (one := self.of(claim.id))]
         return {word: found.count(word) for word in (HOLDS, REFUTED, UNTESTED)}
 
     def of(self, claim: str, column: Column | None = None) -> Found | None:
         """Return the verdict of a claim, on the main column if none is given."""
         return self.cells[claim].get(column or self.main)
+
+
+def split(claims: Iterable[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """Return the claims of the documents, and those that were found here."""
+    listed = list(claims)
+    return [claim for claim in listed if claim.documents], [claim for claim in listed if not claim.documents]
 
 
 def matrix(survey: Survey) -> Matrix:

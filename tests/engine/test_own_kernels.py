@@ -22,6 +22,7 @@ from masklib.engine.run import Result, execute_plan, plan_run
 from masklib.engine.store import Store
 from masklib.engine.sweep import sweep
 from masklib.errors import NotebookError, ParameterError
+from masklib.site.names import ran_on
 from masklib.site.single import to_html
 from tests.engine.test_folders import WARM, printed
 from tests.engine.test_kinds import save
@@ -198,7 +199,7 @@ def test_a_notebook_of_another_language_runs_in_its_kernel_with_its_parameters(b
     assert published(result).kernelspec.name == "bash"
     assert published(result).language_info.name == "bash"
     assert result.record.kernel == "bash"
-    assert (result.record.keras, result.record.inputs["versions"]["keras"], result.record.library) == (
+    assert (result.record.keras, result.record.inputs["versions"]["keras"], ran_on(result.record)) == (
         "",
         None,
         result.record.kernel,

@@ -1,7 +1,10 @@
 """The site in Chromium: it loads, searches, sorts, folds, fits a phone, can be reached by keyboard, and shows names as text."""
 
 import re
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +40,10 @@ def kinds(root: Path) -> list[str]:
         "api/index.html",
         "api/masklib.losses.html",
         "architecture.html",
+        "audit.html",
+        "audit/MSK104.html",
     ]
-    return [*pages, "search.html?q=concatenate", *(["audit.html"] if (root / "audit.html").exists() else [])]
+    return [*pages, "search.html?q=concatenate"]
 
 
 def every_page(root: Path) -> list[str]:
@@ -93,6 +98,34 @@ def test_search_finds_a_claim(visitor: Visitor):
     assert visitor.wrong == []
 
 
+def test_search_shows_excerpts_over_http(browser: Browser, root: Path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(root))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/search.html?q=concatenate")
+        expect(page.locator("#search-results li p.context").first).to_contain_text(re.compile("concatenate", re.IGNORECASE))
+        context.close()
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """A web server that writes no log."""
+
+    def log_message(self, *_arguments: Any) -> None:
+        """Write nothing."""
+
+
+def test_a_wide_table_keeps_what_tells_rows_apart_in_sight(phone: Visitor):
+    page = phone.open(FRONT)
+    scroll = page.locator(".mk-scroll").first
+    assert scroll.get_attribute("data-scrolls") is not None
+    before = page.locator("table.mk-matrix tbody th").first.bounding_box()
+    scroll.evaluate("part => part.scrollLeft = 200")
+    assert page.locator("table.mk-matrix tbody th").first.bounding_box() == before
+    assert "Scroll sideways" in scroll.evaluate("part => getComputedStyle(part, '::before').content")
+
+
 def test_a_newcomer_finds_the_two_answers_on_the_front_page(visitor: Visitor):
     page = visitor.open(FRONT)
     concatenate = page.locator("dl > div", has_text="Does Concatenate mask my step?")
@@ -101,7 +134,7 @@ def test_a_newcomer_finds_the_two_answers_on_the_front_page(visitor: Visitor):
     expect(loss).to_contain_text("It can be")  # loss-7 is refuted in this store
     loss.get_by_role("link").click()
     expect(page.locator("h1")).to_contain_text("loss-7")
-    page.get_by_role("link", name="run of loss-7 on Keras 3.15.1, tensorflow").click()
+    page.get_by_role("link", name="run of loss-7 on Keras 3.15.1 with the TensorFlow backend").click()
     expect(page.locator("h1")).to_contain_text("01 · Does it hold?")
 
 

@@ -217,7 +217,7 @@ def test_findings_of_the_audit_have_a_page_with_both_models(tmp_path: Path, monk
     monkeypatch.setattr(audit_page, "_attribute", lambda _module, name: told[name])
     source = Writer(tmp_path)
     assert audit_page.write_audit(source) == ["audit"]
-    page, fragment = (tmp_path / name for name in ("audit.md", "fragments/findings/M001.html"))
+    page, fragment = (tmp_path / "audit" / name for name in ("M001.md", "fragments/M001.html"))
     assert "````python\nbad = 'M001'\n```\n````" in page.read_text()
     assert "good = 1" in page.read_text()
     assert not re.search(r"(?<!\\)<script", page.read_text() + fragment.read_text())

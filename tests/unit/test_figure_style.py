@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from masklib.errors import ArgumentError
@@ -96,3 +99,13 @@ def test_a_style_ends_with_its_context():
         assert mpl.rcParams["figure.facecolor"] == style.DARK["page"]
     assert style.current() == style.Style()
     assert dict(mpl.rcParams) == before
+
+
+def test_a_text_is_as_wide_in_png_as_in_svg():
+    label = "mask + ignore_class + weights per step"
+    with style.style():
+        figure = style.new_figure(2.0)
+        drawn = figure.text(0, 0, label, fontsize=8.5).get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        outline = TextPath((0, 0), label, size=8.5, prop=FontProperties(family="DejaVu Sans")).get_extents()
+
+        assert drawn.width / figure.dpi * 72 == pytest.approx(outline.width, rel=0.01)

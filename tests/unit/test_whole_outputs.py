@@ -22,12 +22,13 @@ def output(metadata: dict[str, Any]) -> Any:
 def test_outputs_that_look_the_same_are_distinguished_by_their_names(name: str):
     assert RECORDED.of(output(mark("figure", name))) == f"<p>figure {name}</p>"
     assert RECORDED.of(output(mark("table", name, whole=False))) == f"<p>all of {name}</p>"
+    assert RECORDED.of(output(mark("table", name))) == f"<p>all of {name}</p>"
 
 
 @pytest.mark.parametrize(
-    "metadata", [{}, {"masklib": "x"}, {"masklib": {"kind": "other", "name": "a"}}, mark("figure", "c"), mark("table", "a")]
+    "metadata", [{}, {"masklib": "x"}, {"masklib": {"kind": "other", "name": "a"}}, mark("figure", "c"), mark("table", "c")]
 )
-def test_an_output_that_is_whole_unknown_or_of_an_earlier_masklib_is_shown_as_it_is(metadata: dict[str, Any]):
+def test_an_output_that_is_unknown_or_of_an_earlier_masklib_is_shown_as_it_is(metadata: dict[str, Any]):
     assert RECORDED.of(output(metadata)) == ""
 
 

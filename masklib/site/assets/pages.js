@@ -1,10 +1,16 @@
-// What pages need besides their tables: code that opens all at once, and wide parts that the keyboard can reach.
+// What pages need besides their tables: code that opens all at once, wide parts that the keyboard can reach, excerpts in search.
 "use strict";
 
 (() => {
+  // Search shows excerpts, which it fetches page by page: a web server allows that, a folder does not.
+  if (/^https?:$/.test(location.protocol) && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = true;
+  }
+
   const wide = () => {
     for (const part of document.querySelectorAll(".mk-scroll, .highlight pre, div.output pre, pre")) {
       const scrolls = part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1;
+      part.toggleAttribute("data-scrolls", part.matches(".mk-scroll") && part.scrollWidth > part.clientWidth + 1);
       if (scrolls) {
         part.tabIndex = 0;
         if (part.matches(".mk-scroll")) {

@@ -39,19 +39,20 @@
   };
 
   const LONG = 40; // characters: such a cell is given room, others stay on a line
-  const shape = (cell, link) => make("td", { class: textOf(cell).length > LONG ? "mk-say" : "mk-short" }, contentOf(cell, link));
+  const shape = (cell, link, isKey) =>
+    make("td", { class: (textOf(cell).length > LONG ? "mk-say" : "mk-short") + (isKey ? " mk-keep" : "") }, contentOf(cell, link));
 
   // A row is {texts, element()}: the text of each cell, and the element that shows it.
   const fromElement = (tr) => ({ texts: [...tr.cells].map((cell) => cell.textContent.trim()), element: () => tr });
-  const fromData = (linked) => (cells) => {
+  const fromData = (linked, keys) => (cells) => {
     const link = linked ? cells[cells.length - 1] : "";
     const shown = linked ? cells.slice(0, -1) : cells;
     let tr = null;
-    const element = () => (tr ??= make("tr", {}, ...shown.map((cell) => shape(cell, link))));
+    const element = () => (tr ??= make("tr", {}, ...shown.map((cell, column) => shape(cell, link, column < keys))));
     return { texts: shown.map(textOf), element };
   };
 
-  const numeric = (text) => (text === "" ? NaN : Number(text.replace(/^−/, "-")));
+  const numeric = (text) => (text === "" ? NaN : Number(text.replace(/^[<>] /, "").replace(/^−/, "-")));
   const compare = (rows, column) => {
     const filled = rows.map((row) => row.texts[column]).filter((text) => text !== "" && text !== "NaN");
     if (filled.length && filled.every((text) => !Number.isNaN(numeric(text)))) {
@@ -69,6 +70,7 @@
       this.rows = [...this.body.rows].map(fromElement);
       this.total = Number(table.dataset.total ?? this.rows.length);
       this.files = (table.dataset.files ?? "").split(" ").filter(Boolean);
+      this.keys = Number(table.dataset.keys ?? 0); // columns that are kept in sight
       this.page = 0;
       this.sorted = null; // {column, down}
       this.chosen = new Map(); // value by column
@@ -86,7 +88,7 @@
       this.files = [];
       this.tell("reading the rows …");
       await Promise.all(files.map(load));
-      this.rows = read[this.table.dataset.rows].flat().map(fromData("linked" in this.table.dataset));
+      this.rows = read[this.table.dataset.rows].flat().map(fromData("linked" in this.table.dataset, this.keys));
     }
 
     async change(act) {
@@ -167,8 +169,8 @@
     fits(row) {
       for (const [column, value] of this.chosen) if (row.texts[column] !== value) return false;
       if (this.which) {
-        const verdicts = row.texts.slice(2).filter(Boolean).map((text) => text.replace(/^\S\s+/, ""));
-        if (this.which === "differs" ? new Set(verdicts).size < 2 : row.texts[2].replace(/^\S\s+/, "") !== this.which) return false;
+        const verdicts = row.texts.slice(1, -1).filter(Boolean).map((text) => text.replace(/^\S\s+/, ""));
+        if (this.which === "differs" ? new Set(verdicts).size < 2 : row.texts[1].replace(/^\S\s+/, "") !== this.which) return false;
       }
       return !this.text || row.texts.some((text) => text.toLowerCase().includes(this.text));
     }
@@ -193,11 +195,22 @@
         const here = this.sorted?.column === column;
         head.setAttribute("aria-sort", here ? (this.sorted.down ? "descending" : "ascending") : "none");
       });
+      this.keep();
       this.tell(found === this.total ? `${this.total} rows` : `${found} of ${this.total} rows`);
       if (!this.forth) return;
       this.place.textContent = found ? `${this.page * PAGE + 1}–${Math.min(found, (this.page + 1) * PAGE)} of ${found}` : "none";
       this.back.disabled = this.page === 0;
       this.forth.disabled = this.page === last;
+    }
+
+    // Keeps the first columns in sight, one beside the other, as long as most of the width is left for the others.
+    keep() {
+      let left = 0;
+      for (const [column, head] of this.heads.slice(0, this.keys).entries()) {
+        const fits = column === 0 || left + head.offsetWidth < this.scroll().clientWidth * 0.45;
+        this.table.style.setProperty(`--mk-left-${column + 1}`, fits ? `${left}px` : "auto");
+        left += head.offsetWidth;
+      }
     }
 
     tell(text) {
@@ -215,5 +228,7 @@
     return [...table.tBodies[0].rows].every((row) => row.cells.length === width) && !table.querySelector("[colspan], [rowspan]");
   };
 
-  for (const table of document.querySelectorAll("table.mk-table")) if (regular(table)) new View(table);
+  const views = [];
+  for (const table of document.querySelectorAll("table.mk-table")) if (regular(table)) views.push(new View(table));
+  window.addEventListener("resize", () => views.forEach((view) => view.keep()));
 })();
