@@ -18,7 +18,6 @@ from masklib.experiments import data, measure
 from masklib.experiments.layer_cases import CLASSES, Case
 from masklib.experiments.masked_layers import IS_JAX, Offset
 from masklib.layers import NO_MASK, GivenMask, MaskProbe
-from masklib.reference import masks
 
 Array = NDArray[Any]
 Row = dict[str, str]
@@ -324,11 +323,7 @@ def _merged(name: str, options: Mapping[str, int], pair: Sequence[Array | None])
     if (probed == NO_MASK).all():
         return {"merged mask": NONE, "rule": "dropped", **told}
     filled = [np.ones((1, STEPS), dtype=bool) if mask is None else mask for mask in pair]
-    rules: dict[str, Any] = {
-        "AND": masks.merge_and(pair),
-        "OR": masks.merge_or(pair),
-        "one after the other": np.concatenate(filled, axis=1),
-    }
+    rules = {"AND": np.all(filled, axis=0), "OR": np.any(filled, axis=0), "one after the other": np.concatenate(filled, axis=1)}
     fitting = [rule for rule, mask in rules.items() if np.array_equal(mask, probed.astype(bool))]
     return {"merged mask": "".join(str(int(one)) for one in probed[0]), "rule": " or ".join(fitting), **told}
 
