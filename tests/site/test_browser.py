@@ -266,6 +266,11 @@ def test_nothing_scrolls_sideways_on_a_phone(phone: Visitor, root: Path):
     assert phone.wrong == []
 
 
+def test_nothing_scrolls_sideways_on_a_small_laptop(visitor: Visitor, root: Path):
+    visitor.page.set_viewport_size({"width": 1100, "height": 800})
+    assert {name: found for name in kinds(root) if (found := sideways(visitor.open(name)))} == {}
+
+
 def test_a_page_can_be_reached_by_keyboard(visitor: Visitor):
     page = visitor.open(EXPERIMENT)
     reached = []
