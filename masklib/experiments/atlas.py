@@ -155,7 +155,8 @@ def _of_sequences(case: Case, seed: int, *, takes: bool) -> Row:
     seen = probe.look(LAYOUTS)
     if not probe.masked:
         return {"mask": NONE if seen.mask is None else MADE}
-    return {"mask": became(seen.mask, uses=takes and not probe.warns), "warns": _yes(probe.warns), **_of_outputs(probe, seen)}
+    ends = takes and not probe.warns and not _has_steps(seen.output[:, 0])
+    return {"mask": became(seen.mask, ends=ends), "warns": _yes(probe.warns), **_of_outputs(probe, seen)}
 
 
 def _after_error(case: Case, seed: int) -> str:
@@ -166,15 +167,15 @@ def _after_error(case: Case, seed: int) -> str:
     return NO_SEQUENCE if without.error else ERROR
 
 
-def became(mask: Array | None, *, uses: bool) -> str:
+def became(mask: Array | None, *, ends: bool) -> str:
     """Return what became of the masks `LAYOUTS` after a layer.
 
     Args:
         mask: (L, T'), after it; None for none.
-        uses: whether the layer takes the mask, and Keras does not warn that it is lost.
+        ends: whether the layer takes the mask, and puts out no steps that could carry it on.
     """
     if mask is None:
-        return ENDED if uses else GONE
+        return ENDED if ends else GONE
     return KEPT if np.array_equal(mask, LAYOUTS) else CHANGED
 
 
@@ -251,7 +252,7 @@ def at_masked_steps(output: Array, unmasked: Array) -> str:
         output: (L, T', ...), with the mask.
         unmasked: the same without one.
     """
-    if output.ndim < 3 or output.shape[1] != STEPS:
+    if not _has_steps(output):
         return NA
     masked: Any = ~LAYOUTS & LAYOUTS.any(axis=1, keepdims=True)
     before = np.concatenate([np.zeros_like(output[:, :1]), output[:, :-1]], axis=1)
@@ -360,7 +361,7 @@ def describe_operation(name: str, function: Callable[[Any], Any], seed: int) -> 
     except Exception as error:  # whatever Keras raises is the finding
         return row | {"mask": ERROR, "why": _said(error)}
     mixed = mixes(influence(seen.output), seen.mask)
-    return row | {"mask": became(seen.mask, uses=False), "warns": _yes(probe.warns), "mixes padding in": mixed}
+    return row | {"mask": became(seen.mask, ends=False), "warns": _yes(probe.warns), "mixes padding in": mixed}
 
 
 def _draw_weights(model: Any, seed: int) -> None:
@@ -384,6 +385,11 @@ def _first(output: Any) -> Any:
 def _along(y_true: Any, y_pred: Any) -> Any:
     """Return the sum of outputs along a direction, as a loss."""
     return keras.ops.sum(keras.ops.cast(y_pred, "float32") * y_true)
+
+
+def _has_steps(output: Array) -> bool:
+    """Return whether an output (L, ...) has the steps of the input."""
+    return output.ndim > 2 and output.shape[1] == STEPS
 
 
 def _moves(one: Array, other: Array) -> bool:

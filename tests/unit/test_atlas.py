@@ -50,6 +50,7 @@ def test_a_wrong_layer_is_found_out_and_a_right_one_is_not_accused(index: int):
         ("RandomFlip", "", {"mask": "takes no sequence", "why": "It takes pictures (B, H, W, C)."}),
         ("LSTMCell", "", {"mask": "kept", "takes a mask": "", "supports_masking": ""}),
         ("Lambda", "", {"mask": "gone", "warns": "yes"}),
+        ("Pipeline", "", {"mask": "kept", "warns": "yes", "supports_masking": "no"}),  # the layer inside hands it on
     ],
 )
 def test_what_is_known_of_a_layer_is_found(name: str, setting: str, known: atlas.Row):
