@@ -8,6 +8,7 @@ import tomllib
 from markupsafe import Markup
 
 from masklib.claims.ledger import load_claims
+from masklib.engine.committed import first_sentence
 from masklib.site import api
 from masklib.site.executed import title_of
 from masklib.site.names import on_keras
@@ -101,12 +102,19 @@ def _answer(entry: dict[str, str], survey: Survey, matrix: Matrix) -> dict[str, 
         if found is None or found.verdict not in entry:
             return None
         return told | {"text": entry[found.verdict], "page": f"claims/{entry['claim']}.html", "evidence": entry["claim"]}
-    value = _metric(entry, survey)
-    if value is None:
+    text = _text(entry, survey)
+    if not text:
         return None
-    experiment = survey.experiments[entry["notebook"]][0]
-    text = entry["above" if value > 0 else "zero"]
-    return told | {"text": text, "page": f"{experiment.page}.html", "evidence": f"notebook {entry['notebook'][:2]}"}
+    page = entry.get("page", survey.experiments[entry["notebook"]][0].page)
+    return told | {"text": text, "page": f"{page}.html", "evidence": entry.get("evidence", f"notebook {entry['notebook'][:2]}")}
+
+
+def _text(entry: dict[str, str], survey: Survey) -> str:
+    """Return the answer by a number that a notebook recorded, or else the first sentence of its own answer; "" for neither."""
+    if "metric" not in entry:
+        return first_sentence(next((one.answer for one in survey.experiments.get(entry["notebook"], [])[:1]), ""))
+    value = _metric(entry, survey)
+    return "" if value is None else entry["above" if value > 0 else "zero"]
 
 
 def _applies(condition: dict[str, str], survey: Survey, matrix: Matrix) -> bool:

@@ -12,12 +12,12 @@ from masklib.auditing.report.catalogue import CODES
 from masklib.claims.ledger import load_claims, load_documents
 from masklib.engine.store import Store
 from masklib.figures import plots, recipes
-from masklib.site import api, claim_pages, verdicts
+from masklib.site import api, claim_pages, front, verdicts
 from masklib.site.audit_page import about_findings
 from masklib.site.build import write_sources
 from masklib.site.claim_pages import Behind, behind, since
 from masklib.site.single import to_html
-from masklib.site.survey import Survey
+from masklib.site.survey import Survey, survey
 from masklib.site.text import sentences
 from masklib.site.verdicts import Found
 from tests.site.made import EVIL, FIRST, publish, record
@@ -181,3 +181,12 @@ def test_an_experiment_that_was_not_run_here_has_its_committed_answer(monkeypatc
     assert behind(claim, here, ("3.15.1", "tensorflow")) == Behind("06_mask_propagation", "", "It is dropped.")
     assert behind(claim, here, ("3.15.1", "jax")) == Behind("06_mask_propagation", "", "")
     assert behind(replace(claim, notebook=""), here, ("3.15.1", "jax")) is None
+
+
+def test_the_front_page_may_answer_in_the_words_of_a_notebook(few_pages: Path, monkeypatch: pytest.MonkeyPatch):
+    entry = {"question": "Does it?", "notebook": FIRST, "page": "layers", "evidence": "a page for each"}
+    publish_notebook(few_pages / "runs", {"kind": "answer", "text": "`Add` drops it. Others do not."})
+    found = survey(Store(few_pages / "runs"))
+    answer = front._answer(entry, found, verdicts.matrix(found))
+    assert answer == {"question": "Does it?", "text": "`Add` drops it.", "page": "layers.html", "evidence": "a page for each"}
+    assert front._answer(entry | {"notebook": "99_other"}, found, verdicts.matrix(found)) is None
