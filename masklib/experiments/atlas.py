@@ -28,7 +28,9 @@ LAYOUTS = np.array([[letter == "1" for letter in layout] for layout in _LAYOUTS]
 POST, EMPTY = slice(1, 4), 7  # rows of LAYOUTS: with padding after the sequence; without a valid step
 FLOAT32 = 1e-5  # outputs of order 1, after a few float32 operations
 KEPT, CHANGED, GONE, ENDED = "kept", "changed", "gone", "used and ended"
-MADE, NONE, ERROR, NO_SEQUENCE = "made", "none", "error", "takes no sequence"
+MADE, NONE, ERROR, NO_SEQUENCE, NOT_HERE = "made", "none", "error", "takes no sequence", "not measured"
+FAILS = "fails without a mask, too"
+JUDGED = (KEPT, CHANGED, MADE, GONE, ENDED)  # what becomes of the mask of a sequence
 YES, NO, UNLESS_LAST, NA = "yes", "no", "unless padding comes last", ""
 COLUMNS = (
     *("takes a mask", "supports_masking", "mask", "warns", "uses the mask", "mixes padding in", "mask fits"),
@@ -135,7 +137,7 @@ def describe(case: Case, seed: int) -> Row:
                 row |= {"takes a mask": _yes(takes), "supports_masking": _yes(getattr(layer, "supports_masking", False))}
             return row | (_of_pictures(layer) if case.family == "pictures" else _of_sequences(case, seed, takes=takes))
     except Exception as error:  # whatever Keras raises is the finding
-        return row | {"mask": _after_error(case, seed), "why": _said(error)}
+        return row | {"mask": _after_error(case, seed, error), "why": _said(error)}
 
 
 def takes_mask(layer: Any) -> bool:
@@ -159,12 +161,14 @@ def _of_sequences(case: Case, seed: int, *, takes: bool) -> Row:
     return {"mask": became(seen.mask, ends=ends), "warns": _yes(probe.warns), **_of_outputs(probe, seen)}
 
 
-def _after_error(case: Case, seed: int) -> str:
-    """Return "error" where a layer fails because of the mask, "takes no sequence" where it fails without one, too."""
-    if case.family == "pictures":
-        return ERROR
+def _after_error(case: Case, seed: int, error: Exception) -> str:
+    """Return what an error means: "error" where the mask is its cause, since the layer works without one."""
+    if isinstance(error, ImportError):
+        return NOT_HERE  # it needs another library
     without = measure.attempt(lambda: float(Probe(case, seed, masked=False).look(LAYOUTS).output.size))
-    return NO_SEQUENCE if without.error else ERROR
+    if case.family != "pictures" and not without.error:
+        return ERROR
+    return NO_SEQUENCE if "ndim" in str(error) else FAILS
 
 
 def became(mask: Array | None, *, ends: bool) -> str:

@@ -219,6 +219,7 @@ def report_three_ways(model: Any, batches: Sequence[tuple[Any, Any, Any]], loss:
     whole: list[dict[str, float]] = []
     try:
         for x, y, weights in batches:
+            model.reset_metrics()  # Keras 3.3 goes on from the batch before
             reported = model.test_on_batch(x, y, sample_weight=weights, return_dict=True)
             whole.append({name: float(value) for name, value in reported.items()})
         if keras.backend.backend() == "jax":  # whose `evaluate` takes the weights out of the model, and loses them in an error

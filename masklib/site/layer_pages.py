@@ -8,6 +8,7 @@ import pandas as pd
 import tomllib
 
 from masklib.site.front import raw
+from masklib.site.names import on_keras
 from masklib.site.survey import Experiment, Survey, slug
 from masklib.site.text import markdown, render
 from masklib.site.writing import Writer
@@ -46,13 +47,13 @@ def _measured(experiments: list[Experiment]) -> pd.DataFrame:
 
 def _write(name: str, rows: pd.DataFrame, source: Writer) -> dict[str, str]:
     """Write the page of a layer; return its row in the list."""
-    records = rows.to_dict("records")
+    records = [row | {"on": on_keras(row["keras"], row["backend"])} for row in rows.to_dict("records")]
     plain = records[0]
     told = remedies()[remedy] if (remedy := remedy_of(plain)) else {"says": str(plain["why"])}
     questions = {column: text for column, text in QUESTIONS.items() if any(row[column] for row in records)}
     fragment = f"layers/fragments/{slug(name)}.html"
     source.write(fragment, render("layer.html", name=name, rows=records, questions=questions, **told))
-    code = f"\n```python\n{told['code'].strip()}\n```\n" if "code" in told else ""
+    code = f"\n```python\n{told['code']}\n```\n" if "code" in told else ""
     body = f"# {markdown(name)}\n\n{markdown(told['says'])}\n{code}\n{raw(fragment.removeprefix('layers/'))}"
     source.write(f"layers/{slug(name)}.md", f"---\norphan: true\n---\n\n{body}")
     return {
@@ -75,10 +76,12 @@ def remedy_of(row: Any) -> str:
 
 @cache
 def remedies() -> dict[str, dict[str, str]]:
-    """Return what to write instead, by kind: `says`, and `code` where there is some."""
-    return tomllib.loads(files("masklib.site").joinpath("layers.toml").read_text(encoding="utf-8"))
+    """Return what to write instead, by kind: `says`, and `code` where there is some, which can be pasted."""
+    found = tomllib.loads(files("masklib.site").joinpath("layers.toml").read_text(encoding="utf-8"))
+    return {kind: one | ({"code": _IMPORTS + one["code"].strip()} if "code" in one else {}) for kind, one in found.items()}
 
 
+_IMPORTS = "import keras\nfrom keras import layers, ops\n\n"
 _ABOUT = (
     "Every layer class that `keras.layers` exports was called with a padded sequence and its mask. The page of a layer says what "
     "it did, in each setting and on each Keras that was measured, and what to write instead where that does harm."

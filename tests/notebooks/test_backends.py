@@ -23,6 +23,8 @@ ON_JAX = ("02_rnn_carry_over", "03_masked_evaluate_loss", "10_audit_a_model")
 SLOW = {(name, backend) for name in LONG for backend in BACKENDS} | {(name, "jax") for name in ON_JAX}
 # What is the machine's own, the time; and what hangs on weights that each backend draws, and on its own rounding.
 OWN_TABLES = {("01_mask_zero_outputs", "timing"), ("10_audit_a_model", "tested"), ("10_audit_a_model", "findings")}
+# What a layer's error is differs by backend; the rows of all backends stand side by side in the committed atlas.
+OWN_TABLES |= {("12_layer_atlas", "layers")}
 # What is the backend's own: the order in which it shuffles samples.
 OWN_ROWS = {("05_masked_crossentropy", "closure"): lambda table: table["how"].str.contains("shuffle")}
 

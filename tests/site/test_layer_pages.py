@@ -1,15 +1,22 @@
 """The pages of layers: what to write instead is right, and is chosen by what was measured."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
-from keras import layers, ops
+from keras import layers
 
 import masklib
+from masklib.engine.store import Store
 from masklib.site import layer_pages
+from masklib.site.survey import survey
+from masklib.site.writing import Writer
+from tests.site.made import publish, record
 
 CODED = [kind for kind, remedy in layer_pages.remedies().items() if "code" in remedy]
 IDS = np.array([[3, 5, 7, 0, 0], [4, 6, 8, 2, 1]])
@@ -17,7 +24,7 @@ IDS = np.array([[3, 5, 7, 0, 0], [4, 6, 8, 2, 1]])
 
 @pytest.mark.parametrize("kind", CODED)
 def test_what_to_write_instead_does_not_change_with_padding(kind: str, monkeypatch: pytest.MonkeyPatch):
-    namespace: dict[str, Any] = {"keras": keras, "layers": layers, "ops": ops, "__name__": "remedies"}
+    namespace: dict[str, Any] = {"__name__": "remedies"}
     monkeypatch.setitem(sys.modules, "remedies", sys.modules[__name__])
     exec(layer_pages.remedies()[kind]["code"], namespace)
     check = masklib.check_padding(namespace["model"], IDS)
@@ -52,3 +59,40 @@ def test_a_remedy_is_chosen_by_what_was_measured(mask: str, mixes: str, fits: st
     row = {"mask": mask, "mixes padding in": mixes, "mask fits": fits, "at masked steps": steps}
     assert layer_pages.remedy_of(row) == kind
     assert kind == "" or kind in layer_pages.remedies()
+
+
+def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: Path):
+    row = dict.fromkeys(["layer", *layer_pages.QUESTIONS, "setting", "why"], "")
+    rows = [
+        row | {"layer": "Conv1D", "mask": "gone", "mixes padding in": "yes", "at masked steps": "as if valid"},
+        row | {"layer": "Conv1D", "setting": "padding='causal'", "mask": "gone", "why": "<b>It</b> says why."},
+        row | {"layer": "Layer", "mask": "not measured", "why": "the base class"},
+    ]
+    folder = tmp_path / "runs" / layer_pages.NOTEBOOK / ("a" * 64)
+    (folder / "tables").mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(folder / "tables" / "layers.parquet")
+    nbformat.write(nbformat.v4.new_notebook(), folder / "notebook.ipynb")
+    publish(
+        tmp_path / "runs",
+        record(layer_pages.NOTEBOOK, "a" * 64),
+        [{"kind": "table", "name": "layers", "rows": 3, "columns": list(row)}],
+    )
+
+    pages = layer_pages.write_layers(survey(Store(tmp_path / "runs")), Writer(tmp_path / "source"))
+
+    assert pages == ["layers"]
+    page = (tmp_path / "source" / "layers" / "Conv1D.md").read_text()
+    assert "Set padded steps to 0 before it" in page
+    assert "from keras import layers, ops" in page
+    fragment = (tmp_path / "source" / "layers" / "fragments" / "Conv1D.html").read_text()
+    assert "padding=&#39;causal&#39;" in fragment
+    assert "&lt;b&gt;It&lt;/b&gt; says why." in fragment
+    assert "Keras 3.15.1 with the TensorFlow backend" in fragment
+    assert "the base class" in (tmp_path / "source" / "layers" / "Layer.md").read_text()
+    listed = (tmp_path / "source" / "fragments" / "layers.html").read_text()
+    assert 'href="layers/Conv1D.html"' in listed
+
+
+def test_without_the_atlas_there_are_no_pages_of_layers(tmp_path: Path):
+    publish(tmp_path / "runs", record("01_other", "a" * 64), [])
+    assert layer_pages.write_layers(survey(Store(tmp_path / "runs")), Writer(tmp_path / "source")) == []
