@@ -347,3 +347,8 @@ def test_the_stages_are_reported(leaky: Any):
     said: list[str] = []
     masklib.audit(leaky, on_stage=said.append)
     assert said == ["the inputs", "the outputs", "the loss and the metrics", "the gradients", "the statistics", "the causes"]
+
+
+def test_a_keras_on_which_masklib_is_not_tested_is_named(report: Any):
+    assert replace(report.heading, keras="3.15.9").caution == ""
+    assert str(replace(report.heading, keras="3.5.0")).endswith("; masklib is tested on Keras 3.15, not on this one")

@@ -6,10 +6,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import keras
+from packaging.version import Version
 
 from masklib.auditing.invariance.results import PaddingCheck
 
 GIVEN, MADE, NONE = "given", "made", "none"
+TESTED = "3.15"  # the Keras on which all tests of masklib run
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,13 @@ class Heading:
         if self.samples:
             text += f"; batch of {self.samples} samples x {self.steps} steps, {self.inputs}"
             text += f", targets {self.targets}" if self.targets not in (self.inputs, NONE) else ""
-        return text
+        return text + self.caution
+
+    @property
+    def caution(self) -> str:
+        """A clause that says so if the Keras is another one than that on which masklib is tested; "" if it is that one."""
+        is_tested = Version(self.keras).release[:2] == Version(TESTED).release
+        return "" if is_tested else f"; masklib is tested on Keras {TESTED}, not on this one"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a dict that JSON can hold."""
