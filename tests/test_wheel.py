@@ -129,7 +129,7 @@ def test_the_core_audits_a_model_on_pytorch_without_tensorflow(environment: Envi
     found = call(tmp_path, commands / "masklib", "audit", "leaking.keras", "--quick")
     assert found.returncode == 1, found.stderr
     assert "LEAK  MSK101  the mask is lost at 'conv1d'" in found.stdout
-    assert "Keras is set to tensorflow, which is not installed: torch is used." in found.stderr
+    assert "Keras is set to tensorflow, which is not installed: torch is used instead." in found.stderr
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_another_folder_can_be_given_and_is_part_of_the_identity(write: Write, s
 
     assert there.key != here.key
     assert printed(execute_plan(there, store)) == ["7"]
-    with pytest.raises(ArgumentError, match=r"runs in a folder that is there.*there is no .*missing\. See --cwd"):
+    with pytest.raises(ArgumentError, match=r"folder in which a notebook runs must exist.*there is no .*missing\. See --cwd"):
         plan_run(path, cwd=tmp_path / "missing")
 
 

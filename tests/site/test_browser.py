@@ -174,12 +174,12 @@ def test_a_table_of_which_the_notebook_shows_a_part_is_whole_on_its_page(visitor
 
 def test_the_verdicts_filter_by_text_and_by_verdict(visitor: Visitor):
     page = visitor.open(FRONT)
-    shown = page.locator("table.mk-matrix tbody tr")
+    shown = page.locator("table.mk-matrix").first.locator("tbody tr")  # of the claims of documents
     total = shown.count()
-    page.get_by_label("Filter rows of Verdicts").fill("concatenate")
+    page.get_by_label("Filter rows of Verdicts").first.fill("concatenate")
     assert 0 < shown.count() < total
-    page.get_by_label("Filter rows of Verdicts").fill("")
-    page.get_by_label("Verdict on the newest Keras").select_option("differs")
+    page.get_by_label("Filter rows of Verdicts").first.fill("")
+    page.get_by_label("Verdict on the newest Keras").first.select_option("differs")
     assert "loss-7" in " ".join(shown.all_inner_texts())
     assert shown.count() < total
 
