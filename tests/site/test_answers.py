@@ -20,6 +20,7 @@ from masklib.site.single import to_html
 from masklib.site.survey import Survey, survey
 from masklib.site.text import sentences
 from masklib.site.verdicts import Found
+from masklib.site.writing import Writer
 from tests.site.made import EVIL, FIRST, publish, record
 
 ANSWER = {"kind": "answer", "text": f"`Add` drops it *always* {EVIL}."}
@@ -190,3 +191,6 @@ def test_the_front_page_may_answer_in_the_words_of_a_notebook(few_pages: Path, m
     answer = front._answer(entry, found, verdicts.matrix(found))
     assert answer == {"question": "Does it?", "text": "`Add` drops it.", "page": "layers.html", "evidence": "a page for each"}
     assert front._answer(entry | {"notebook": "99_other"}, found, verdicts.matrix(found)) is None
+    monkeypatch.setattr(front, "_answer", lambda *_: answer)
+    front.write_front(found, verdicts.matrix(found), Writer(few_pages / "source"), Writer(few_pages / "site"), {})
+    assert "<code>Add</code> drops it." in (few_pages / "source" / "fragments" / "start.html").read_text()
