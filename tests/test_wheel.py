@@ -14,7 +14,7 @@ import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from masklib.engine.environments import find_uv, uv_environ
+from masklib.engine.environments import find_interpreter, find_uv, uv_environ
 from masklib.errors import UnavailableError
 from masklib.extras import BACKENDS, EXTRAS, imported, missing
 from tests.engine.conftest import notebook
@@ -171,6 +171,21 @@ def test_the_core_works_with_the_lowest_versions_that_it_declares(built: Path, t
     found = call(tmp_path, python.with_name("masklib"), "audit", "leaking.keras", "--html", "report.html")
     assert found.returncode == 1, found.stderr
     assert "LEAK  MSK101  the mask is lost at 'conv1d'" in found.stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_the_core_works_on_every_python_that_is_declared(version: str, built: Path, tmp_path: Path):
+    interpreter = find_interpreter(version)
+    if interpreter is None:
+        pytest.skip(f"no Python {version} here")
+    python = tmp_path / "venv" / "bin" / "python"
+    uv("venv", "--quiet", "--python", interpreter, tmp_path / "venv")
+    uv("pip", "install", "--quiet", "--python", python, *(f"{wheel}[jax]" for wheel in built.glob("*.whl")))
+    (tmp_path / "make.py").write_text(f"import os\nos.environ['KERAS_BACKEND'] = 'jax'\n{dedent(LEAKING)}")
+    assert call(tmp_path, python, "make.py").returncode == 0
+    found = call(tmp_path, python.with_name("masklib"), "audit", "leaking.keras", "--quick")
+    assert (found.returncode, "LEAK  MSK101" in found.stdout) == (1, True), found.stderr
 
 
 def test_each_module_of_an_extra_is_known_by_it():
