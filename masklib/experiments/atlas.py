@@ -7,6 +7,7 @@ output positions follow from which steps, what comes out at masked steps, and wh
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -334,23 +335,28 @@ def _merged(name: str, options: Mapping[str, int], pair: Sequence[Array | None])
 
 
 def operations() -> dict[str, Callable[[Any], Any]]:
-    """Return operators and functions of `keras.ops` on x (B, T, F), one of each family, by the name of the family."""
+    """Return operators and functions of `keras.ops` on x (B, T, F), by name."""
     ops = keras.ops
     return {
-        "x + 1, x * x, -x": lambda x: -(x * x + 1.0),
+        "x + 1": lambda x: x + 1.0,
+        "x * x": lambda x: x * x,
+        "-x": lambda x: -x,
         "x > 0": lambda x: ops.cast(x > 0, "float32"),
         "x[:, 1:]": lambda x: x[:, 1:],
         "x[:, -1]": lambda x: x[:, -1],
-        "ops.sum, mean, max over steps": lambda x: ops.sum(x, axis=1),
+        **{
+            f"ops.{name} over steps": partial(getattr(ops, name), axis=1)
+            for name in ("sum", "mean", "max", "cumsum", "softmax", "flip")
+        },
+        "ops.roll over steps": lambda x: ops.roll(x, 1, axis=1),
         "ops.sum over features": lambda x: ops.sum(x, axis=-1, keepdims=True),
-        "ops.cumsum over steps": lambda x: ops.cumsum(x, axis=1),
-        "ops.expand_dims, reshape": lambda x: ops.expand_dims(x, 2),
+        "ops.expand_dims": lambda x: ops.expand_dims(x, 2),
+        "ops.reshape": lambda x: ops.reshape(x, (-1, STEPS, 2, x.shape[-1] // 2)),
         "ops.transpose": lambda x: ops.transpose(x, (0, 2, 1)),
-        "ops.flip, roll over steps": lambda x: ops.flip(x, axis=1),
-        "ops.concatenate, stack": lambda x: ops.concatenate([x, x], axis=-1),
+        "ops.concatenate over features": lambda x: ops.concatenate([x, x], axis=-1),
+        "ops.stack over features": lambda x: ops.stack([x, x], axis=-1),
         "ops.matmul": lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))),
-        "ops.relu, exp, tanh": lambda x: ops.relu(x),
-        "ops.softmax over steps": lambda x: ops.softmax(x, axis=1),
+        **{f"ops.{name}": getattr(ops, name) for name in ("relu", "exp", "tanh")},
         "ops.where": lambda x: ops.where(x > 0, x, ops.zeros_like(x)),
         "ops.cast": lambda x: ops.cast(x, "float16"),
     }

@@ -48,14 +48,19 @@ def tiles(rows: "pd.DataFrame") -> dict[str, Any]:
     """Return the arguments of `plots.plot_tiles` for rows of `atlas.describe`, but for title and texts."""
     groups: dict[tuple[str, tuple[Tile, ...]], list[str]] = {}
     for row in rows.sort_values("family", kind="stable").to_dict("records"):
-        told = row["layer"] + (f"({row['setting']})" if row["setting"] else "")
-        groups.setdefault((str(row["family"]), tuple(_tile(column, row) for column in COLUMNS)), []).append(told)
+        groups.setdefault((str(row["family"]), tuple(_tile(column, row) for column in COLUMNS)), []).append(_name(row))
     families = [family for family, _ in groups]
     rules = [place for place in range(1, len(families)) if families[place] != families[place - 1]]
     shown = [[*answers] for _, answers in groups]
     legend = {kind: text for kind, text in LEGEND.items() if any(kind == tile[0] for line in shown for tile in line)}
     labels = [_label(names) for names in groups.values()]
     return {"tiles": shown, "rows": labels, "columns": list(COLUMNS.values()), "rules": rules, "legend": legend}
+
+
+def _name(row: Any) -> str:
+    """Return a layer with its setting; that a recurrent layer puts out all steps is left out where something else is set, too."""
+    setting = row["setting"].removeprefix("return_sequences=True, ")
+    return f"{row['layer']}({setting})" if setting else str(row["layer"])
 
 
 def _label(names: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """How to build each layer that `keras.layers` exports: the one table behind the atlas of layers, notebook 12.
 
-A layer without cases is in `NEEDS_MORE`, with what it needs. A test holds the two
-complete for the installed Keras.
+A layer without cases has its reason in `unmeasured`. A test holds the two complete for the installed Keras.
 """
 
 import inspect
@@ -12,7 +11,6 @@ from typing import Any
 
 from keras import layers
 
-Apply = Callable[[Any], Any]
 FEATURES = 6  # F of x (B, T, F), unlike T
 CLASSES = 6  # of the ids that layers of ids get
 
@@ -82,12 +80,12 @@ def _cases(name: str, family: str, row: _Row) -> list[Case]:
 
 def _with(plain: Case, row: _Row, setting: Mapping[str, Any]) -> Case:
     """Return a case with more arguments."""
-    told = ", ".join(f"{key}={value!r}" for key, value in setting.items() if setting == _SEQUENCES or key not in _SEQUENCES)
+    told = ", ".join(f"{key}={value!r}" for key, value in setting.items())
     return replace(plain, setting=told, make=partial(_make, plain.layer, {**row.arguments, **setting}))
 
 
 def _make(name: str, arguments: Mapping[str, Any]) -> Any:
-    """Return a new layer; what is callable among its arguments makes a layer or cell of its own, or is a function in itself."""
+    """Return a new layer, with new ones of what it wraps."""
     made = {key: value() if isinstance(value, _Fresh) else value for key, value in arguments.items()}
     return exported()[name](**made)
 

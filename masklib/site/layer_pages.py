@@ -47,38 +47,62 @@ def _measured(experiments: list[Experiment]) -> pd.DataFrame:
 
 def _write(name: str, rows: pd.DataFrame, source: Writer) -> dict[str, str]:
     """Write the page of a layer; return its row in the list."""
-    records = [row | {"on": on_keras(row["keras"], row["backend"])} for row in rows.to_dict("records")]
-    plain = records[0]
-    told = remedies()[remedy] if (remedy := remedy_of(plain)) else {"says": str(plain["why"])}
+    records = [{str(column): value for column, value in row.items()} for row in rows.to_dict("records")]
+    records = [row | {"on": on_keras(row["keras"], row["backend"])} for row in records]
+    newest = [row for row in records if row["on"] == records[0]["on"]]
     questions = {column: text for column, text in QUESTIONS.items() if any(row[column] for row in records)}
-    fragment = f"layers/fragments/{slug(name)}.html"
-    source.write(fragment, render("layer.html", name=name, rows=records, questions=questions, **told))
-    code = f"\n```python\n{told['code']}\n```\n" if "code" in told else ""
-    body = f"# {markdown(name)}\n\n{markdown(told['says'])}\n{code}\n{raw(fragment.removeprefix('layers/'))}"
-    source.write(f"layers/{slug(name)}.md", f"---\norphan: true\n---\n\n{body}")
-    return {
-        "name": name,
-        "page": f"layers/{slug(name)}.html",
-        "mask": str(plain["mask"]),
-        "says": told["says"].partition(". ")[0],
-    }
+    fragment = f"fragments/{slug(name)}.html"
+    source.write(f"layers/{fragment}", render("layer.html", name=name, rows=records, questions=questions))
+    lines = ["---", "orphan: true", "---", "", f"# {markdown(name)}", "", *_advice(name, newest), raw(fragment)]
+    source.write(f"layers/{slug(name)}.md", "\n".join(lines))
+    masks = ", ".join(dict.fromkeys(row["mask"] for row in newest))
+    return {"name": name, "page": f"layers/{slug(name)}.html", "mask": masks, "says": _first(newest)}
+
+
+def _advice(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Return the Markdown that says what a layer does, and what to write instead, once for all settings that are alike."""
+    settings: dict[str, list[str]] = {}
+    for row in rows:
+        settings.setdefault(remedy_of(row), []).append(row["setting"])
+    lines = []
+    for kind in filter(None, settings):
+        where = ", ".join(f"`{setting}`" if setting else "as it is" for setting in settings[kind])
+        lines += [f"**{where[0].upper()}{where[1:]}.** {markdown(remedies()[kind]['says'])}", ""]
+        lines += ["```python", code, "```", ""] if (code := code_of(kind, name)) else []
+    return lines
+
+
+def _first(rows: list[dict[str, Any]]) -> str:
+    """Return in a sentence what a layer does as it is, or why it was not measured."""
+    kind = remedy_of(rows[0])
+    return str(remedies()[kind]["says"]).partition(". ")[0].rstrip(".") if kind else str(rows[0]["why"])
 
 
 def remedy_of(row: Any) -> str:
-    """Return which remedy of `layers.toml` fits a row of the atlas; "" where there is nothing to remedy and nothing to say."""
+    """Return which remedy of `layers.toml` fits a row of the atlas; "" where nothing was measured that one could follow from."""
     mask, mixed, same_steps = row["mask"], row["mixes padding in"], bool(row["at masked steps"])
+    if mask in ("kept", "changed", "gone") and not mixed:
+        return ""  # its output is random
     if mask in ("kept", "changed"):
-        return "misfit" if row["mask fits"] == "no" else "leaks" if mixed == "yes" else "kept"
+        return "misfit" if row["mask fits"] == "no" else "kept" if mixed == "no" else "leaks"
     if mask == "gone":
-        return ("mixed" if mixed != "no" else "dropped") if same_steps else "pooled" if mixed != "no" else ""
-    return {"made": "made", "used and ended": "ended", "error": "error"}.get(mask, "")
+        return {(True, True): "dropped", (True, False): "mixed", (False, True): "moved"}.get(
+            (same_steps, mixed == "no"), "pooled"
+        )
+    return {"made": "made", "none": "none", "used and ended": "ended", "error": "error"}.get(mask, "")
+
+
+def code_of(kind: str, layer: str) -> str:
+    """Return code that can be pasted, in which a layer is used so that padding does no harm; "" where none was tried for it."""
+    remedy = remedies()[kind]
+    call = remedy.get("calls", {}).get(layer, "")
+    return _IMPORTS + remedy["code"].strip().replace("{call}", call) if call else ""
 
 
 @cache
-def remedies() -> dict[str, dict[str, str]]:
-    """Return what to write instead, by kind: `says`, and `code` where there is some, which can be pasted."""
-    found = tomllib.loads(files("masklib.site").joinpath("layers.toml").read_text(encoding="utf-8"))
-    return {kind: one | ({"code": _IMPORTS + one["code"].strip()} if "code" in one else {}) for kind, one in found.items()}
+def remedies() -> dict[str, dict[str, Any]]:
+    """Return what to write instead, by kind: `says`, and for the layers in `calls` the `code`."""
+    return tomllib.loads(files("masklib.site").joinpath("layers.toml").read_text(encoding="utf-8"))
 
 
 _IMPORTS = "import keras\nfrom keras import layers, ops\n\n"

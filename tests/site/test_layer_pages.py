@@ -18,15 +18,15 @@ from masklib.site.survey import survey
 from masklib.site.writing import Writer
 from tests.site.made import publish, record
 
-CODED = [kind for kind, remedy in layer_pages.remedies().items() if "code" in remedy]
+CODED = [(kind, layer) for kind, remedy in layer_pages.remedies().items() for layer in remedy.get("calls", {})]
 IDS = np.array([[3, 5, 7, 0, 0], [4, 6, 8, 2, 1]])
 
 
-@pytest.mark.parametrize("kind", CODED)
-def test_what_to_write_instead_does_not_change_with_padding(kind: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("kind", "layer"), CODED)
+def test_what_to_write_instead_does_not_change_with_padding(kind: str, layer: str, monkeypatch: pytest.MonkeyPatch):
     namespace: dict[str, Any] = {"__name__": "remedies"}
     monkeypatch.setitem(sys.modules, "remedies", sys.modules[__name__])
-    exec(layer_pages.remedies()[kind]["code"], namespace)
+    exec(layer_pages.code_of(kind, layer), namespace)
     check = masklib.check_padding(namespace["model"], IDS)
     assert [str(leak) for leak in check.leaks] == []
     assert {passed.change for passed in check.passed} >= {"longer padding", "no padding"}
@@ -43,12 +43,15 @@ def test_the_check_of_the_remedies_can_fail():
     [
         ("kept", "no", "yes", "as if valid", "kept"),
         ("kept", "yes", "yes", "as if valid", "leaks"),
+        ("kept", "unless padding comes last", "yes", "as if valid", "leaks"),
+        ("kept", "", "", "", ""),
         ("kept", "no", "no", "other", "misfit"),
         ("gone", "no", "", "as if valid", "dropped"),
         ("gone", "yes", "", "as if valid", "mixed"),
         ("gone", "unless padding comes last", "", "as if valid", "mixed"),
         ("gone", "yes", "", "", "pooled"),
-        ("gone", "no", "", "", ""),
+        ("gone", "no", "", "", "moved"),
+        ("none", "", "", "", "none"),
         ("used and ended", "no", "", "", "ended"),
         ("made", "", "", "", "made"),
         ("error", "", "", "", "error"),
@@ -61,11 +64,25 @@ def test_a_remedy_is_chosen_by_what_was_measured(mask: str, mixes: str, fits: st
     assert kind == "" or kind in layer_pages.remedies()
 
 
+def test_a_layer_gets_the_code_that_was_tried_for_it_alone():
+    assert "layers.GRU(4" in layer_pages.code_of("misfit", "GRU")
+    assert layer_pages.code_of("pooled", "AveragePooling1D") == ""
+    assert layer_pages.code_of("error", "TimeDistributed") == ""
+
+
 def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: Path):
     row = dict.fromkeys(["layer", *layer_pages.QUESTIONS, "setting", "why"], "")
     rows = [
         row | {"layer": "Conv1D", "mask": "gone", "mixes padding in": "yes", "at masked steps": "as if valid"},
-        row | {"layer": "Conv1D", "setting": "padding='causal'", "mask": "gone", "why": "<b>It</b> says why."},
+        row
+        | {
+            "layer": "Conv1D",
+            "setting": "padding='causal'",
+            "mask": "gone",
+            "mixes padding in": "no",
+            "at masked steps": "as if valid",
+            "why": "<b>It</b> says why.",
+        },
         row | {"layer": "Layer", "mask": "not measured", "why": "the base class"},
     ]
     folder = tmp_path / "runs" / layer_pages.NOTEBOOK / ("a" * 64)
@@ -82,13 +99,16 @@ def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: P
 
     assert pages == ["layers"]
     page = (tmp_path / "source" / "layers" / "Conv1D.md").read_text()
-    assert "Set padded steps to 0 before it" in page
+    assert "**As it is.** It drops the mask and mixes padded steps into valid ones" in page
+    assert 'x = layers.Conv1D(8, 3, padding="same")(x)' in page
+    assert "**`padding='causal'`.** It drops the mask" in page
+    assert page.count("```python") == 1  # nothing was tried for the other setting
     assert "from keras import layers, ops" in page
     fragment = (tmp_path / "source" / "layers" / "fragments" / "Conv1D.html").read_text()
     assert "padding=&#39;causal&#39;" in fragment
     assert "&lt;b&gt;It&lt;/b&gt; says why." in fragment
     assert "Keras 3.15.1 with the TensorFlow backend" in fragment
-    assert "the base class" in (tmp_path / "source" / "layers" / "Layer.md").read_text()
+    assert "the base class" in (tmp_path / "source" / "layers" / "fragments" / "Layer.html").read_text()
     listed = (tmp_path / "source" / "fragments" / "layers.html").read_text()
     assert 'href="layers/Conv1D.html"' in listed
 
