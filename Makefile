@@ -4,7 +4,7 @@ PYTHON ?= python3
 PROFILE ?= smoke
 OLD ?= keras-2.15
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart=0
 SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
@@ -23,7 +23,7 @@ test: setup ## run the quick tests; make check also runs the slow ones
 	$(PYTEST)
 
 tests: setup ## run all tests except those that take minutes each
-	$(PYTEST) -m "not full"
+	$(PYTEST) -m "not full" --durations 30
 
 check: lint types dist torch tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
 
