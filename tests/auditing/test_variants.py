@@ -61,3 +61,13 @@ def test_later_content_is_other_valid_content_and_padding_stays():
 
 def test_an_empty_sample_has_no_variant_without_padding():
     assert variants.by_length(describe(np.array([[3, 1, 2, 4], [5, 9, 6, 0], [0, 0, 0, 0]]))) == [[1]]
+
+
+def test_content_is_moved_on_from_valid_step_to_valid_step_and_padding_stays():
+    assert variants.moved_on(describe(IDS), 1).leaves[0].array.tolist() == [[7, 3, 1, 2], [4, 5, 9, 0], [6, 0, 0, 0]]
+    before = variants.moved_on(describe(IDS[:, ::-1]), 1).leaves[0].array
+    assert before.tolist() == [[7, 4, 2, 1], [0, 3, 6, 9], [0, 0, 0, 5]]
+    steps = np.where(IDS[..., None] == 0, 0.0, IDS[..., None] + np.array([0.0, 0.5]))
+    moved = variants.moved_on(describe(steps), 2).leaves[0].array
+    assert moved[0].tolist() == [[6.0, 6.5], [7.0, 7.5], [3.0, 3.5], [1.0, 1.5]]
+    assert ((moved == 0) == (steps == 0)).all()

@@ -160,6 +160,21 @@ def with_other_later_steps(batch: Batch, group: int, seed: int, only: str = "") 
     return batch.having(arrays), early
 
 
+def moved_on(batch: Batch, by: int) -> Batch:
+    """Return the batch with the content of each valid step moved on by so many valid steps, also into the next sample.
+
+    So each leaf of steps holds other content, which is possible input of the model, and the same padding.
+    """
+    arrays = []
+    for leaf in batch.leaves:
+        array, is_pad = leaf.array, padding_of(leaf, batch)
+        if leaf.groups and is_pad is not None and leaf.kind in ("ids", "floats"):
+            array = array.copy()
+            array[~is_pad] = np.roll(array[~is_pad], by * int(np.prod(array.shape[max(leaf.groups) + 1 :])))
+        arrays.append(array)
+    return batch.having(arrays)
+
+
 def has_steps(leaf: Leaf, group: int) -> bool:
     """Return whether a leaf holds the content of the steps of a group, and not their mask or lengths."""
     return leaf.kind in ("ids", "floats") and 1 in leaf.axes_of(group)

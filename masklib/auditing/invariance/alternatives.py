@@ -6,6 +6,7 @@ from functools import cached_property
 import keras
 
 from masklib.auditing.invariance import injecting, situations
+from masklib.auditing.invariance.fitting import calls_in_doubt
 from masklib.auditing.invariance.pad_rows import PadRows
 from masklib.auditing.invariance.situations import Situation
 from masklib.auditing.invariance.subject import Subject
@@ -35,7 +36,9 @@ class Alternatives:
     def injected(self) -> list[Situation]:
         """With other content at masked steps inside the model."""
         subject, is_fixed = self._subject, bool(self._subject.lengthened.refused)
-        return list(injecting.masked_content(subject.batch, subject.records, subject.seed, is_fixed=is_fixed))
+        found = list(injecting.masked_content(subject.batch, subject.records, subject.seed, is_fixed=is_fixed))
+        in_doubt = calls_in_doubt(subject.model, subject.batch, subject.much) if found else frozenset[str]()
+        return [situation for path, situation in found if path not in in_doubt]
 
     @cached_property
     def pad_rows(self) -> PadRows:

@@ -1,8 +1,9 @@
 """Puts other content at masked steps where a layer makes a mask or loses it, to find whether later layers use it.
 
 This is done where the inputs cannot show it: at layers that make a mask and are not an Embedding, and, in a model of a fixed
-length, at layers that lose the mask. Content that is zero stays zero, because later layers may rely on that. But what a layer
-without a mask computes from it, such as its bias, is replaced.
+length, at layers that lose the mask. A layer that is given a mask does not make one: what an RNN holds at masked steps is the
+state of the last valid one. Content that is zero stays zero, because later layers may rely on that. But what a layer without a
+mask computes from it, such as its bias, is replaced.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +25,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 
-def masked_content(batch: Batch, records: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[Situation]:
-    """Yield situations with other content at masked steps, one layer after another.
+def masked_content(batch: Batch, records: Sequence[CallRecord], seed: int, *, is_fixed: bool) -> Iterator[tuple[str, Situation]]:
+    """Yield situations with other content at masked steps, one layer after another, each with the path of the call.
 
     Args:
         batch: as given.
@@ -37,17 +38,18 @@ def masked_content(batch: Batch, records: Sequence[CallRecord], seed: int, *, is
         if isinstance(call.operation, str) or sum(other.operation is call.operation for other in records) > 1:
             continue
         if _makes(call):
-            yield _situation(batch, call, call.outputs[0], call.masks_out[0], seed, at_inputs=False)
+            yield call.path, _situation(batch, call, call.outputs[0], call.masks_out[0], seed, at_inputs=False)
         elif is_fixed and _loses(call):
             at_inputs = _is_content(call.inputs[0], call.masks_in[0])
             if at_inputs or _is_content(call.outputs[0], call.masks_in[0]):
                 array = call.inputs[0] if at_inputs else call.outputs[0]
-                yield _situation(batch, call, array, call.masks_in[0], seed, at_inputs=at_inputs)
+                yield call.path, _situation(batch, call, array, call.masks_in[0], seed, at_inputs=at_inputs)
 
 
 def _makes(call: CallRecord) -> bool:
     """Return whether a layer makes a mask for content that is not zero."""
-    if is_embedding(call) or isinstance(call.operation, keras.layers.Masking) or any(mask is not None for mask in call.masks_in):
+    is_given = any(mask is not None for mask in (*call.masks_in, *call.masks_got))
+    if is_given or is_embedding(call) or isinstance(call.operation, keras.layers.Masking):
         return False
     return len(call.outputs) == 1 and _is_content(call.outputs[0], call.masks_out[0]) and not call.holds
 
