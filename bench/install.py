@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from masklib.engine.environments import find_uv, uv_environ
+from masklib.engine.uv import find_uv, uv_environ
 
 ROOT = Path(__file__).parents[1]
 MODEL = """

@@ -14,7 +14,7 @@ import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from masklib.engine.environments import find_interpreter, find_uv, uv_environ
+from masklib.engine.uv import find_interpreter, find_uv, uv_environ
 from masklib.errors import UnavailableError
 from masklib.extras import BACKENDS, EXTRAS, imported, missing
 from tests.engine.conftest import notebook

@@ -12,8 +12,9 @@ DETAILS = ("Downloading ", "Downloaded ", "Building ", "+ ", "- ", "Using ", "Cr
 
 
 def list_rows() -> list[dict[str, Any]]:
-    """Return a row for each environment: what it is, and whether it is there."""
-    return [environments.row(environment) for environment in environments.load_environments().values()]
+    """Return a row for each environment, and for each release of Keras that was made: what it is, and whether it is there."""
+    known = {one.name: one for one in (*environments.load_environments().values(), *environments.made())}
+    return [environments.row(environment) for environment in known.values()]
 
 
 def shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,8 +77,8 @@ def remove(names: Sequence[str]) -> list[dict[str, Any]]:
 
 def check(names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each environment whether it imports and in which versions; by default for all that are there."""
-    known = [environments.find_environment(name) for name in names] or list(environments.load_environments().values())
-    found = [environments.check(environment) for environment in known if names or environment.exists]
+    wanted = [environments.find_environment(name) for name in names] or environments.made()
+    found = [environments.check(environment) for environment in wanted]
     return [{"name": one.name, "status": one.status, "versions": one.versions, "reason": one.reason} for one in found]
 
 

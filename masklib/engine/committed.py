@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from masklib.engine.notebooks import notebooks_folder
+from masklib.engine.releases import is_pre_release, version_key
 
 VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
 MAIN = "tensorflow"  # the backend whose results are shown first
@@ -39,13 +40,13 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def newest_first(rows: Iterable[Row]) -> list[Row]:
-    """Return rows with the newest Keras first, and of one Keras that on `MAIN`."""
-    return sorted(rows, key=lambda row: (_numbers(row["keras"]), row["backend"] == MAIN), reverse=True)
+    """Return rows with the newest release of Keras first, of one Keras that on `MAIN`; pre-releases last."""
+    return sorted(rows, key=lambda row: newness(row["keras"], row["backend"])[:-1], reverse=True)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """Return a version so that it can be compared."""
-    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
+def newness(keras: str, backend: str) -> tuple[bool, tuple[int, ...], bool, str]:
+    """Return what sorts versions and backends: pre-releases of Keras, its releases by age, the main backend last."""
+    return not is_pre_release(keras), version_key(keras), backend == MAIN, backend
 
 
 def newest_answers(rows: Iterable[Row]) -> dict[str, Row]:

@@ -17,7 +17,14 @@ def site_folders_of(python: Path | None = None) -> tuple[str, ...]:
     """Return the folders of a Python in which packages are installed; by default of the one that runs this."""
     if python is None:
         return _own_folders()
-    return tuple(map(str, python.parent.parent.glob("lib/python*/site-packages")))
+    own = sorted(python.parent.parent.glob("lib/python*/site-packages"))
+    return tuple(map(str, [*own, *(Path(line) for folder in own for line in _added(folder))]))
+
+
+def _added(folder: Path) -> list[str]:
+    """Return the folders of packages that the .pth files of another one add to it."""
+    lines = [line for path in sorted(folder.glob("*.pth")) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line.endswith("site-packages") and Path(line).is_dir()]
 
 
 @cache

@@ -4,20 +4,21 @@
 another lock makes another environment. It is made beside its place and renamed to it when complete: what exists can be used.
 masklib is not installed there; its kernels find the source of the process that starts them, see
 `masklib/compat/startup/sitecustomize.py`.
+
+`keras@VERSION` is any release of Keras 3: a small environment with its pure-Python wheel and what only that needs. All else is
+found in the environment `RELEASES_ON`, so that releases differ in Keras alone.
 """
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,25 @@ import platformdirs
 import tomllib
 
 from masklib.engine import locks
-from masklib.errors import ArgumentError, UnavailableError
+from masklib.engine.releases import version_key
+from masklib.engine.uv import find_interpreter, run_uv, where_torch_is
+from masklib.errors import ArgumentError
 
 FOLDER_VARIABLE = "MASKLIB_ENVIRONMENTS"
 STARTUP_VARIABLE = "MASKLIB_STARTUP"
 STARTUP = Path(__file__).parents[1] / "compat" / "startup"
+RELEASES_ON = "keras-3.15-torch"  # the environment that has all but Keras for `keras@VERSION`
+PRE_RELEASES = "keras-nightly"  # the distribution of releases such as 3.16.0.dev2026102704
 ABOUT = "masklib.json"
 OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
 CREATED, NOT_CREATED, NO_INTERPRETER = "created", "not created", "interpreter missing"
+AUDITED_FROM = "3.10.0"  # the first Keras whose models `masklib audit` takes
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
 LOCKS = "environment_locks"  # the folder beside it
+_RELEASE = re.compile(r"keras@(3\.\d+\.\d+[a-z0-9.]*)")
+_LOCK_NAME = "lock.txt"  # in the folder of an environment
 _BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # modules
 _CHECK = """
 import importlib, json, platform, sys
@@ -68,6 +76,7 @@ class Environment:
         leaves_out: notebooks of the suite that need a newer Keras.
         startup: the module of `masklib/compat/startup` that runs before keras is imported; "" for none.
         download_mb: to download at most, and `disk_mb` on disk; as measured once.
+        on: the environment in whose packages it finds what it has not itself; None if it has all.
     """
 
     name: str
@@ -82,12 +91,15 @@ class Environment:
     startup: str = ""
     download_mb: int = 0
     disk_mb: int = 0
+    on: "Environment | None" = None
 
     @property
     def folder(self) -> Path:
         """Where it is, or would be."""
-        digest = hashlib.sha256(f"{self.python_version}\n{self.lock}".encode()).hexdigest()
-        return environments_folder() / f"{self.name}-{digest[:8]}"
+        made_of = (
+            f"{self.python_version}\n{self.on.lock}{self.requirements}" if self.on else f"{self.python_version}\n{self.lock}"
+        )
+        return environments_folder() / f"{self.name}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
 
     @property
     def python(self) -> Path:
@@ -97,13 +109,14 @@ class Environment:
     @property
     def exists(self) -> bool:
         """Whether it is there, complete."""
-        return (self.folder / ABOUT).is_file()
+        return (self.folder / ABOUT).is_file() and (self.on is None or self.on.exists)
 
     @property
     def pins(self) -> dict[str, str]:
         """The version of each package that is installed, by name."""
         found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", self.lock, re.MULTILINE)
-        return {name.lower().replace("_", "-"): version for name, version in found}
+        own = {name.lower().replace("_", "-"): version for name, version in found}
+        return {**self.on.pins, "keras": self.keras, **own} if self.on else own
 
     @property
     def python_full_version(self) -> str:
@@ -163,7 +176,7 @@ def _environment(row: Mapping[str, Any], common: list[str], locks_folder: Path) 
 
 
 def find_environment(name: str) -> Environment:
-    """Return the environment of this name.
+    """Return the environment of this name, such as "keras-3.3", or of a release of Keras 3, such as "keras@3.9.2".
 
     Raises:
         ArgumentError: there is none; the message names the nearest.
@@ -171,9 +184,39 @@ def find_environment(name: str) -> Environment:
     known = load_environments()
     if name in known:
         return known[name]
+    if release := _RELEASE.fullmatch(name):
+        return _of_release(release[1], known[RELEASES_ON])
     near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
-    msg = f"An environment must be in masklib/engine/environments.toml, got {name!r}. Did you mean {', '.join(near)}?"
+    required = "An environment must be one that masklib env list shows, or keras@VERSION for a release of Keras 3"
+    msg = f"{required}, got {name!r}. Did you mean {', '.join(near)}?"
     raise ArgumentError(msg)
+
+
+def _of_release(version: str, base: Environment) -> Environment:
+    """Return the environment that has one release of Keras, and all else from another environment."""
+    package = PRE_RELEASES if "dev" in version else "keras"
+    found = Environment(
+        name=f"keras@{version}",
+        title=f"Keras {version} on the PyTorch of {base.name}",
+        keras=version,
+        backend=base.backend,
+        python_version=base.python_version,
+        requirements=(f"{package}=={version}",),
+        lock="",  # what it needs besides is known once it was made
+        leaves_out=("10_audit_a_model",) if version_key(version) < version_key(AUDITED_FROM) else (),
+        download_mb=2,
+        disk_mb=25,
+        on=base,
+    )
+    lock = found.folder / _LOCK_NAME
+    return replace(found, lock=lock.read_text(encoding="utf-8")) if lock.exists() else found
+
+
+def made() -> list[Environment]:
+    """Return the environments that were made: those of `environments.toml`, then those of releases, the oldest first."""
+    names = {path.name.rpartition("-")[0] for path in environments_folder().glob("keras@*") if (path / ABOUT).is_file()}
+    found = [*load_environments().values(), *map(find_environment, sorted(names, key=version_key))]
+    return [environment for environment in found if environment.exists]
 
 
 def state(environment: Environment) -> str:
@@ -202,6 +245,8 @@ def create(environment: Environment, on_progress: Callable[[str], None] = lambda
         shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
         started = time.monotonic()
         try:
+            if environment.on:
+                create(environment.on, on_progress)
             _install(environment, work, on_progress)
             (work / ABOUT).write_text(json.dumps({"name": environment.name, "bytes": _size(work)}), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)  # without its last file it is no environment
@@ -230,10 +275,12 @@ def _install(environment: Environment, work: Path, on_progress: Callable[[str], 
     """Make the virtual environment in `work` and install the lock, compiled to bytecode."""
     interpreter = find_interpreter(environment.python_version) or environment.python_version  # the version: uv may bring one
     on_progress(f"making a virtual environment of Python {environment.python_version}")
-    _uv(["venv", "--relocatable", "--python", interpreter, str(work)], environment, on_progress)
-    lock = work / "lock.txt"
-    lock.write_text(environment.lock, encoding="utf-8")
-    on_progress(f"installing {len(environment.pins)} packages")
+    run_uv(["venv", "--relocatable", "--python", interpreter, str(work)], environment.name, on_progress)
+    lock = work / _LOCK_NAME
+    lock.write_text(environment.lock or _lock_beside(environment), encoding="utf-8")
+    if environment.on:
+        _look_into(environment.on, work)
+    on_progress(f"installing {len(re.findall('==', lock.read_text(encoding='utf-8')))} packages")
     arguments = ["--python", str(work), "--no-deps", "--only-binary", ":all:", "--compile-bytecode", "--requirements", str(lock)]
 
     def report(line: str) -> None:
@@ -241,7 +288,22 @@ def _install(environment: Environment, work: Path, on_progress: Callable[[str], 
         if line.startswith("Installed "):  # uv says nothing while it compiles
             on_progress("compiling all of it to bytecode, so that kernels start fast")
 
-    _uv(["pip", "install", *arguments, *_where_torch_is(environment)], environment, report)
+    run_uv(["pip", "install", *arguments, *where_torch_is(environment.backend)], environment.name, report)
+
+
+def _lock_beside(environment: Environment) -> str:
+    """Return the lock of what an environment has itself: what its requirements need and the environment below has not."""
+    below = environment.on.pins if environment.on else {}
+    own = environment.requirements[0].partition("==")[0]
+    names = {line: line.partition("==")[0] for line in lock(environment).splitlines()}
+    return "".join(f"{line}\n" for line, name in names.items() if name == own or name not in below)
+
+
+def _look_into(base: Environment, work: Path) -> None:
+    """Let the Python in `work` find what is not installed there among the packages of another environment."""
+    (folder,) = work.glob("lib/python*/site-packages")
+    (packages,) = base.folder.glob("lib/python*/site-packages")
+    (folder / "masklib-base.pth").write_text(f"{packages}\n", encoding="utf-8")
 
 
 def remove(environment: Environment) -> bool:
@@ -290,10 +352,15 @@ def lock(environment: Environment) -> str:
         stack.callback(shutil.rmtree, folder)
         (folder / "in.txt").write_text("\n".join(environment.requirements), encoding="utf-8")
         (folder / "overrides.txt").write_text("\n".join(environment.overrides), encoding="utf-8")
+        below = (
+            [f"{name}=={version}" for name, version in environment.on.pins.items() if name != "keras"] if environment.on else []
+        )
+        (folder / "below.txt").write_text("\n".join(below), encoding="utf-8")
         arguments = ["--python-version", environment.python_version, "--python-platform", "linux", "--only-binary", ":all:"]
         arguments += ["--no-annotate", "--no-header", "--no-emit-find-links", "--overrides", str(folder / "overrides.txt")]
-        arguments += ["--output-file", str(folder / "out.txt"), str(folder / "in.txt"), *_where_torch_is(environment)]
-        _uv(["pip", "compile", "--quiet", "--no-python-downloads", *arguments], environment, lambda line: None)
+        arguments += ["--constraints", str(folder / "below.txt")]
+        arguments += ["--output-file", str(folder / "out.txt"), str(folder / "in.txt"), *where_torch_is(environment.backend)]
+        run_uv(["pip", "compile", "--quiet", "--no-python-downloads", *arguments], environment.name, lambda line: None)
         return (folder / "out.txt").read_text(encoding="utf-8")
 
 
@@ -302,72 +369,6 @@ def write_locks() -> None:
     for environment in load_environments().values():
         path = _DEFINITIONS.with_name(LOCKS) / f"{environment.name}.txt"
         path.write_text(lock(environment), encoding="utf-8")
-
-
-def find_interpreter(version: str) -> str | None:
-    """Return the path of a Python of this version, such as "3.10": the one that runs this, uv's own, on PATH, or of pyenv."""
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return str(getattr(sys, "_base_executable", sys.executable))
-    command = [find_uv(), "python", "find", "--system", "--no-project", "--no-python-downloads", version]
-    found = subprocess.run(command, env=uv_environ(), capture_output=True, text=True, cwd=Path.home(), check=False)
-    return found.stdout.strip() or None if found.returncode == 0 else None
-
-
-def find_uv() -> str:
-    """Return the path of uv: on PATH, that of `make setup`, or the one of the Python package.
-
-    Raises:
-        UnavailableError: there is none.
-    """
-    own = Path(__file__).parents[2] / ".uv" / "bin" / "uv"
-    found = shutil.which("uv") or (str(own) if own.exists() else None)
-    if found:
-        return found
-    if importlib.util.find_spec("uv"):
-        return str(importlib.import_module("uv").find_uv_bin())
-    msg = "Environments are made by uv, which is neither on PATH nor in .uv/bin. Install it, for example by: pip install uv"
-    raise UnavailableError(msg)
-
-
-def _uv(arguments: list[str], environment: Environment, on_progress: Callable[[str], None]) -> None:
-    """Run uv and pass on what it says; again with the system's certificates where its own are not enough."""
-    said = _run_uv(arguments, uv_environ(), on_progress)
-    if said and "certificate" in " ".join(said):
-        said = _run_uv(arguments, uv_environ() | {"UV_SYSTEM_CERTS": "1"}, on_progress)
-    if said:
-        msg = f"{environment.name} cannot be made: uv {' '.join(arguments[:2])} failed.\n"
-        raise UnavailableError(msg + "\n".join(f"  {line}" for line in said[-12:]))
-
-
-def _run_uv(arguments: list[str], environ: dict[str, str], on_progress: Callable[[str], None]) -> list[str]:
-    """Run uv; return what it said if it failed, else []."""
-    said: list[str] = []
-    command = [find_uv(), *arguments]
-    kwargs: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": Path.home()}
-    with subprocess.Popen(command, env=environ, **kwargs) as process:
-        try:
-            for line in process.stderr or ():
-                said.append(line.rstrip())
-                on_progress(line.strip())
-        except BaseException:
-            process.kill()  # it must write no more
-            raise
-    return (said or ["It said nothing."]) if process.returncode else []
-
-
-def uv_environ() -> dict[str, str]:
-    """Return the environment in which uv runs: it uses the links that pip is given, and finds Pythons of pyenv."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") and k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
-    if "PIP_FIND_LINKS" in environ:
-        environ.setdefault("UV_FIND_LINKS", ",".join(environ["PIP_FIND_LINKS"].split()))
-    root = Path(environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    pythons = [str(path) for path in sorted(root.glob("versions/*/bin"))]
-    return environ | {"PATH": os.pathsep.join([environ.get("PATH", ""), *pythons])}
-
-
-def _where_torch_is(environment: Environment) -> list[str]:
-    """Return the option of uv that finds the CPU build of PyTorch, which PyPI does not have; none where links are given."""
-    return ["--torch-backend", "cpu"] if environment.backend == "torch" and "UV_FIND_LINKS" not in uv_environ() else []
 
 
 @contextlib.contextmanager

@@ -29,16 +29,18 @@ from typing import Any
 import tomllib
 
 from masklib.engine.declaring import Parameter
+from masklib.engine.environments import made
 from masklib.engine.naming import tell_apart
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
 from masklib.engine.parameter_files import Exact
-from masklib.engine.parameters import CURRENT, declared_parameters, from_text, resolve
+from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, from_text, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
 
 Values = Mapping[str, Any] | Sequence[tuple[str, Any]]
 _RANGE = re.compile(r"(-?\d{1,18}):(-?\d{1,18})(?::(-?\d{1,18}))?")
+EVERY = "*"  # among the values of `environment`: each that was made
 MOST_POINTS = 1_000_000  # of a sweep; it is planned as a whole
 _SPEC_KEYS: dict[str, type] = {"title": str, "sweep": list}
 _TABLE_KEYS: dict[str, type] = {"notebook": str, "grid": dict, "lists": dict, "fixed": dict}
@@ -90,6 +92,7 @@ def plan_sweep(
 
     A text given for a parameter that is no str is read as on the command line: `"0:20"` and `"0:100:10"` are ranges of ints,
     `"1,2"` two values, `"[1, 2],[3]"` two lists; the values of a str are separated by commas, `"` quotes one that has a comma.
+    Among the values of `environment` `*` stands for each that was made and has what the notebook is about.
 
     Args:
         source: a notebook (path, or name in the suite) or a spec (path, or name in `runs/specs`).
@@ -229,9 +232,21 @@ def _grid(table: Table, where: str, problems: list[str], kernel: str | None) -> 
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
         return None
-    found, axes = _read(table, {parameter.name: parameter for parameter in declared})
+    found, axes = _read(_with_environments(table, notebook.name), {parameter.name: parameter for parameter in declared})
     problems += [f"{where}{notebook.name}: {problem}" for problem in found]
     return None if problems else _Grid(notebook, axes)
+
+
+def _with_environments(table: Table, notebook: str) -> Table:
+    """Return a table whose `environment` names each that was made, and that does not leave the notebook out, in place of `*`."""
+    grid = []
+    for name, values in _pairs(table.grid):
+        words = _words(values) if isinstance(values, str) else values
+        if name == ENVIRONMENT and EVERY in words:
+            names = [one.name for one in made() if notebook not in one.leaves_out]
+            values = [name for word in words for name in (names if word == EVERY else [word])]
+        grid.append((name, values))
+    return replace(table, grid=grid)
 
 
 def _drawn(grids: Sequence[_Grid], sample: int | None, seed: int) -> Iterator[tuple[Notebook, dict[str, Any]]]:
@@ -300,7 +315,7 @@ def _count(parameter: Parameter | None, values: Any) -> int:
 
 
 def _split(parameter: Parameter | None, text: str) -> list[Any]:
-    """Return the values that a text of the command line lists for a parameter."""
+    """Return the values that a text of the command line lists for a parameter; `*` lists the environments that were made."""
     if parameter is not None and parameter.type in (list, tuple, dict):
         try:
             return list(ast.literal_eval(f"[{text}]"))

@@ -27,8 +27,8 @@ def _declared(source: str, where: str, language: str) -> tuple[Parameter, ...]:
     own = read_parameters(source, where, language)
     if any(parameter.name == ENVIRONMENT for parameter in own):
         return own
-    help_ = "whose Python and libraries run the notebook"
-    return (*own, Parameter(ENVIRONMENT, str, CURRENT, help=help_, choices=(CURRENT, *load_environments())))
+    named = ", ".join((CURRENT, *load_environments(), "keras@VERSION"))
+    return (*own, Parameter(ENVIRONMENT, str, CURRENT, help=f"whose Python and libraries run the notebook: {named}"))
 
 
 def own_parameters(notebook: Notebook) -> tuple[Parameter, ...]:

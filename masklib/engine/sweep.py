@@ -23,6 +23,7 @@ from masklib.engine.kernels import servers
 from masklib.engine.limits import DEFAULT_LIMITS, Limits
 from masklib.engine.pool import Executor, LocalPool, available_cores
 from masklib.engine.run import Plan, changes_of, declare
+from masklib.engine.settings import ENVIRONMENT_VARIABLE
 from masklib.engine.store import (
     DIED,
     FAILED,
@@ -268,7 +269,7 @@ def run_sweep(
     store.recover()
     before = look_up(plans, store, partial(_set_aside, store, listener), listener.on_change)
     known = {key: outcome for key, outcome in before.items() if (outcome.status == OK or not retry) and not force}
-    todo = list({plan.key: plan for plan in plans if plan.key not in known}.values())
+    todo = _by_environment({plan.key: plan for plan in plans if plan.key not in known}.values())
     listener.on_begin(list(known.values()), todo)
     found: dict[str, Outcome] = {}
     if todo:
@@ -282,6 +283,14 @@ def run_sweep(
         executor.close()
     outcomes = known | found
     return SweepResult([outcomes[plan.key] for plan in plans])
+
+
+def _by_environment(plans: Iterable[Plan]) -> list[Plan]:
+    """Return plans in an order in which those of one environment follow one another: they share its fork server."""
+    groups: dict[str, list[Plan]] = {}
+    for plan in plans:
+        groups.setdefault(plan.settings.get(ENVIRONMENT_VARIABLE, ""), []).append(plan)
+    return [plan for group in groups.values() for plan in group]
 
 
 def look_up(

@@ -6,11 +6,12 @@ from itertools import groupby
 from masklib.claims.ledger import Claim, load_claims, load_documents
 from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.engine.committed import committed_answers
+from masklib.engine.releases import version_key
 from masklib.site.audit_page import findings_of
 from masklib.site.executed import title_of
 from masklib.site.front import raw
 from masklib.site.names import on_keras
-from masklib.site.survey import MAIN, Survey, version_key
+from masklib.site.survey import MAIN, Survey
 from masklib.site.text import markdown, render
 from masklib.site.verdicts import Column, Found, Matrix, split
 from masklib.site.writing import Writer

@@ -14,6 +14,7 @@ import pandas as pd
 from masklib.claims import recording
 from masklib.claims.recording import RECORDS
 from masklib.engine.collect import Tables, claim_rows, collect, set_aside
+from masklib.engine.committed import newness
 from masklib.engine.contents import parse_json
 from masklib.engine.declaring import read_parameters
 from masklib.engine.files import is_local
@@ -248,11 +249,6 @@ def slug(text: str) -> str:
     return plain if plain == text else f"{plain}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """Return a version so that it can be compared."""
-    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
-
-
 def _experiments(store: Store, name: str, runs: pd.DataFrame, unreadable: list[str]) -> list[Experiment]:
     """Return the newest run of a notebook on each Keras and backend, the main one first."""
     newest_first = runs.sort_values("started", kind="stable")[::-1]
@@ -265,7 +261,7 @@ def _experiments(store: Store, name: str, runs: pd.DataFrame, unreadable: list[s
     cells = {(str(keras), str(backend)): list(frame["folder"]) for (keras, backend), frame in groups}
     if chosen.empty:
         cells = {("", ""): list(newest_first["folder"])}
-    order = sorted(cells, key=lambda cell: (version_key(cell[0]), cell[1] == MAIN, cell[1]), reverse=True)
+    order = sorted(cells, key=lambda cell: newness(*cell), reverse=True)
     readable = [found for cell in order if (found := _first_readable(store, name, cells[cell], unreadable))]
     return [replace(one, page=f"experiments/{slug(name)}{_suffix(one) if place else ''}") for place, one in enumerate(readable)]
 

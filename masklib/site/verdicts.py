@@ -7,8 +7,8 @@ from functools import cached_property
 from masklib.claims.ledger import Claim, load_claims
 from masklib.claims.verdicts import reason
 from masklib.claims.words import HOLDS, REFUTED, UNTESTED
-from masklib.engine.committed import committed_verdicts
-from masklib.site.survey import MAIN, Survey, version_key
+from masklib.engine.committed import committed_verdicts, newness
+from masklib.site.survey import MAIN, Survey
 
 Column = tuple[str, str]  # Keras, backend
 
@@ -36,7 +36,7 @@ class Matrix:
     def columns(self) -> list[Column]:
         """Every Keras and backend, the newest first."""
         found = {column for row in self.cells.values() for column in row}
-        return sorted(found, key=lambda column: (version_key(column[0]), column[1] == MAIN, column[1]), reverse=True)
+        return sorted(found, key=lambda column: newness(*column), reverse=True)
 
     @property
     def main(self) -> Column:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from masklib.cli import env_view
 from masklib.cli.main import main
 from masklib.engine import environments
+from masklib.errors import UnavailableError
 
 
 def run(*arguments: str) -> Result:
@@ -46,7 +47,7 @@ def test_an_unknown_name_is_a_wrong_use(command: str):
 def test_the_cost_of_a_creation_is_reported_before(monkeypatch: pytest.MonkeyPatch):
     def fail(environment: environments.Environment, on_progress: object) -> None:
         msg = "no network"
-        raise environments.UnavailableError(msg)
+        raise UnavailableError(msg)
 
     monkeypatch.setattr(environments, "create", fail)
     found = run("create", "keras-2.15")

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from masklib.engine import environments
+from masklib.engine import environments, uv
 from masklib.engine.environments import (
     FAILED,
     UNAVAILABLE,
@@ -190,10 +190,10 @@ def test_an_environment_is_removed_with_those_of_earlier_locks(root: Path):
 
 def test_a_missing_uv_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(environments, "__file__", str(tmp_path / "masklib" / "engine" / "environments.py"))
-    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(uv, "__file__", str(tmp_path / "masklib" / "engine" / "uv.py"))
+    monkeypatch.setattr(uv.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match="neither on PATH"):
-        environments.find_uv()
+        uv.find_uv()
 
 
 def test_what_an_environment_leaves_out_are_notebooks_of_the_suite():

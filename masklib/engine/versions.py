@@ -1,0 +1,158 @@
+"""The suite across versions of Keras: what each environment's runs say of every claim and every layer, and where that changed.
+
+A cell of the matrix is a verdict, or says why there is none: the run of its notebook "failed", it was "not run", or that was
+"left out", since it is about what that Keras has not.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from masklib.claims.ledger import load_claims
+from masklib.claims.verdicts import reason
+from masklib.claims.words import OPEN, UNTESTED
+from masklib.engine.committed import MAIN, Row
+from masklib.engine.environments import made
+from masklib.engine.parquet import read_table
+from masklib.engine.record import read_file
+from masklib.engine.releases import released, version_key
+from masklib.engine.reproduce import plan_suite
+from masklib.engine.run import Plan
+from masklib.engine.store import OK, Store, read_record
+from masklib.engine.sweep import Outcome, look_up
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("claim", "keras", "backend", "verdict", "reason")
+CHANGED = ("claim", "backend", "before", "keras", "released", "was", "is")
+FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
+UNKNOWN = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "error")  # no two of them are a change of what Keras does
+LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
+_SHOWN = ("mask", "mixes padding in", "mask fits")  # columns of that table which make the verdict of a layer
+_BESIDE = ("layer", "family", "setting", "why", *_SHOWN)  # and those that are no behaviour
+
+
+def matrix(store: Store, profile: str = "smoke") -> list[Row]:
+    """Return what the runs of a store say of every claim, and every layer, on each environment that was made.
+
+    Args:
+        store: in which `masklib sweep versions` has put its runs.
+        profile: of the runs.
+
+    Returns:
+        Rows of `COLUMNS`, in the order of the ledger, then of the layers; the oldest Keras first. A layer's `claim` is its name
+        with its setting, such as "LSTM(go_backwards=True)".
+    """
+    from masklib.engine.collect import collect
+
+    claims = collect(store).claims
+    rows = [row for chosen in _columns() for row in _column(store, claims, profile, chosen)]
+    place = {name: index for index, name in enumerate(load_claims())}
+    return sorted(rows, key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *_order(row)))
+
+
+def _columns() -> Iterator[dict[str, str]]:
+    """Yield what chooses each environment: the one of this process, on its backends, and all that were made."""
+    yield {}
+    yield {"backend": "jax"}
+    yield from ({"environment": environment.name} for environment in made())
+
+
+def _column(store: Store, claims: "pd.DataFrame", profile: str, chosen: dict[str, str]) -> Iterator[Row]:
+    """Yield the cells of one environment; none if nothing was run on it."""
+    plans = plan_suite(profile, **chosen)
+    found = look_up(plans, store)
+    if not found:
+        return
+    keras, backend = _cell(plans[0])
+    measured = {row["claim"]: row for row in claims[claims["key"].isin(found)].to_dict("records")}
+    by_notebook = {plan.notebook.name: found.get(plan.key) for plan in plans}
+    for claim in load_claims().values():
+        row = measured.get(claim.id)
+        told = (row["verdict"], reason(row)) if row else _without(claim.notebook, by_notebook)
+        yield dict(zip(COLUMNS, (claim.id, keras, backend, *told), strict=True))
+    atlas = by_notebook.get(LAYERS)
+    for name, told in _layers(atlas) if atlas and atlas.status == OK else ():
+        yield dict(zip(COLUMNS, (name, keras, backend, *told), strict=True))
+
+
+def _cell(plan: Plan) -> tuple[str, str]:
+    """Return the Keras and the backend in which a plan is executed."""
+    return str(plan.inputs["versions"]["keras"]), plan.settings["KERAS_BACKEND"]
+
+
+def _without(notebook: str | None, found: dict[str, Outcome | None]) -> tuple[str, str]:
+    """Return why a claim has no verdict, and the reason of that."""
+    if notebook is None:
+        return OPEN, "no notebook measures it"
+    if notebook not in found:
+        return LEFT_OUT, "the notebook is about what this Keras has not"
+    outcome = found[notebook]
+    if outcome is None:
+        return NOT_RUN, ""
+    return (OPEN, "this Keras has not what it is about") if outcome.status == OK else (FAILED, _one_line(outcome.reason))
+
+
+def _one_line(text: str) -> str:
+    """Return the last line of an error."""
+    return (text.strip().splitlines() or [""])[-1].strip()[:200]
+
+
+def _layers(outcome: Outcome) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield each layer with its setting, what it does with the mask, and what else it does."""
+    folder: Any = outcome.folder
+    frame = read_table(read_file(folder, read_record(folder), "tables/layers.parquet"))
+    for row in frame.to_dict("records"):
+        name = f"{row['layer']}({row['setting']})" if row["setting"] else str(row["layer"])
+        rest = "; ".join(f"{column}: {row[column]}" for column in frame if column not in _BESIDE and row[column])
+        yield name, (_fate(row), rest or str(row["why"]))
+
+
+def _fate(row: Any) -> str:
+    """Return what a layer does with the mask and the padding, in a few words."""
+    mixes = {"yes": ", padding mixed in", "no": "", "": ""}.get(
+        row["mixes padding in"], ", padding mixed in unless it comes last"
+    )
+    return f"{row['mask']}{mixes}{', does not fit' if row['mask fits'] == 'no' else ''}"
+
+
+def changes(rows: Iterable[Row]) -> list[Row]:
+    """Return where the verdict of a claim, or the behaviour of a layer, is not that of the version before it.
+
+    Args:
+        rows: of a matrix. Versions without a verdict are passed over: a change across them is dated to the first that has one.
+
+    Returns:
+        Rows of `CHANGED`: `before` and `keras` are the last version with the old and the first with the new behaviour, `was` and
+        `is` what changed, `released` when that version was made; "" where that is not known.
+    """
+    by_row: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["verdict"] not in UNKNOWN:
+            by_row.setdefault((row["claim"], row["backend"]), []).append(row)
+    found = []
+    for (claim, backend), of in by_row.items():
+        ordered = sorted(of, key=_order)
+        for old, new in pairwise(ordered):
+            if told := _difference(old, new):
+                values = (claim, backend, old["keras"], new["keras"], released(new["keras"]), *told)
+                found.append(dict(zip(CHANGED, values, strict=True)))
+    return sorted(found, key=lambda row: (version_key(row["keras"]), row["backend"]))
+
+
+def _difference(old: Row, new: Row) -> tuple[str, str] | None:
+    """Return what a row said before, and says now; None if the same. Of layers other behaviour counts, too."""
+    if old["verdict"] != new["verdict"]:
+        return old["verdict"], new["verdict"]
+    if old["claim"] in load_claims():
+        return None
+    before, after = (dict(part.partition(": ")[::2] for part in row["reason"].split("; ")) for row in (old, new))
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    told = ["; ".join(f"{name}: {row.get(name, '-')}" for name in changed) for row in (before, after)]
+    return (told[0], told[1]) if changed else None
+
+
+def _order(row: Row) -> tuple[tuple[int, ...], bool, str]:
+    """Return what sorts cells: by version, the main backend first."""
+    return version_key(row["keras"]), row["backend"] != MAIN, row["backend"]
