@@ -149,6 +149,10 @@ MATCHES = {
         losses.mean_of_batch_means(PER_STEP, MASK, 2),
         losses.mean_over_valid(PER_STEP, MASK),
     ),
+    "batches alike for batches by their samples": (
+        losses.mean_of_batch_means(PER_STEP, MASK, 2, by_samples=False),
+        losses.mean_of_batch_means(PER_STEP, MASK, 2),
+    ),
     "weights ignored": (losses.mean_over_valid(PER_STEP, MASK), losses.mean_over_valid(PER_STEP, MASK, WEIGHTS)),
     "sum for mean over features": (F * losses.mse(Y_TRUE, Y_PRED), losses.mse(Y_TRUE, Y_PRED)),
     "mean over time for features": (((Y_TRUE - Y_PRED) ** 2).mean(axis=1), losses.mse(Y_TRUE, Y_PRED)),

@@ -29,9 +29,14 @@ def create(names: Sequence[str]) -> list[dict[str, Any]]:
         ArgumentError: there is no environment of a name; nothing is made then.
         UnavailableError: one cannot be made.
     """
-    wanted = [environments.find_environment(name) for name in names]
+    wanted = [environments.find_environment(environments.newest(name)) for name in names]
     with terminate_as_interrupt():
         return [_create(environment, f"{i}/{len(wanted)}") for i, environment in enumerate(wanted, start=1)]
+
+
+def create_missing(names: Sequence[str]) -> None:
+    """Make the environments that are not there; see `create`."""
+    create([name for name in names if not environments.find_environment(name).exists])
 
 
 def _create(environment: Environment, position: str) -> dict[str, Any]:

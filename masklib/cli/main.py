@@ -20,6 +20,7 @@ from masklib.cli.reproduce import reproduce
 from masklib.cli.run import run
 from masklib.cli.runs import runs
 from masklib.cli.sweep import sweep
+from masklib.cli.versions import bisect, versions, watch
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import (
     ArgumentError,
@@ -75,5 +76,6 @@ def main(debug: bool) -> None:
     leave_out_grammars()
 
 
-for _command in (list_, run, sweep, reproduce, collect, notebooks, runs, audit, report, figures, tables, env, kernels):
+_OF_NOTEBOOKS = (list_, run, sweep, reproduce, collect, notebooks, runs)
+for _command in (*_OF_NOTEBOOKS, audit, report, figures, tables, env, versions, bisect, watch, kernels):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""What masklib is published with: the verdicts and answers in `runs/reference`, as rows of text. Nothing heavy is imported."""
+"""What masklib is published with, in `runs/reference`: verdicts, answers, what changed. As text; nothing heavy is imported."""
 
 import csv
 import re
@@ -9,6 +9,7 @@ from masklib.engine.notebooks import notebooks_folder
 from masklib.engine.releases import is_pre_release, version_key
 
 VERDICTS, ANSWERS = "verdicts.csv", "answers.csv"
+VERSIONS, CHANGES = "versions.csv", "changes.csv"
 MAIN = "tensorflow"  # the backend whose results are shown first
 _END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9`\"(])")  # of a sentence
 SHORT = 12  # characters; a sentence that is shorter, such as "No.", is shown with the next one
@@ -29,6 +30,16 @@ def committed_verdicts() -> list[Row]:
 def committed_answers() -> list[Row]:
     """Return the committed answers, by notebook, Keras and backend; [] where the notebooks that are executed have none."""
     return read_rows(reference_folder() / ANSWERS)
+
+
+def committed_versions() -> list[Row]:
+    """Return the committed cells of the matrix of versions; see `masklib.engine.versions`."""
+    return read_rows(reference_folder() / VERSIONS)
+
+
+def committed_changes() -> list[Row]:
+    """Return where committed verdicts, and layers, changed from one version to the next."""
+    return read_rows(reference_folder() / CHANGES)
 
 
 def read_rows(path: Path) -> list[Row]:

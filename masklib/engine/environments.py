@@ -212,6 +212,20 @@ def _of_release(version: str, base: Environment) -> Environment:
     return replace(found, lock=lock.read_text(encoding="utf-8")) if lock.exists() else found
 
 
+def newest(name: str) -> str:
+    """Return a name with the version that it means: of "keras@latest" the newest release, of "keras@nightly" the newest nightly.
+
+    Raises:
+        UnavailableError: the index of packages cannot be asked.
+    """
+    package = {"keras@latest": "keras", "keras@nightly": PRE_RELEASES}.get(name)
+    if package is None:
+        return name
+    base = load_environments()[RELEASES_ON]
+    wanted = replace(base, name=name, requirements=(package,), on=base)
+    return f"keras@{replace(wanted, lock=lock(wanted), on=None).pins[package]}"
+
+
 def made() -> list[Environment]:
     """Return the environments that were made: those of `environments.toml`, then those of releases, the oldest first."""
     names = {path.name.rpartition("-")[0] for path in environments_folder().glob("keras@*") if (path / ABOUT).is_file()}

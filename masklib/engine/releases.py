@@ -19,6 +19,11 @@ def is_pre_release(version: str) -> bool:
     return bool(re.search(r"\d(a|b|rc|\.?dev)\d", version))
 
 
+def releases() -> list[str]:
+    """Return the releases of Keras that are known here, the oldest first, and the pre-releases that were tried."""
+    return sorted(_dates(), key=version_key)
+
+
 def released(version: str) -> str:
     """Return when a version of Keras was made, such as "2024-06-25"; "" if that is not known."""
     return _dates().get(version, "")

@@ -4,22 +4,27 @@ A cell of the matrix is a verdict, or says why there is none: the run of its not
 "left out", since it is about what that Keras has not.
 """
 
+import csv
+import io
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from masklib.claims.ledger import load_claims
+from masklib.claims.recording import RECORDS
 from masklib.claims.verdicts import reason
 from masklib.claims.words import OPEN, UNTESTED
-from masklib.engine.committed import MAIN, Row
+from masklib.engine.committed import MAIN, Row, committed_versions
 from masklib.engine.environments import made
 from masklib.engine.parquet import read_table
-from masklib.engine.record import read_file
-from masklib.engine.releases import released, version_key
+from masklib.engine.record import read_file, read_lines
+from masklib.engine.releases import is_pre_release, released, version_key
 from masklib.engine.reproduce import plan_suite
-from masklib.engine.run import Plan
+from masklib.engine.run import Plan, Result
 from masklib.engine.store import OK, Store, read_record
 from masklib.engine.sweep import Outcome, look_up
+from masklib.errors import ArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +32,59 @@ if TYPE_CHECKING:
 COLUMNS = ("claim", "keras", "backend", "verdict", "reason")
 CHANGED = ("claim", "backend", "before", "keras", "released", "was", "is")
 FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
-UNKNOWN = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "error")  # no two of them are a change of what Keras does
+UNKNOWN = (
+    FAILED,
+    NOT_RUN,
+    LEFT_OUT,
+    UNTESTED,
+    OPEN,
+    "not measured",
+    "fails without a mask, too",
+)  # no two of them are a change of what Keras does
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
+_NOT_THERE = "this Keras has not what it is about"
 _SHOWN = ("mask", "mixes padding in", "mask fits")  # columns of that table which make the verdict of a layer
 _BESIDE = ("layer", "family", "setting", "why", *_SHOWN)  # and those that are no behaviour
+
+
+def answer_in(result: Result, claim: str) -> tuple[str, str]:
+    """Return the verdict of a claim, or the fate of a layer, that a run measured, and the reason.
+
+    Args:
+        result: of the notebook that measures it.
+        claim: of the ledger, or a layer with its setting, such as "LSTM(go_backwards=True)".
+    """
+    from masklib.engine.collect import claim_rows
+
+    record = result.record
+    if record.status != OK:
+        return FAILED, _one_line(record.error.told if record.error else record.status)
+    if claim not in load_claims():
+        return dict(_layers(result.folder)).get(claim, (LEFT_OUT, "this Keras has no such layer"))
+    rows = claim_rows(record, read_lines(read_file(result.folder, record, RECORDS)))
+    return next(((row["verdict"], reason(row)) for row in rows if row["claim"] == claim), (OPEN, _NOT_THERE))
+
+
+def notebook_of(claim: str) -> str:
+    """Return the notebook that measures a claim, or a layer.
+
+    Raises:
+        ClaimError, ArgumentError: there is no such claim, or none that a notebook measures; no such layer.
+    """
+    if claim in load_claims():
+        return load_claims()[claim].notebook or _no_notebook(claim)
+    layers = dict.fromkeys(row["claim"] for row in committed_versions() if row["claim"] not in load_claims())
+    if claim not in layers:
+        near = get_close_matches(claim, [*load_claims(), *layers], n=3, cutoff=0.4) or ["mask-3", "LSTM"]
+        msg = f"What is asked for must be a claim, or a layer with its setting, got {claim!r}. Did you mean {', '.join(near)}?"
+        raise ArgumentError(msg)
+    return LAYERS
+
+
+def _no_notebook(claim: str) -> str:
+    """Refuse a claim."""
+    msg = f"A claim must be measured by a notebook, {claim} is not: it is open."
+    raise ArgumentError(msg)
 
 
 def matrix(store: Store, profile: str = "smoke") -> list[Row]:
@@ -50,6 +104,20 @@ def matrix(store: Store, profile: str = "smoke") -> list[Row]:
     rows = [row for chosen in _columns() for row in _column(store, claims, profile, chosen)]
     place = {name: index for index, name in enumerate(load_claims())}
     return sorted(rows, key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *_order(row)))
+
+
+def column(store: Store, environment: str, profile: str = "smoke") -> list[Row]:
+    """Return the cells of one environment; see `matrix`."""
+    from masklib.engine.collect import collect
+
+    return list(_column(store, collect(store).claims, profile, {"environment": environment}))
+
+
+def last_release(backend: str, before: str) -> list[Row]:
+    """Return the committed cells of the newest release of Keras before a version, on a backend; [] if there is none."""
+    rows = [row for row in committed_versions() if row["backend"] == backend and not is_pre_release(row["keras"])]
+    older = [row["keras"] for row in rows if version_key(row["keras"]) < version_key(before)]
+    return [row for row in rows if older and row["keras"] == max(older, key=version_key)]
 
 
 def _columns() -> Iterator[dict[str, str]]:
@@ -73,7 +141,7 @@ def _column(store: Store, claims: "pd.DataFrame", profile: str, chosen: dict[str
         told = (row["verdict"], reason(row)) if row else _without(claim.notebook, by_notebook)
         yield dict(zip(COLUMNS, (claim.id, keras, backend, *told), strict=True))
     atlas = by_notebook.get(LAYERS)
-    for name, told in _layers(atlas) if atlas and atlas.status == OK else ():
+    for name, told in _layers(atlas.folder) if atlas and atlas.status == OK else ():
         yield dict(zip(COLUMNS, (name, keras, backend, *told), strict=True))
 
 
@@ -91,7 +159,7 @@ def _without(notebook: str | None, found: dict[str, Outcome | None]) -> tuple[st
     outcome = found[notebook]
     if outcome is None:
         return NOT_RUN, ""
-    return (OPEN, "this Keras has not what it is about") if outcome.status == OK else (FAILED, _one_line(outcome.reason))
+    return (OPEN, _NOT_THERE) if outcome.status == OK else (FAILED, _one_line(outcome.reason))
 
 
 def _one_line(text: str) -> str:
@@ -99,9 +167,8 @@ def _one_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[-1].strip()[:200]
 
 
-def _layers(outcome: Outcome) -> Iterator[tuple[str, tuple[str, str]]]:
+def _layers(folder: Any) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield each layer with its setting, what it does with the mask, and what else it does."""
-    folder: Any = outcome.folder
     frame = read_table(read_file(folder, read_record(folder), "tables/layers.parquet"))
     for row in frame.to_dict("records"):
         name = f"{row['layer']}({row['setting']})" if row["setting"] else str(row["layer"])
@@ -139,6 +206,15 @@ def changes(rows: Iterable[Row]) -> list[Row]:
                 values = (claim, backend, old["keras"], new["keras"], released(new["keras"]), *told)
                 found.append(dict(zip(CHANGED, values, strict=True)))
     return sorted(found, key=lambda row: (version_key(row["keras"]), row["backend"]))
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
+    """Return rows as the text of a CSV file."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def _difference(old: Row, new: Row) -> tuple[str, str] | None:

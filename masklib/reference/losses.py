@@ -243,7 +243,7 @@ def mean_of_sample_means(per_step: ArrayLike, mask: ArrayLike | None, sample_wei
     return sum(means) / len(means) if means else 0.0
 
 
-def mean_of_batch_means(per_step: ArrayLike, mask: ArrayLike | None, batch_size: int) -> float:
+def mean_of_batch_means(per_step: ArrayLike, mask: ArrayLike | None, batch_size: int, *, by_samples: bool = True) -> float:
     """Return what `evaluate` reports over several batches: each batch's `mean_over_valid`, weighted by its samples.
 
     Batches are cut in order, the last may be smaller. Batches count by their samples, not by their valid steps, so the
@@ -254,9 +254,11 @@ def mean_of_batch_means(per_step: ArrayLike, mask: ArrayLike | None, batch_size:
         per_step: float array (B, T); the loss of each step, over all samples.
         mask: bool array (B, T), True = valid; None means that every step is valid.
         batch_size: samples a batch, at least 1.
+        by_samples: whether batches count by their samples, as from Keras 3.3 on and in Keras 2; False: each counts the same, as in
+            the first releases of Keras 3.
 
     Returns:
-        `sum_k n_k mean_k / B`, with n_k the samples of batch k; 0.0 when no step is valid.
+        `sum_k n_k mean_k / sum_k n_k`, with n_k the samples of batch k, or 1; 0.0 when no step is valid.
 
     Raises:
         MaskShapeError: an array's shape does not fit `per_step`.
@@ -272,11 +274,10 @@ def mean_of_batch_means(per_step: ArrayLike, mask: ArrayLike | None, batch_size:
         msg = f"batch_size must be at least 1, got {batch_size}. Give the batch_size of evaluate."
         raise ArgumentError(msg)
     loss, valid, _ = _check_weighted(per_step, mask, None)
-    total = 0.0
-    for start in range(0, len(loss), batch_size):
-        batch = slice(start, start + batch_size)
-        total += len(loss[batch]) * mean_over_valid(loss[batch], valid[batch])
-    return total / len(loss) if len(loss) else 0.0
+    batches = [slice(start, start + batch_size) for start in range(0, len(loss), batch_size)]
+    means = [mean_over_valid(loss[batch], valid[batch]) for batch in batches]
+    weights = [len(loss[batch]) if by_samples else 1 for batch in batches]
+    return float(np.average(means, weights=weights)) if batches else 0.0
 
 
 def _mean_over(count: str, per_step: ArrayLike, mask: ArrayLike | None, sample_weight: ArrayLike | None) -> float:

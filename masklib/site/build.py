@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masklib.engine.committed import ANSWERS, VERDICTS, reference_folder
+from masklib.engine.committed import ANSWERS, CHANGES, VERDICTS, VERSIONS, reference_folder
 from masklib.engine.files import is_local
 from masklib.engine.identity import source_hash
 from masklib.engine.notebooks import notebooks_folder
@@ -113,11 +113,11 @@ def write_sources(store: Store, folder: Path) -> tuple[list[str], list[str]]:
 
 def _write_suite(found: "Survey", source: Writer, out: Writer, links: dict[str, list[str]]) -> None:
     """Write the pages that are about masklib: the claims, the findings, the reference, and the front page that leads to them."""
-    from masklib.site import api, architecture, audit_page, claim_pages, front, layer_pages
+    from masklib.site import api, architecture, audit_page, claim_pages, front, layer_pages, version_pages
     from masklib.site.verdicts import matrix
 
     verdicts = matrix(found)
-    measured = [*layer_pages.write_layers(found, source), *links["Results"]]
+    measured = [*layer_pages.write_layers(found, source), *version_pages.write_versions(source), *links["Results"]]
     links["Results"] = ["claims", *measured, *audit_page.write_audit(source, verdicts)]
     links["Reference"] = [*api.write_api(source), *architecture.write_architecture(source)]
     claim_pages.write_claims(found, verdicts, source)
@@ -131,7 +131,8 @@ def _stamp(store: Store) -> str:
         digest.update(f"{library} {version(library)}\n".encode())
     here = Path(__file__).parent
     files = [p for name in ("assets", "templates") for p in sorted((here / name).rglob("*")) if p.is_file()]
-    files += [*sorted(notebooks_folder().glob("*.ipynb")), *(reference_folder() / name for name in (ANSWERS, VERDICTS))]
+    committed = (ANSWERS, VERDICTS, CHANGES, VERSIONS)
+    files += [*sorted(notebooks_folder().glob("*.ipynb")), *(reference_folder() / name for name in committed)]
     for path in files:
         digest.update(f"{path.name}\0".encode() + (path.read_bytes() if path.is_file() else b""))
     for entry in store.entries():

@@ -175,3 +175,8 @@ def test_reductions_refuse_masks_and_weights_that_do_not_fit(reduction, mask, we
 def test_reductions_refuse_losses_without_time(reduction):
     with pytest.raises(MaskShapeError, match=r"per_step must have shape \(B, T\), got \(4,\)"):
         reduction(PER_STEP[:, 0], None)
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(2, (7 / 3 + 56 / 3) / 2), (3, (7 / 3 + 56 / 3) / 2), (9, 63 / 6)])
+def test_batches_may_count_alike_whatever_their_samples(batch_size, expected):
+    assert_matches(losses.mean_of_batch_means(PER_STEP, MASK, batch_size, by_samples=False), expected)
