@@ -25,8 +25,10 @@ IS_ORIGINAL = VERSION < (2, 4)
 ELEMENTWISE_MERGING = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract")  # layers of every generation
 
 ops: Any
-if IS_KERAS_3:
+if IS_KERAS_3 and hasattr(keras.ops, "divide_no_nan"):
     ops = keras.ops
+elif IS_KERAS_3:
+    from masklib.compat.early_ops import ops
 else:
     from masklib.compat.tensorflow_ops import ops
 

@@ -40,6 +40,7 @@ ABOUT = "masklib.json"
 OK, UNAVAILABLE, FAILED = "ok", "unavailable", "failed"
 CREATED, NOT_CREATED, NO_INTERPRETER = "created", "not created", "interpreter missing"
 AUDITED_FROM = "3.10.0"  # the first Keras whose models `masklib audit` takes
+NUMPY_2_FROM = "3.5.0"  # the first Keras that was made for NumPy 2
 CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
@@ -203,6 +204,7 @@ def _of_release(version: str, base: Environment) -> Environment:
         python_version=base.python_version,
         requirements=(f"{package}=={version}",),
         lock="",  # what it needs besides is known once it was made
+        startup="numpy_1_names" if version_key(version) < version_key(NUMPY_2_FROM) else "",
         leaves_out=("10_audit_a_model",) if version_key(version) < version_key(AUDITED_FROM) else (),
         download_mb=2,
         disk_mb=25,

@@ -102,5 +102,14 @@ def ways(a: Any, b: Any) -> list[tuple[str, str, type[Noting], tuple[Any, ...]]]
 
 def _total(inputs: Any) -> Any:
     """Return the sum of the tensors of any structure."""
-    first, *others = keras.tree.flatten(inputs)
+    first, *others = _leaves(inputs)
     return sum(others, 1.0 * first)  # a new tensor, which has no mask yet
+
+
+def _leaves(structure: Any) -> list[Any]:
+    """Return the tensors of nested lists, tuples and dicts, in order; `keras.tree` is newer than Keras 3.0."""
+    if isinstance(structure, dict):
+        structure = list(structure.values())
+    if isinstance(structure, list | tuple):
+        return [leaf for part in structure for leaf in _leaves(part)]
+    return [structure]

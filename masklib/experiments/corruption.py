@@ -3,6 +3,7 @@
 NumPy only. Notebook 09 feeds them to every layer that uses a mask.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -130,6 +131,12 @@ def scale(x: Array, mask: Array, *, back: bool = False) -> Array:
     mean, deviation = x[mask].mean(axis=0, dtype=np.float32), x[mask].std(axis=0, dtype=np.float32)
     scaled: Array = (x - mean) / deviation
     return scaled * deviation + mean if back else scaled
+
+
+def raised(error: str) -> dict[str, Any]:
+    """Return the row of what raised an error: like one of `reference.masked_layers.compare`, with nothing finite."""
+    finite = dict.fromkeys(("finite", "finite under the mask", "gradient finite", "weights' gradient finite"), False)
+    return {**finite, "error": math.inf, "gradient error": math.inf, "raised": error}
 
 
 def is_right(row: Mapping[str, Any], atol: float) -> bool:

@@ -254,8 +254,7 @@ def mean_of_batch_means(per_step: ArrayLike, mask: ArrayLike | None, batch_size:
         per_step: float array (B, T); the loss of each step, over all samples.
         mask: bool array (B, T), True = valid; None means that every step is valid.
         batch_size: samples a batch, at least 1.
-        by_samples: whether batches count by their samples, as from Keras 3.3 on and in Keras 2; False: each counts the same, as in
-            the first releases of Keras 3.
+        by_samples: whether batches count by their samples; False: each counts the same, as in the first releases of Keras 3.
 
     Returns:
         `sum_k n_k mean_k / sum_k n_k`, with n_k the samples of batch k, or 1; 0.0 when no step is valid.
