@@ -97,7 +97,7 @@ def block_gradient(tensor: Any, mask: Any) -> Any:
     """
     if mask is None:
         return tensor
-    if not hasattr(ops, "custom_gradient"):  # Keras 3.0: the same, with a copy of the values
+    if not hasattr(ops, "custom_gradient"):  # the same, with a copy of the values
         return ops.where(ops.expand_dims(mask, axis=-1), tensor, ops.stop_gradient(tensor))
 
     def identity(x: Any) -> Any:

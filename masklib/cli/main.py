@@ -20,6 +20,7 @@ from masklib.cli.reproduce import reproduce
 from masklib.cli.run import run
 from masklib.cli.runs import runs
 from masklib.cli.sweep import sweep
+from masklib.cli.upstream import reproduce_report
 from masklib.cli.versions import bisect, versions, watch
 from masklib.engine.startup import leave_out_grammars
 from masklib.errors import (
@@ -77,5 +78,5 @@ def main(debug: bool) -> None:
 
 
 _OF_NOTEBOOKS = (list_, run, sweep, reproduce, collect, notebooks, runs)
-for _command in (*_OF_NOTEBOOKS, audit, report, figures, tables, env, versions, bisect, watch, kernels):
+for _command in (*_OF_NOTEBOOKS, audit, report, figures, tables, env, versions, bisect, watch, reproduce_report, kernels):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""`keras.ops` with what masklib uses of it and its first releases, Keras 3.0.0 to 3.0.4, have not."""
+"""`keras.ops` of Keras 3.0 and 3.1: with what masklib uses and they lack, without what does not work there on every backend."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,9 +7,12 @@ import keras
 
 
 def _divide_no_nan(x1: Any, x2: Any) -> Any:
-    """Return `x1 / x2`, 0 where `x2` is 0."""
+    """Return `x1 / x2`, 0 where `x2` is 0; from 3.0.5 on Keras has it."""
     is_zero = keras.ops.equal(x2, 0)
     return keras.ops.where(is_zero, keras.ops.zeros_like(x2), x1 / keras.ops.where(is_zero, keras.ops.ones_like(x2), x2))
 
 
-ops = SimpleNamespace(**{**vars(keras.ops), "divide_no_nan": _divide_no_nan})
+_NO_GRADIENT = "custom_gradient"  # not there in 3.0, and not on PyTorch in 3.1
+ops = SimpleNamespace(**{name: value for name, value in vars(keras.ops).items() if name != _NO_GRADIENT})
+if not hasattr(ops, "divide_no_nan"):
+    ops.divide_no_nan = _divide_no_nan

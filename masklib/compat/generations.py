@@ -25,7 +25,7 @@ IS_ORIGINAL = VERSION < (2, 4)
 ELEMENTWISE_MERGING = ("Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract")  # layers of every generation
 
 ops: Any
-if IS_KERAS_3 and hasattr(keras.ops, "divide_no_nan"):
+if VERSION >= (3, 2):
     ops = keras.ops
 elif IS_KERAS_3:
     from masklib.compat.early_ops import ops
