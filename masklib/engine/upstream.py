@@ -35,12 +35,14 @@ class Report:
         about: the claims and findings that it shows.
         expected: what should be printed, and what would help.
         script: of plain Keras, without masklib.
+        backend: of Keras, the one that is at fault; "" for any.
     """
 
     title: str
     about: tuple[str, ...]
     expected: str
     script: str
+    backend: str = ""
 
 
 @cache
@@ -74,20 +76,27 @@ def execute(report: Report, environment: str | None = None) -> tuple[str, str]:
 
     Raises:
         UnavailableError: the environment is not there.
+        ArgumentError: it has another backend than the one at fault.
         RunError: the script, or Keras itself, failed.
     """
     other = find_environment(environment) if environment else None
     if other and not other.exists:
         msg = f"The environment {other.name} was not made yet. Make it: masklib env create {other.name}."
         raise UnavailableError(msg)
-    return _output(_VERSIONS, other), _output(report.script, other)
+    if other and report.backend not in ("", other.backend):
+        msg = (
+            f"The script shows a fault on {report.backend}, the environment {other.name} has {other.backend}. Choose another one."
+        )
+        raise ArgumentError(msg)
+    return _output(_VERSIONS, other, report.backend), _output(report.script, other, report.backend)
 
 
-def _output(script: str, other: Environment | None) -> str:
-    """Return what a script prints."""
+def _output(script: str, other: Environment | None, backend: str) -> str:
+    """Return what a script prints, on a backend unless that is ""."""
     python = str(other.python) if other else sys.executable
     kept = {k: v for k, v in os.environ.items() if not other or not k.startswith(("PYTHON", "KERAS_"))}
     environ = {**kept, **(other.variables() if other else {}), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    environ |= {"KERAS_BACKEND": backend} if backend else {}
     command = [python, "-W", "ignore", "-c", script]
     try:
         ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
