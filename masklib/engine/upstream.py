@@ -84,11 +84,10 @@ def execute(report: Report, environment: str | None = None) -> tuple[str, str]:
         msg = f"The environment {other.name} was not made yet. Make it: masklib env create {other.name}."
         raise UnavailableError(msg)
     if other and report.backend not in ("", other.backend):
-        msg = (
-            f"The script shows a fault on {report.backend}, the environment {other.name} has {other.backend}. Choose another one."
-        )
+        msg = f"The script shows a fault on {report.backend}, {other.name} has {other.backend}. Choose another environment."
         raise ArgumentError(msg)
-    return _output(_VERSIONS, other, report.backend), _output(report.script, other, report.backend)
+    versions, _, printed = _output(_VERSIONS + report.script, other, report.backend).partition("\n")
+    return versions, printed
 
 
 def _output(script: str, other: Environment | None, backend: str) -> str:

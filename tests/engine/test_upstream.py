@@ -76,12 +76,12 @@ def test_a_report_has_the_form_of_an_issue():
 def test_what_there_is_no_report_about_is_refused_with_what_there_is():
     found = CliRunner().invoke(main, ["reproduce-report", "MSK108"])
     assert found.exit_code == 2
-    assert "Did you mean MSK109" in found.stderr
+    assert "MSK109" in found.stderr
 
 
 def test_an_environment_that_does_not_fit_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MASKLIB_ENVIRONMENTS", str(tmp_path))
-    with pytest.raises(UnavailableError, match="masklib env create keras-2.15"):
+    with pytest.raises(UnavailableError, match="masklib env create"):
         upstream.execute(upstream.find_report("state-1"), "keras-2.15")
     monkeypatch.setattr("masklib.engine.environments.Environment.exists", True)
     with pytest.raises(ArgumentError, match="on jax"):
