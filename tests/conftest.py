@@ -3,6 +3,7 @@
 import os
 import sys
 import zlib
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -48,6 +49,21 @@ def keras() -> ModuleType:
     import keras
 
     return keras
+
+
+@pytest.fixture
+def with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of environments that has the one of all releases of Keras 3, where there is one on this machine."""
+    from masklib.engine import environments
+
+    base = environments.find_environment(environments.RELEASES_ON)
+    if not base.exists:
+        pytest.skip("needs: make torch")
+    there, root = base.folder, tmp_path / "environments"
+    root.mkdir()
+    monkeypatch.setenv(environments.FOLDER_VARIABLE, str(root))
+    base.folder.symlink_to(there)
+    return root
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

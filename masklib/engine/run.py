@@ -183,13 +183,16 @@ def _take_environment(resolved: dict[str, Any], given: Mapping[str, Any]) -> str
     """Return the environment that the parameters choose, None for that of this process, which is left out of them.
 
     Raises:
-        ParameterError: the environment has another backend than the one given.
+        ParameterError: there is no such environment, or it has another backend than the one given.
         UnavailableError: the environment is not there.
     """
     if resolved[ENVIRONMENT] == CURRENT:
         del resolved[ENVIRONMENT]
         return None
-    other = find_environment(resolved[ENVIRONMENT])
+    try:
+        other = find_environment(resolved[ENVIRONMENT])
+    except ArgumentError as error:
+        raise ParameterError(str(error)) from None
     if given.get("backend", other.backend) != other.backend:
         msg = f"The backend must be that of the environment, {other.name} has {other.backend}, got {given['backend']}."
         raise ParameterError(msg)

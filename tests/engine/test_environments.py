@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from masklib.engine import environments, uv
+from masklib.engine import distributions, environments, uv
 from masklib.engine.environments import (
     FAILED,
     UNAVAILABLE,
@@ -212,3 +212,43 @@ def test_environments_are_in_the_folder_of_the_variable_or_in_the_cache_of_the_u
     monkeypatch.delenv("MASKLIB_ENVIRONMENTS")
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, **options: tmp_path / name)
     assert environments_folder() == tmp_path / "masklib" / "environments"
+
+
+def test_a_release_is_an_environment_of_its_own_beside_that_of_everything_else():
+    early, late = find_environment("keras@3.0.5"), find_environment("keras@3.9.2")
+    assert (late.keras, late.backend, late.on) == ("3.9.2", "torch", load_environments()[environments.RELEASES_ON])
+    assert early.folder != late.folder
+    assert (early.startup, late.startup) == ("numpy_1_names", "")
+    assert (environments.STARTUP / f"{early.startup}.py").exists()
+    assert early.leaves_out == ("10_audit_a_model",)
+    assert late.pins == late.on.pins | {"keras": "3.9.2"}
+    assert find_environment("keras@3.16.0.dev2026102704").requirements == ("keras-nightly==3.16.0.dev2026102704",)
+
+
+@pytest.mark.parametrize("name", ["keras@2.15.0", "keras@3", "keras@", "keras@3.9.2 ", "keras@3.9.2/x", "keras@latest"])
+def test_what_is_no_release_of_keras_3_is_no_environment(name: str):
+    with pytest.raises(ArgumentError, match="keras@VERSION"):
+        find_environment(name)
+
+
+@pytest.mark.slow
+def test_a_release_is_made_in_seconds_and_has_its_own_keras_and_all_else_from_below(with_torch: Path):
+    release = find_environment("keras@3.4.1")
+    create(release)
+    found = check(find_environment("keras@3.4.1"))
+    assert (found.status, found.versions["keras"]) == ("ok", "3.4.1"), found.reason
+    assert found.versions["numpy"] == release.on.pins["numpy"]
+    assert (release.size_bytes or 0) < 50e6
+    assert [one.name for one in environments.made()] == [environments.RELEASES_ON, "keras@3.4.1"]
+    installed = distributions.installed(distributions.site_folders_of(release.python))
+    assert (installed["keras"], installed["torch"]) == ("3.4.1", release.on.pins["torch"])
+    assert remove(release)
+    assert release.on.exists
+
+
+@pytest.mark.slow
+def test_a_release_that_does_not_exist_leaves_nothing(with_torch: Path):
+    before = left(with_torch)
+    with pytest.raises(UnavailableError, match=r"keras==3\.99\.0"):
+        create(find_environment("keras@3.99.0"))
+    assert [name for name in left(with_torch) if not name.endswith(".lock")] == before

@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from masklib.engine import environments, grid
 from masklib.engine.grid import _sample, describe, plan_sweep, varying
 from masklib.errors import NotebookError, ParameterError
 from tests.engine.conftest import START, Write, notebook
@@ -292,3 +293,16 @@ def test_every_point_of_a_grid_is_drawn_about_as_often():
 def test_an_empty_sample_is_refused(write: Write):
     with pytest.raises(ParameterError, match="one point or more, got 0"):
         plan_sweep(write(), sample=0)
+
+
+def test_a_star_stands_for_every_environment_that_was_made_and_has_what_the_notebook_is_about(monkeypatch: pytest.MonkeyPatch):
+    known = environments.load_environments()
+    made = [known["keras-3.15-torch"], environments.find_environment("keras@3.9.2"), known["keras-2.10"]]
+    monkeypatch.setattr(environments.Environment, "exists", True)
+    monkeypatch.setattr(environments.Environment, "python_full_version", "3.11.7")
+    monkeypatch.setattr(grid, "made", lambda: made)
+    for values in ("current,*", ["current", "*"]):
+        plans = plan_sweep("11_initial_state", {"environment": values}).plans
+        assert [plan.parameters.get("environment", "current") for plan in plans] == ["current", *(one.name for one in made)]
+    left_out = plan_sweep("09_empty_and_nan", {"environment": "*"}).plans
+    assert [plan.parameters["environment"] for plan in left_out] == ["keras-3.15-torch", "keras@3.9.2"]

@@ -204,7 +204,9 @@ def test_an_environment_that_is_not_there_is_refused_and_told_how_to_make_it(
     monkeypatch.setenv("MASKLIB_ENVIRONMENTS", str(tmp_path))
     with pytest.raises(UnavailableError, match=r"masklib env create keras-2\.15"):
         plan_run(write(), {"environment": "keras-2.15"})
-    with pytest.raises(ParameterError, match=r"environment must be one of current, .*got 'keras-9'"):
+    with pytest.raises(
+        ParameterError, match=r"environment must be one that masklib env list shows, or keras@VERSION .*got 'keras-9'"
+    ):
         plan_run(write(), {"environment": "keras-9"})
 
 

@@ -1,0 +1,60 @@
+"""`masklib versions`, `bisect` and `watch`, by what they print and how they exit."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from masklib.cli import versions_view
+from masklib.cli.main import main
+from masklib.engine.committed import committed_changes
+from masklib.engine.releases import version_key
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def listed(*arguments: str) -> list[dict[str, str]]:
+    return json.loads(run("versions", *arguments, "--json").stdout)
+
+
+def test_all_changes_are_listed_without_a_choice():
+    assert listed() == committed_changes()
+
+
+def test_what_changed_since_a_version_leaves_out_what_it_has_already():
+    keras = {row["keras"] for row in listed("--since", "3.9.2")}
+    assert keras
+    assert all(version_key(version) > (3, 9, 2) for version in keras)
+    assert keras < {row["keras"] for row in listed("--since", "3.3.0")}
+
+
+def test_a_layer_stands_for_all_its_settings_and_a_backend_for_its_own_changes():
+    rows = listed("LSTM", "mask-2", "--backend", "torch")
+    assert {row["claim"].partition("(")[0] for row in rows} <= {"LSTM", "mask-2"}
+    assert {row["backend"] for row in rows} == {"torch"}
+
+
+@pytest.mark.parametrize("arguments", [("versions", "--since", "x"), ("bisect", "mask-99", "--good", "3.3.3", "--bad", "3.4.1")])
+def test_what_is_none_is_a_wrong_use(arguments: tuple[str, ...]):
+    found = run(*arguments)
+    assert found.exit_code == 2
+    assert "masklib: " in found.stderr
+
+
+def test_a_table_shows_short_what_json_shows_whole():
+    row = dict.fromkeys(("claim", "backend", "before", "keras", "released", "is"), "x") | {"was": "y" * 500}
+    assert len(versions_view.shown([row])[0]["until then"]) == versions_view.LONGEST
+
+
+@pytest.mark.slow
+def test_a_change_is_bisected_to_its_release(with_torch: Path, tmp_path: Path):
+    found = run("bisect", "guide-14", "--good", "3.0.3", "--bad", "3.1.0", "--runs", str(tmp_path / "runs"))
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.startswith("guide-14: refuted up to Keras 3.0.4, holds from 3.0.5 of 2024-02-14 on.")
+    again = run("bisect", "guide-14", "--good", "3.1.0", "--bad", "3.0.3", "--runs", str(tmp_path / "runs"), "--json")
+    (change,) = json.loads(again.stdout)
+    assert (change["before"], change["keras"], change["released"]) == ("3.0.4", "3.0.5", "2024-02-14")
+    assert again.stderr.count("already there") == 4
