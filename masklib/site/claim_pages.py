@@ -8,6 +8,7 @@ from masklib.claims.words import HOLDS, REFUTED, UNTESTED
 from masklib.engine.committed import committed_answers
 from masklib.engine.releases import version_key
 from masklib.site.audit_page import findings_of
+from masklib.site.changes import changes_of
 from masklib.site.executed import title_of
 from masklib.site.front import raw
 from masklib.site.names import on_keras
@@ -90,6 +91,7 @@ def _card(claim: Claim, survey: Survey, matrix: Matrix) -> str:
         behind=behind(claim, survey, matrix.main),
         documents=[load_documents()[one] for one in claim.documents],
         findings=findings_of(claim.id),
+        changes=changes_of(claim.id),
     )
 
 

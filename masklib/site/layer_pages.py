@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import tomllib
 
+from masklib.site.changes import changes_of
 from masklib.site.front import raw
 from masklib.site.names import on_keras
 from masklib.site.survey import Experiment, Survey, slug
@@ -52,7 +53,8 @@ def _write(name: str, rows: pd.DataFrame, source: Writer) -> dict[str, str]:
     newest = [row for row in records if row["on"] == records[0]["on"]]
     questions = {column: text for column, text in QUESTIONS.items() if any(row[column] for row in records)}
     fragment = f"fragments/{slug(name)}.html"
-    source.write(f"layers/{fragment}", render("layer.html", name=name, rows=records, questions=questions))
+    told = {"rows": records, "questions": questions, "changes": changes_of(name)}
+    source.write(f"layers/{fragment}", render("layer.html", name=name, **told))
     lines = ["---", "orphan: true", "---", "", f"# {markdown(name)}", "", *_advice(name, newest), raw(fragment)]
     source.write(f"layers/{slug(name)}.md", "\n".join(lines))
     masks = ", ".join(dict.fromkeys(row["mask"] for row in newest))

@@ -16,6 +16,7 @@ from masklib.claims.words import OPEN, REFUTED
 from masklib.engine.committed import ANSWERS, MAIN, VERDICTS, first_sentence, newest_answers, newest_first, read_rows
 from masklib.engine.notebooks import glance
 from masklib.errors import StoreError
+from masklib.site import changes_markdown
 from masklib.site.architecture import layout
 
 ROOT = Path(__file__).parents[2]
@@ -164,10 +165,11 @@ _RULE = (
 
 
 def main() -> None:
-    """Write the generated parts into the README, and the page of all verdicts."""
+    """Write the generated parts into the README, the page of all verdicts, and that of what changed between versions."""
     path = ROOT / "README.md"
     path.write_text(with_parts(path.read_text(encoding="utf-8")), encoding="utf-8")
     (REFERENCE / PAGE).write_text(page(), encoding="utf-8")
+    (REFERENCE / changes_markdown.PAGE).write_text(changes_markdown.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""What changed from one Keras to the next, as pages show it: by release, alike layers together, in the words of the claims."""
+
+from collections.abc import Collection, Iterable
+from itertools import groupby
+from typing import Any
+
+from masklib.claims.ledger import load_claims
+from masklib.engine.committed import Row, committed_changes, committed_versions
+from masklib.engine.releases import is_pre_release, released, version_key
+from masklib.engine.versions import UNKNOWN
+from masklib.site.survey import slug
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+
+
+def changes_of(name: str) -> list[Row]:
+    """Return the committed changes of a claim, or of a layer in all its settings, the oldest first, in words of a page."""
+    found = [row for row in committed_changes() if name in (row["claim"], row["claim"].partition("(")[0])]
+    return [_shown(row) for row in found]
+
+
+def by_release(rows: Iterable[Row], pages: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the changes by version, the newest first: those of claims, and those of layers.
+
+    Args:
+        rows: of the committed changes.
+        pages: names of the pages of the site; a layer has a link to its own if it is there.
+    """
+    newest = sorted(rows, key=lambda row: version_key(row["keras"]), reverse=True)
+    found = []
+    for keras, of in groupby(newest, key=lambda row: row["keras"]):
+        shown = [_shown(row) for row in of]
+        claims = [row for row in shown if row["statement"]]
+        layers = _alike((row for row in shown if not row["statement"]), pages)
+        found.append({"keras": keras, "released": released(keras), "claims": claims, "layers": layers})
+    return found
+
+
+def _alike(rows: Iterable[Row], pages: Collection[str]) -> list[dict[str, Any]]:
+    """Return what layers do since a version, a row for all layers and settings that do the same."""
+    names = ("backend", "before", "was", "is")
+    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        layer, _, setting = row["claim"].partition("(")
+        page = f"layers/{slug(layer)}"
+        told = {"name": layer, "page": page if page in pages else "", "settings": []}
+        alike = found.setdefault(tuple(row[name] for name in names), {})
+        alike.setdefault(layer, told)["settings"] += [setting.removesuffix(")")] * bool(setting)
+    return [{**dict(zip(names, of, strict=True)), "layers": list(layers.values())} for of, layers in found.items()]
+
+
+def _shown(row: Row) -> Row:
+    """Return a change as pages show it; `statement` is that of a claim, "" for a layer."""
+    claim = load_claims().get(row["claim"])
+    return {**row, "backend": BACKENDS.get(row["backend"], row["backend"]), "statement": claim.statement if claim else ""}
+
+
+def measured_columns(rows: Iterable[Row]) -> str:
+    """Return in a sentence which versions were measured on which backend."""
+    shown = {row["keras"] for row in rows}
+    columns: dict[str, set[str]] = {}
+    for row in committed_versions():
+        if row["verdict"] not in UNKNOWN and (not is_pre_release(row["keras"]) or row["keras"] in shown):
+            columns.setdefault(BACKENDS.get(row["backend"], row["backend"]), set()).add(row["keras"])
+    told = [f"{len(versions)} on {backend} ({_listed(versions)})" for backend, versions in columns.items()]
+    return "; ".join(told)
+
+
+def _listed(versions: set[str]) -> str:
+    """Return versions in a few words."""
+    ordered = sorted(versions, key=version_key)
+    return ", ".join(ordered) if len(ordered) < 9 else f"every release from {ordered[0]} to {ordered[-1]}"
