@@ -42,6 +42,7 @@ UNKNOWN = (
     "fails without a mask, too",
 )  # no two of them are a change of what Keras does
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
+LONGEST = 240  # characters of an error
 _NOT_THERE = "this Keras has not what it is about"
 _SHOWN = ("mask", "mixes padding in", "mask fits")  # columns of that table which make the verdict of a layer
 _BESIDE = ("layer", "family", "setting", "why", *_SHOWN)  # and those that are no behaviour
@@ -163,8 +164,9 @@ def _without(notebook: str | None, found: dict[str, Outcome | None]) -> tuple[st
 
 
 def _one_line(text: str) -> str:
-    """Return the last line of an error."""
-    return (text.strip().splitlines() or [""])[-1].strip()[:200]
+    """Return what an error says first, without what it was called with."""
+    lines = [line.strip() for line in text.partition("Arguments received by")[0].splitlines()]
+    return " ".join(filter(None, lines))[:LONGEST]
 
 
 def _layers(folder: Any) -> Iterator[tuple[str, tuple[str, str]]]:

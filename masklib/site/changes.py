@@ -7,7 +7,7 @@ from typing import Any
 from masklib.claims.ledger import load_claims
 from masklib.engine.committed import Row, committed_changes, committed_versions
 from masklib.engine.releases import is_pre_release, released, version_key
-from masklib.engine.versions import UNKNOWN
+from masklib.engine.versions import FAILED, UNKNOWN
 from masklib.site.survey import slug
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
@@ -53,6 +53,31 @@ def _shown(row: Row) -> Row:
     """Return a change as pages show it; `statement` is that of a claim, "" for a layer."""
     claim = load_claims().get(row["claim"])
     return {**row, "backend": BACKENDS.get(row["backend"], row["backend"]), "statement": claim.statement if claim else ""}
+
+
+def failures() -> list[Row]:
+    """Return what could not be measured since a notebook failed: `claims`, `backend`, `versions`, `reason`; alike ones are one."""
+    cells = sorted(committed_versions(), key=lambda row: version_key(row["keras"]))
+    failed: dict[tuple[str, str, str], list[str]] = {}  # claims, by where and why
+    for row in cells:
+        if row["verdict"] == FAILED:
+            failed.setdefault((row["backend"], row["reason"], row["keras"]), []).append(row["claim"])
+    versions: dict[tuple[str, str, str], list[str]] = {}
+    for (backend, why, keras), claims in failed.items():
+        versions.setdefault((backend, why, ", ".join(claims)), []).append(keras)
+    found = []
+    for (backend, why, claims), of in versions.items():
+        measured = list(dict.fromkeys(row["keras"] for row in cells if row["backend"] == backend))
+        found.append({"backend": BACKENDS[backend], "reason": why, "claims": claims, "versions": _spans(of, measured)})
+    return found
+
+
+def _spans(versions: list[str], all_of_them: list[str]) -> str:
+    """Return versions in a few words: neighbours of all that were measured as "3.4.0 to 3.8.0"."""
+    places = [all_of_them.index(version) for version in versions]
+    spans = [list(of) for _, of in groupby(enumerate(places), key=lambda pair: pair[1] - pair[0])]
+    ends = [(all_of_them[span[0][1]], all_of_them[span[-1][1]]) for span in spans]
+    return ", ".join(first if first == last else f"{first} to {last}" for first, last in ends)
 
 
 def measured_columns(rows: Iterable[Row]) -> str:

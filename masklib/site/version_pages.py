@@ -2,7 +2,7 @@
 
 from masklib.engine.committed import Row, committed_changes
 from masklib.engine.releases import is_pre_release
-from masklib.site.changes import by_release, measured_columns
+from masklib.site.changes import by_release, failures, measured_columns
 from masklib.site.front import raw
 from masklib.site.text import render
 from masklib.site.writing import Writer
@@ -13,16 +13,17 @@ def write_versions(source: Writer) -> list[str]:
     changes, names = committed_changes(), []
     upcoming = [row for row in changes if is_pre_release(row["keras"])]
     if changes:
-        names += _write("versions", _TITLE, _ABOUT, [row for row in changes if row not in upcoming], source)
+        past = [row for row in changes if row not in upcoming]
+        names += _write("versions", _TITLE, _ABOUT, past, source, failures())
     if upcoming:
         title = _NEXT_TITLE.format(upcoming[0]["keras"].partition(".dev")[0])
         names += _write("next_keras", title, _NEXT, upcoming, source)
     return names
 
 
-def _write(page: str, title: str, about: str, rows: list[Row], source: Writer) -> list[str]:
+def _write(page: str, title: str, about: str, rows: list[Row], source: Writer, failed: list[Row] | None = None) -> list[str]:
     """Write a page of changes; return its name."""
-    told = {"releases": by_release(rows, {*source.pages()}), "columns": measured_columns(rows)}
+    told = {"releases": by_release(rows, {*source.pages()}), "columns": measured_columns(rows), "failed": failed or []}
     source.write(f"fragments/{page}.html", render("versions.html", **told))
     source.write(f"{page}.md", f"# {title}\n\n{about}\n\n{raw(f'fragments/{page}.html')}")
     return [page]
