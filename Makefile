@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock env-smoke env-locks reference dist lab clean
+.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock versions env-smoke env-locks reference dist lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ bench: setup ## measure speed, compared with what a user would choose instead
 reference: setup ## measure verdicts, answers and the README's figure again, and write README and runs/reference
 	$(BIN)/masklib reproduce --update-reference
 	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
+	$(BIN)/python -m masklib.site.readme
+
+versions: setup ## measure every release of Keras 3, and each environment that was made; write what changed (an hour)
+	$(BIN)/masklib env create $$($(BIN)/python -c "from masklib.engine.releases import releases; print(*(f'keras@{v}' for v in releases() if v >= '3'))")
+	-$(BIN)/masklib sweep versions
+	$(BIN)/masklib versions --update-reference
 	$(BIN)/python -m masklib.site.readme
 
 env-smoke: setup ## build an old environment from nothing in a temporary folder, check it, and run a notebook in it

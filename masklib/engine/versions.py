@@ -6,7 +6,8 @@ A cell of the matrix is a verdict, or says why there is none: the run of its not
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,11 @@ UNKNOWN = (
     "not measured",
     "fails without a mask, too",
 )  # no two of them are a change of what Keras does
+ERROR = "error"  # the verdict of a layer that raises one
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 LONGEST = 240  # characters of an error
 _NOT_THERE = "this Keras has not what it is about"
-_SHOWN = ("mask", "mixes padding in", "mask fits")  # columns of that table which make the verdict of a layer
-_BESIDE = ("layer", "family", "setting", "why", *_SHOWN)  # and those that are no behaviour
 
 
 def answer_in(result: Result, claim: str) -> tuple[str, str]:
@@ -102,9 +103,12 @@ def matrix(store: Store, profile: str = "smoke") -> list[Row]:
     from masklib.engine.collect import collect
 
     claims = collect(store).claims
-    rows = [row for chosen in _columns() for row in _column(store, claims, profile, chosen)]
+    rows: dict[tuple[str, str, str], Row] = {}
+    for chosen in _columns():
+        for row in _column(store, claims, profile, chosen):
+            rows.setdefault((row["claim"], row["keras"], row["backend"]), row)  # two environments may have the same Keras
     place = {name: index for index, name in enumerate(load_claims())}
-    return sorted(rows, key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *_order(row)))
+    return sorted(rows.values(), key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *_order(row)))
 
 
 def column(store: Store, environment: str, profile: str = "smoke") -> list[Row]:
@@ -165,25 +169,50 @@ def _without(notebook: str | None, found: dict[str, Outcome | None]) -> tuple[st
 
 def _one_line(text: str) -> str:
     """Return what an error says first, without what it was called with."""
-    lines = [line.strip() for line in text.partition("Arguments received by")[0].splitlines()]
-    return " ".join(filter(None, lines))[:LONGEST]
+    told = _COLOURS.sub("", text.partition("Arguments received by")[0])
+    return " ".join(told.split())[:LONGEST]
 
 
 def _layers(folder: Any) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield each layer with its setting, what it does with the mask, and what else it does."""
-    frame = read_table(read_file(folder, read_record(folder), "tables/layers.parquet"))
-    for row in frame.to_dict("records"):
-        name = f"{row['layer']}({row['setting']})" if row["setting"] else str(row["layer"])
-        rest = "; ".join(f"{column}: {row[column]}" for column in frame if column not in _BESIDE and row[column])
-        yield name, (_fate(row), rest or str(row["why"]))
+    """Yield each layer with its setting, and each operator: what it does with the mask, and what else it does."""
+    record = read_record(folder)
+    for table, (named, verdict, beside) in _TABLES.items():
+        frame = read_table(read_file(folder, record, f"tables/{table}.parquet"))
+        for row in frame.to_dict("records"):
+            rest = "; ".join(f"{column}: {row[column]}" for column in frame if column not in beside and row[column])
+            told = str(row["why"]) if verdict(row) == ERROR or not rest else rest
+            yield named(row), (verdict(row), _one_line(told))
+
+
+def _with_setting(row: Any) -> str:
+    """Return a layer with its setting, such as "LSTM(go_backwards=True)"."""
+    return f"{row['layer']}({row['setting']})" if row["setting"] else str(row["layer"])
+
+
+def _with_masks(row: Any) -> str:
+    """Return a merging layer with its setting and the masks that it gets, such as "Add(different masks)"."""
+    masks = {"one missing": "one mask missing"}.get(row["masks"], f"{row['masks']} masks")
+    return f"{row['layer']}({', '.join(filter(None, (row['setting'], masks)))})"
 
 
 def _fate(row: Any) -> str:
     """Return what a layer does with the mask and the padding, in a few words."""
-    mixes = {"yes": ", padding mixed in", "no": "", "": ""}.get(
-        row["mixes padding in"], ", padding mixed in unless it comes last"
-    )
-    return f"{row['mask']}{mixes}{', does not fit' if row['mask fits'] == 'no' else ''}"
+    mixes = {"yes": ", padding mixed in", "no": "", "": ""}.get(row["mixes padding in"], _UNLESS_LAST)
+    return f"{row['mask']}{mixes}{', does not fit' if row.get('mask fits') == 'no' else ''}"
+
+
+def _rule(row: Any) -> str:
+    """Return by which rule a layer merges masks; what it ended with where that is an error."""
+    return str(row["rule"] or row["merged mask"])
+
+
+_UNLESS_LAST = ", padding mixed in unless it comes last"
+_TABLES: dict[str, tuple[Callable[[Any], str], Callable[[Any], str], tuple[str, ...]]] = {
+    # of the notebook: what a row is named, its verdict, and the columns that are no other behaviour
+    "layers": (_with_setting, _fate, ("layer", "family", "setting", "why", "mask", "mixes padding in", "mask fits")),
+    "merging": (_with_masks, _rule, ("layer", "setting", "masks", "rule", "why")),
+    "operators": (lambda row: str(row["layer"]), _fate, ("layer", "why", "mask", "mixes padding in")),
+}
 
 
 def changes(rows: Iterable[Row]) -> list[Row]:
@@ -222,7 +251,8 @@ def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
 def _difference(old: Row, new: Row) -> tuple[str, str] | None:
     """Return what a row said before, and says now; None if the same. Of layers other behaviour counts, too."""
     if old["verdict"] != new["verdict"]:
-        return old["verdict"], new["verdict"]
+        was, now = (f"{ERROR}: {row['reason']}" if row["verdict"] == ERROR else row["verdict"] for row in (old, new))
+        return was, now
     if old["claim"] in load_claims():
         return None
     before, after = (dict(part.partition(": ")[::2] for part in row["reason"].split("; ")) for row in (old, new))

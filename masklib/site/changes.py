@@ -1,15 +1,29 @@
 """What changed from one Keras to the next, as pages show it: by release, alike layers together, in the words of the claims."""
 
+import re
 from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Any
 
 from masklib.claims.ledger import load_claims
 from masklib.engine.committed import Row, committed_changes, committed_versions
-from masklib.engine.releases import is_pre_release, released, version_key
+from masklib.engine.releases import is_pre_release, released, releases, version_key
 from masklib.engine.versions import FAILED, UNKNOWN
 from masklib.site.survey import slug
 
+WORDS = {  # for the verdicts of layers
+    "kept": "keeps the mask",
+    "gone": "drops the mask",
+    "changed": "changes the mask",
+    "made": "makes a mask",
+    "used and ended": "uses the mask and hands none on",
+    "none": "no mask",
+    "dropped": "drops the masks",
+    "AND": "valid where all inputs are",
+    "OR": "valid where one input is",
+    "AND or OR": "merges the masks",
+    "error": "raises an error",
+}
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
@@ -52,23 +66,32 @@ def _alike(rows: Iterable[Row], pages: Collection[str]) -> list[dict[str, Any]]:
 def _shown(row: Row) -> Row:
     """Return a change as pages show it; `statement` is that of a claim, "" for a layer."""
     claim = load_claims().get(row["claim"])
-    return {**row, "backend": BACKENDS.get(row["backend"], row["backend"]), "statement": claim.statement if claim else ""}
+    words = {} if claim else {name: _in_words(row[name]) for name in ("was", "is")}
+    statement = claim.statement if claim else ""
+    return {**row, **words, "backend": BACKENDS.get(row["backend"], row["backend"]), "statement": statement}
+
+
+def _in_words(verdict: str) -> str:
+    """Return what a layer does in words; other behaviour, such as "warns: no", stays."""
+    first = re.split("[,:]", verdict)[0]
+    return WORDS.get(first, first) + verdict[len(first) :]
 
 
 def failures() -> list[Row]:
-    """Return what could not be measured since a notebook failed: `claims`, `backend`, `versions`, `reason`; alike ones are one."""
+    """Return what could not be measured since a notebook failed: `claims`, `backend`, `versions` and `reason`."""
     cells = sorted(committed_versions(), key=lambda row: version_key(row["keras"]))
     failed: dict[tuple[str, str, str], list[str]] = {}  # claims, by where and why
     for row in cells:
         if row["verdict"] == FAILED:
             failed.setdefault((row["backend"], row["reason"], row["keras"]), []).append(row["claim"])
-    versions: dict[tuple[str, str, str], list[str]] = {}
+    alike: dict[tuple[str, str, str], list[str]] = {}  # versions, by where, why and the claims
     for (backend, why, keras), claims in failed.items():
-        versions.setdefault((backend, why, ", ".join(claims)), []).append(keras)
+        alike.setdefault((backend, why, ", ".join(claims)), []).append(keras)
     found = []
-    for (backend, why, claims), of in versions.items():
+    for (backend, why, names), versions in alike.items():
         measured = list(dict.fromkeys(row["keras"] for row in cells if row["backend"] == backend))
-        found.append({"backend": BACKENDS[backend], "reason": why, "claims": claims, "versions": _spans(of, measured)})
+        told = {"backend": BACKENDS[backend], "reason": why, "claims": names}
+        found.append({**told, "versions": _spans(versions, measured)})
     return found
 
 
@@ -94,4 +117,6 @@ def measured_columns(rows: Iterable[Row]) -> str:
 def _listed(versions: set[str]) -> str:
     """Return versions in a few words."""
     ordered = sorted(versions, key=version_key)
-    return ", ".join(ordered) if len(ordered) < 9 else f"every release from {ordered[0]} to {ordered[-1]}"
+    inside = [version for version in releases() if version_key(ordered[0]) <= version_key(version) <= version_key(ordered[-1])]
+    whole = {*inside} - {version for version in inside if is_pre_release(version)} <= versions
+    return f"every release from {ordered[0]} to {ordered[-1]}" if whole and len(ordered) > 3 else ", ".join(ordered)

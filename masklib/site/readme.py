@@ -13,8 +13,9 @@ from pathlib import Path
 from masklib.claims.ledger import Claim, Document, load_claims, load_documents
 from masklib.claims.verdicts import count_phrases
 from masklib.claims.words import OPEN, REFUTED
-from masklib.engine.committed import ANSWERS, MAIN, VERDICTS, first_sentence, newest_answers, newest_first, read_rows
+from masklib.engine.committed import ANSWERS, MAIN, VERDICTS, VERSIONS, first_sentence, newest_answers, newest_first, read_rows
 from masklib.engine.notebooks import glance
+from masklib.engine.releases import is_pre_release, version_key
 from masklib.errors import StoreError
 from masklib.site import changes_markdown
 from masklib.site.architecture import layout
@@ -44,7 +45,7 @@ def with_parts(text: str, reference: Path = REFERENCE) -> str:
     parts = {
         "picture": _picture(reference),
         "findings": _findings(reference),
-        "counts": _counts(*_measured(reference)),
+        "counts": f"{_counts(*_measured(reference))}\n{_versions(reference)}".rstrip(),
         "layout": f"```\n{layout()}\n```",
     }
     for name, part in parts.items():
@@ -109,6 +110,18 @@ def _counts(verdicts: Verdicts, newest: str) -> str:
     more = len(load_claims()) - len(said)
     found = {0: "", 1: "; 1 more was found here"}.get(more, f"; {more} more were found here")
     return f"On Keras {newest} ({MAIN}): of {len(said)} claims in the documents {', '.join(count_phrases(counts))}{found}."
+
+
+def _versions(reference: Path) -> str:
+    """Return a sentence that leads to what changed between versions of Keras; "" if that was not measured."""
+    rows = read_rows(reference / VERSIONS)
+    measured = {row["keras"] for row in rows}
+    if not measured:
+        return ""
+    link = f"{REFERENCE.relative_to(ROOT).as_posix()}/{changes_markdown.PAGE}"
+    upcoming = sorted(filter(is_pre_release, measured), key=version_key)
+    after = f", and what {upcoming[-1].partition('.dev')[0]} will change" if upcoming else ""
+    return f"{len(measured)} versions of Keras were measured: [what changed in which release{after}]({link})."
 
 
 def _cited(document: Document) -> str:
