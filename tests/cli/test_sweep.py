@@ -22,8 +22,8 @@ from masklib.errors import ArgumentError
 from tests.cli.test_cli import call
 from tests.engine.conftest import START, notebook
 from tests.engine.test_execute import processes_with
-from tests.engine.test_pool import until
 from tests.stores import attempts_in, runs_in
+from tests.waiting import GONE_S, until
 
 COUNT = """
 import os
@@ -190,7 +190,7 @@ def test_a_driver_that_is_killed_leaves_nothing_and_the_sweep_goes_on_where_it_w
     driver.kill()
     driver.communicate()
 
-    assert until(lambda: left_running(house) == [], seconds=5), left_running(house)
+    assert until(lambda: left_running(house) == [], GONE_S), left_running(house)
     done = published(house)
     assert set(done) <= set(notes(house, "end"))
     result = masklib("fine", "-g", "seed=0:6", "-p", "width", 1)
@@ -213,7 +213,7 @@ def test_ctrl_c_once_lets_the_running_ones_end(house: Path):
     assert len(published(house)) <= 3
     assert "not run" in result.out
     assert attempts_in(Store(house / "runs")) == []
-    assert until(lambda: left_running(house) == [], seconds=5)
+    assert until(lambda: left_running(house) == [], GONE_S)
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_ctrl_c_twice_interrupts_the_running_ones(house: Path, number: signal.Si
     assert all(f"evidence: {folder}" in result.out for folder in attempts)
     assert "interrupted  2" in result.out
     assert published(house) == []
-    assert until(lambda: left_running(house) == [], seconds=5)
+    assert until(lambda: left_running(house) == [], GONE_S)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +290,6 @@ def test_without_a_terminal_a_line_comes_when_nothing_else_does(monkeypatch: pyt
     with tracker.shown():
         tracker.on_begin([], [point("a").plan])
         tracker.on_event(point("a").plan, {"event": "cell", "done": 0, "total": 5})
-        assert until(lambda: "at cell 1/5" in file.getvalue(), seconds=5)
+        assert until(lambda: "at cell 1/5" in file.getvalue())
         tracker.on_outcome(point("a"))
     assert file.getvalue().endswith(f"[1/1] nb seed=1 {'x' * 90}: ok in 4.0 s\n")

@@ -36,16 +36,16 @@ from tests.cli.test_sweep import finish, masklib, notes, published, start
 from tests.engine import test_objects, test_sweep
 from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import processes_with
-from tests.engine.test_pool import SLEEP, job_of, status_of, until
+from tests.engine.test_pool import SLEEP, job_of, status_of
 from tests.engine.test_sweep import Diary, Kept, executions, statuses
 from tests.stores import attempts_in
+from tests.waiting import GONE_S, until
 
 count, house = test_sweep.count, sweep_tests.house  # fixtures of theirs
 endpoint, log, s3 = test_objects.endpoint, test_objects.log, test_objects.s3
 ROOT = Path(__file__).parents[2]
 PRELOAD = ("numpy", "pandas", "ipykernel.kernelapp")  # of the fork servers, so that they start at once
 OF_ONE_SWEEP = ["started", "duration_s"]  # columns in which two equal sweeps differ
-GONE_S = 5.0  # then no process may be left
 KILL_DASK_WORKER = (
     "import os, psutil, signal, time\n"
     "above = psutil.Process().parents()\n"

@@ -14,7 +14,7 @@ import pytest
 from masklib.engine.kernels import ServerError, keeping, servers
 from tests.engine.conftest import START, Write
 from tests.engine.test_execute import processes_with
-from tests.engine.test_kernels import until
+from tests.waiting import GONE_S, until
 
 QUICK = "from masklib.engine.kernels import servers; servers.PRELOAD = ('numpy', 'ipykernel.kernelapp')"
 COMMAND = f"{QUICK}; from masklib.cli.main import main; main()"
@@ -80,7 +80,7 @@ def test_a_server_ends_once_it_was_idle_for_long_enough(write: Write, home: Path
     path = write(START, PARENT)
     masklib("sweep", path, "-g", "seed=1:3", "--runs", path.parent / "runs", "--keep-warm", "8s")
     assert len(listening()) == 1, "not before"
-    assert until(lambda: list((home / "masklib").iterdir()) == [], 20)
+    assert until(lambda: list((home / "masklib").iterdir()) == [], GONE_S)
 
 
 def test_a_server_that_imported_what_has_changed_since_ends(write: Write, home: Path):

@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +25,7 @@ from masklib.engine.store import Store
 from tests.engine.conftest import START, Write, notebook
 from tests.engine.test_execute import error_of, statuses
 from tests.stores import runs_in
+from tests.waiting import GONE_S, until
 
 CLAIM = "run.claim('emb-1', 1.0, 1.0)"
 
@@ -49,14 +49,6 @@ def warm(path: Path, store: Store, **options: Any) -> Result:
 def the_server() -> servers.Server:
     (server,) = servers._servers.values()
     return server
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait until the condition is true; whether it came."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def is_running(pid: int) -> bool:
@@ -209,7 +201,7 @@ def test_a_driver_that_is_killed_leaves_no_server_and_no_kernel(write: Write, st
         driver.wait()
 
     assert len(kernels) == 2, "the kernel and a spare one"
-    assert until(lambda: not any(map(is_running, [server, *kernels])), 5)
+    assert until(lambda: not any(map(is_running, [server, *kernels])), GONE_S)
     assert runs_in(store) == []
 
 
@@ -336,7 +328,7 @@ def test_a_server_that_is_to_end_waits_for_its_kernels(installed: str, monkeypat
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    assert until(lambda: not is_running(first))
+    assert until(lambda: not is_running(first), GONE_S)
 
 
 def test_a_worker_finds_the_servers_of_the_process_that_started_it(monkeypatch: pytest.MonkeyPatch):
@@ -346,7 +338,7 @@ def test_a_worker_finds_the_servers_of_the_process_that_started_it(monkeypatch: 
         "server = servers.server_for({'PATH': os.environ['PATH'], **dict([sys.argv[1].split('=')])})\n"
         "print(server.path == servers.Path(sys.argv[2]))\nservers.stop_servers()"
     )
-    assert until(lambda: mine.path.with_name(servers.READ).exists(), 30)
+    assert until(lambda: mine.path.with_name(servers.READ).exists())
     found = [
         subprocess.run(
             [sys.executable, "-c", code, variable, mine.path],

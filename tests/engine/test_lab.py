@@ -19,7 +19,8 @@ import websocket
 
 from masklib.engine.kernels import lab, servers
 from tests.engine.conftest import START, notebook
-from tests.engine.test_kernels import is_running, until
+from tests.engine.test_kernels import is_running
+from tests.waiting import GONE_S, until
 
 TOKEN = uuid.uuid4().hex
 QUICK = """
@@ -105,7 +106,7 @@ def opened(tmp_path: Path) -> Iterator[Browser]:
             return process.poll() is not None
 
     try:
-        assert until(answers, 60), (tmp_path / "log").read_text()
+        assert until(answers), (tmp_path / "log").read_text()
         assert process.poll() is None, (tmp_path / "log").read_text()
         yield browser
     finally:
@@ -136,7 +137,7 @@ def test_a_notebook_that_is_opened_has_a_warm_kernel_of_its_own(opened: Browser,
     assert again[-1]["content"]["text"] == "True False\n", "restarted, and warm again"
 
     opened.ask("shutdown", "POST")
-    assert until(lambda: not is_running(int(parent)), 15), "the fork server ends with JupyterLab"
+    assert until(lambda: not is_running(int(parent)), GONE_S), "the fork server ends with JupyterLab"
 
 
 def test_where_kernels_cannot_be_forked_ordinary_ones_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

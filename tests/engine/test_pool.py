@@ -3,8 +3,7 @@
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from masklib.engine.worker import Answer, Job, Worker, differences, make_job
 from tests.engine.conftest import START, Write
 from tests.engine.test_execute import processes_with
 from tests.stores import attempts_in, runs_in
+from tests.waiting import GONE_S, until
 
 KILL_WORKER = (
     "import json, os, signal\n"
@@ -47,14 +47,6 @@ def status_of(answer: Answer) -> str:
     """The status of the run that an answer brings."""
     assert answer.record is not None
     return answer.record.status
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> bool:
-    """Wait until the condition is true; whether it came."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(condition())
 
 
 def test_a_worker_makes_the_run_that_this_process_would_make(write: Write, store: Store, tmp_path: Path, worker: Worker):
@@ -190,7 +182,7 @@ def test_a_worker_that_loses_its_driver_ends_in_the_middle_of_a_run_and_its_kern
     worker.close()
     thread.join(timeout=30)
 
-    assert until(lambda: processes_with(f"MASKLIB_TEST={tmp_path}") == [], seconds=5)
+    assert until(lambda: processes_with(f"MASKLIB_TEST={tmp_path}") == [], GONE_S)
     assert [*runs_in(store), *attempts_in(store)] == []
     assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
 

@@ -19,9 +19,10 @@ from masklib.engine.store import Store
 from masklib.engine.worker import LOST, Worker
 from tests.engine.conftest import START, Write
 from tests.engine.test_execute import processes_with
-from tests.engine.test_kernels import the_server, until, warm
+from tests.engine.test_kernels import the_server, warm
 from tests.engine.test_pool import job_of
 from tests.stores import attempts_in, runs_in
+from tests.waiting import GONE_S, until
 
 STOP_SERVER = "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep({})"
 STOP_ITSELF = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
@@ -92,7 +93,7 @@ def test_a_worker_that_is_stopped_is_killed_after_the_limit_of_its_run(
     worker.close()
 
     assert (answer.outcome, "no answer 2 s after its time limit" in answer.reason) == (LOST, True)
-    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"))
+    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"), GONE_S)
     assert len(store.recover()) == 1
 
 
@@ -102,14 +103,14 @@ def test_a_sweep_whose_worker_is_stopped_ends_at_the_third_interrupt(write: Writ
     environment = {**os.environ, "MASKLIB_TEST": str(tmp_path), "TMPDIR": str(tmp_path)}
     sweep = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        assert until((tmp_path / "stopped").exists, 60)
+        assert until((tmp_path / "stopped").exists)
         for _ in range(3):
             sweep.send_signal(signal.SIGINT)
             time.sleep(1)
         sweep.communicate(timeout=30)
     finally:
         sweep.kill()
-    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"))
+    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"), GONE_S)
     assert list(tmp_path.glob("masklib-*")) == []
 
 
@@ -144,10 +145,10 @@ def test_a_run_that_is_killed_keeps_its_evidence_and_leaves_no_folder(write: Wri
     environment = {**os.environ, "TMPDIR": str(folder), "MASKLIB_TEST": str(tmp_path)}
     command = [sys.executable, "-m", "masklib", "run", str(path), "--runs", str(store.root)]
     run = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert until((tmp_path / "there").exists, 60)
+    assert until((tmp_path / "there").exists)
     run.kill()
     run.wait()
-    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"))
+    assert until(lambda: not processes_with(f"MASKLIB_TEST={tmp_path}"), GONE_S)
     for left in folder.glob("masklib-*"):
         os.utime(left, (0, 0))
 

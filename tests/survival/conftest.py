@@ -22,11 +22,10 @@ from masklib.engine.collect import collect
 from masklib.engine.store import Store
 from tests.engine.conftest import START, notebook
 from tests.engine.test_execute import processes_with
-from tests.engine.test_pool import until
+from tests.waiting import GONE_S, until
 
 QUICK = Path(__file__).with_name("quick")
 POINTS = 6
-GONE_S = 5.0  # then no process of a sweep may be left
 TROUBLE = """
 import os, pathlib
 house = pathlib.Path(os.environ["MASKLIB_HOUSE"])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from masklib.engine.store import read_record
-from tests.engine.test_pool import until
 from tests.stores import runs_in
 from tests.survival.conftest import POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
+from tests.waiting import until
 
 DAY_S = 86_400
 # Every process that loads it is told the time of yesterday, and the real one before the file `set_back` is there.

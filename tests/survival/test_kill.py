@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.engine.test_pool import until
 from tests.stores import runs_in
 from tests.survival.conftest import ONCE, POINTS, House, Undisturbed, assert_as_undisturbed, assert_nothing_is_left
+from tests.waiting import until
 
 KILLS = 5  # of one sweep
 HOLD = "held = bytearray(500_000_000)\nimport time\ntime.sleep(60)"

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import masklib
-from tests.engine.test_pool import until
 from tests.stores import runs_in
 from tests.survival.conftest import POINTS, House, assert_as_undisturbed, assert_nothing_is_left, sweep_undisturbed
+from tests.waiting import until
 
 WAIT = "import time\nwhile trouble.exists():\n    time.sleep(0.05)"
 
