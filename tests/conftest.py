@@ -14,6 +14,8 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+OF_THIS_MACHINE = os.environ.get("MASKLIB_ENVIRONMENTS")  # before a test sets another folder
+
 
 class Sizes(NamedTuple):
     """Distinct primes, so that swapped axes cannot pass."""
@@ -56,6 +58,9 @@ def with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of environments that has the one of all releases of Keras 3, where there is one on this machine."""
     from masklib.engine import environments
 
+    monkeypatch.delenv(environments.FOLDER_VARIABLE, raising=False)
+    if OF_THIS_MACHINE:
+        monkeypatch.setenv(environments.FOLDER_VARIABLE, OF_THIS_MACHINE)
     base = environments.find_environment(environments.RELEASES_ON)
     if not base.exists:
         pytest.skip("needs: make torch")
