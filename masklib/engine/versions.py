@@ -253,7 +253,7 @@ def _difference(old: Row, new: Row) -> tuple[str, str] | None:
     if old["verdict"] != new["verdict"]:
         was, now = (f"{ERROR}: {row['reason']}" if row["verdict"] == ERROR else row["verdict"] for row in (old, new))
         return was, now
-    if old["claim"] in load_claims():
+    if old["claim"] in load_claims() or old["verdict"] == ERROR:  # one error or another
         return None
     before, after = (dict(part.partition(": ")[::2] for part in row["reason"].split("; ")) for row in (old, new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
