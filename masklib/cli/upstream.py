@@ -22,5 +22,5 @@ def reproduce_report(name: str, environments: tuple[str, ...]) -> None:
     from masklib.engine import upstream
 
     report = upstream.find_report(name)
-    outputs = [upstream.execute(report, environment) for environment in environments or (None,)]
+    outputs = [upstream.execute(report, environment) for environment in environments or upstream.environments_of(report)]
     click.echo(upstream.as_markdown(report, outputs))

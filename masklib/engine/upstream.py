@@ -36,6 +36,7 @@ class Report:
         expected: what should be printed, and what would help.
         script: of plain Keras, without masklib.
         backend: of Keras, the one that is at fault; "" for any.
+        since: the pre-release of Keras that brings what it shows; "" where the installed Keras shows it.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Report:
     expected: str
     script: str
     backend: str = ""
+    since: str = ""
 
 
 @cache
@@ -65,6 +67,11 @@ def find_report(name: str) -> Report:
         msg = f"There are reports about {', '.join(sorted(by_name.keys() - reports().keys()))}, got {name!r}.{hint}"
         raise ArgumentError(msg)
     return by_name[name]
+
+
+def environments_of(report: Report) -> list[str | None]:
+    """Return where a script is executed unless it is said: in this Python, and on the pre-release that brings what it shows."""
+    return [None, f"keras@{report.since}"] if report.since else [None]
 
 
 def execute(report: Report, environment: str | None = None) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from masklib.engine.committed import Row, committed_changes
 from masklib.engine.releases import is_pre_release
+from masklib.engine.upstream import reports
 from masklib.site.changes import by_release, failures, measured_columns
 from masklib.site.front import raw
-from masklib.site.text import render
+from masklib.site.text import markdown, render
 from masklib.site.writing import Writer
 
 
@@ -17,8 +18,18 @@ def write_versions(source: Writer) -> list[str]:
         names += _write("versions", _TITLE, _ABOUT, past, source, failures())
     if upcoming:
         title = _NEXT_TITLE.format(upcoming[0]["keras"].partition(".dev")[0])
-        names += _write("next_keras", title, _NEXT, upcoming, source)
+        names += _write("next_keras", title, "\n\n".join([_NEXT, *_scripts()]), upcoming, source)
     return names
+
+
+def _scripts() -> list[str]:
+    """Return the Markdown of the scripts that show what a pre-release brings."""
+    found = [report for report in reports().values() if report.since]
+    return [
+        f"**{markdown(report.title)}** {markdown(report.expected)}\n\n```python\n{report.script.strip()}\n```\n\n"
+        f"`masklib reproduce-report {report.about[0]}` runs it on both."
+        for report in found
+    ]
 
 
 def _write(page: str, title: str, about: str, rows: list[Row], source: Writer, failed: list[Row] | None = None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from masklib.auditing.report.catalogue import CODES
 from masklib.claims.ledger import load_claims
 from masklib.cli.main import main
 from masklib.engine import upstream
+from masklib.engine.environments import create, find_environment
 from masklib.errors import ArgumentError, RunError, UnavailableError
 
 NUMBER = r"(\d+\.\d+)"
@@ -32,6 +34,9 @@ SHOWN: dict[str, Callable[[str], bool]] = {
     "metrics_in_fit": lambda text: numbers(text)[0] == numbers(text)[2] and numbers(text)[1] > 10 * numbers(text)[3],
     "guide_custom_embedding": lambda text: "(1, 3)\n" in text and "(1, 3, 32)" in text,
     "guide_temporal_softmax": lambda text: "[[nan, nan]]" in text and "[[1.0, 1.0, 1.0, nan]]" in text,
+    "recurrent_layers": lambda text: (
+        numbers(text)[0] > 1e-3 > 1e-5 > numbers(text)[1] and numbers(text)[3] > 10 * numbers(text)[2]
+    ),
     "samples_for_steps": lambda text: numbers(text)[1] - numbers(text)[0] > 1 and len(numbers(text)) == 3,
 }
 
@@ -48,8 +53,23 @@ def test_a_script_is_short_and_plain_keras(name: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", upstream.reports())
 def test_a_script_shows_what_its_title_says(name: str):
-    versions, printed = upstream.execute(upstream.reports()[name])
+    report = upstream.reports()[name]
+    versions, printed = upstream.execute(report)
     assert versions.startswith("Keras 3.")
+    assert SHOWN[name](printed) == (not report.since), printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, report in upstream.reports().items() if report.since])
+def test_a_script_about_a_pre_release_shows_it_there(name: str, with_torch: Path):
+    report = upstream.reports()[name]
+    (environment,) = filter(None, upstream.environments_of(report))
+    try:
+        create(find_environment(environment))
+    except UnavailableError as error:
+        pytest.skip(f"nightly builds go after a while: {error}")
+    versions, printed = upstream.execute(report, environment)
+    assert report.since in versions
     assert SHOWN[name](printed), printed
 
 
@@ -62,6 +82,7 @@ def test_what_a_healthy_keras_prints_is_not_taken_for_the_fault(name: str):
         "metrics_in_fit": "{'loss': 0.9900, 'mae': 0.9946}\n{'loss': 0.9900, 'mae': 0.9946}",
         "guide_custom_embedding": "output:   (1, 3, 32)\nexpected: (1, 3, 32)",
         "guide_temporal_softmax": "sums over time: [[1.0, 1.0]]\nsums over features: [[0.4, 1.1, 0.5, 0.0]]",
+        "recurrent_layers": "0.0000\n0.0000\nloss: 1.0059\nloss: 1.0059",
         "samples_for_steps": "11.0000\n11.0000\n6.0000\n6.0000",
     }
     assert not SHOWN[name](healthy[name])
