@@ -8,8 +8,8 @@ import click
 
 from masklib.cli import env_view
 from masklib.cli.executing import execute, recover
-from masklib.engine import bisecting, versions
-from masklib.engine.committed import CHANGES, VERSIONS, Row, committed_changes, reference_folder
+from masklib.engine import bisecting, changes, versions
+from masklib.engine.committed import CHANGES, VERSIONS, Row, as_csv, committed_changes, reference_folder
 from masklib.engine.environments import find_environment, newest
 from masklib.engine.limits import Limits
 from masklib.engine.releases import version_key
@@ -32,10 +32,10 @@ def changed(root: str | None, update_reference: bool) -> list[Row]:
     if root is None:
         return committed_changes()
     rows = versions.matrix(open_store(root))
-    found = versions.changes(rows)
+    found = changes.changes(rows)
     if update_reference:
-        for file, columns, told in ((VERSIONS, versions.COLUMNS, rows), (CHANGES, versions.CHANGED, found)):
-            write_atomically(reference_folder() / file, versions.as_csv(columns, told).encode())
+        for file, columns, told in ((VERSIONS, versions.COLUMNS, rows), (CHANGES, changes.COLUMNS, found)):
+            write_atomically(reference_folder() / file, as_csv(columns, told).encode())
     return found
 
 
@@ -100,7 +100,7 @@ def watch(version: str, root: str, limits: Limits) -> tuple[str, list[Row]]:
         msg = f"Nothing was measured on Keras {found.keras}: no notebook ran to its end."
         raise RunError(msg)
     rows = versions.column(store, name)
-    return found.keras, versions.changes([*versions.last_release(found.backend, found.keras), *rows])
+    return found.keras, changes.changes([*versions.last_release(found.backend, found.keras), *rows])
 
 
 def sentence(found: dict[str, Any]) -> str:

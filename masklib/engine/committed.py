@@ -1,6 +1,7 @@
 """What masklib is published with, in `runs/reference`: verdicts, answers, what changed. As text; nothing heavy is imported."""
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,6 +49,15 @@ def read_rows(path: Path) -> list[Row]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
+    """Return rows as the text of a CSV file."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def newest_first(rows: Iterable[Row]) -> list[Row]:

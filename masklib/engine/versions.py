@@ -1,15 +1,12 @@
-"""The suite across versions of Keras: what each environment's runs say of every claim and every layer, and where that changed.
+"""The suite across versions of Keras: what each environment's runs say of every claim and every layer.
 
 A cell of the matrix is a verdict, or says why there is none: the run of its notebook "failed", it was "not run", or that was
 "left out", since it is about what that Keras has not.
 """
 
-import csv
-import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from masklib.claims.ledger import load_claims
@@ -20,28 +17,20 @@ from masklib.engine.committed import MAIN, Row, committed_versions
 from masklib.engine.environments import made
 from masklib.engine.parquet import read_table
 from masklib.engine.record import read_file, read_lines
-from masklib.engine.releases import is_pre_release, released, version_key
+from masklib.engine.releases import is_pre_release, version_key
 from masklib.engine.reproduce import plan_suite
 from masklib.engine.run import Plan, Result
 from masklib.engine.store import OK, Store, read_record
 from masklib.engine.sweep import Outcome, look_up
-from masklib.errors import ArgumentError
+from masklib.errors import ArgumentError, UnavailableError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("claim", "keras", "backend", "verdict", "reason")
-CHANGED = ("claim", "backend", "before", "keras", "released", "was", "is")
 FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
-UNKNOWN = (
-    FAILED,
-    NOT_RUN,
-    LEFT_OUT,
-    UNTESTED,
-    OPEN,
-    "not measured",
-    "fails without a mask, too",
-)  # no two of them are a change of what Keras does
+# No verdict about what Keras does: such cells are passed over where changes are looked for.
+UNKNOWN = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "fails without a mask, too")
 ERROR = "error"  # the verdict of a layer that raises one
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
@@ -108,7 +97,7 @@ def matrix(store: Store, profile: str = "smoke") -> list[Row]:
         for row in _column(store, claims, profile, chosen):
             rows.setdefault((row["claim"], row["keras"], row["backend"]), row)  # two environments may have the same Keras
     place = {name: index for index, name in enumerate(load_claims())}
-    return sorted(rows.values(), key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *_order(row)))
+    return sorted(rows.values(), key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *order(row)))
 
 
 def column(store: Store, environment: str, profile: str = "smoke") -> list[Row]:
@@ -134,7 +123,10 @@ def _columns() -> Iterator[dict[str, str]]:
 
 def _column(store: Store, claims: "pd.DataFrame", profile: str, chosen: dict[str, str]) -> Iterator[Row]:
     """Yield the cells of one environment; none if nothing was run on it."""
-    plans = plan_suite(profile, **chosen)
+    try:
+        plans = plan_suite(profile, **chosen)
+    except UnavailableError:  # a backend that is not installed here
+        return
     found = look_up(plans, store)
     if not found:
         return
@@ -215,52 +207,6 @@ _TABLES: dict[str, tuple[Callable[[Any], str], Callable[[Any], str], tuple[str, 
 }
 
 
-def changes(rows: Iterable[Row]) -> list[Row]:
-    """Return where the verdict of a claim, or the behaviour of a layer, is not that of the version before it.
-
-    Args:
-        rows: of a matrix. Versions without a verdict are passed over: a change across them is dated to the first that has one.
-
-    Returns:
-        Rows of `CHANGED`: `before` and `keras` are the last version with the old and the first with the new behaviour, `was` and
-        `is` what changed, `released` when that version was made; "" where that is not known.
-    """
-    by_row: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row["verdict"] not in UNKNOWN:
-            by_row.setdefault((row["claim"], row["backend"]), []).append(row)
-    found = []
-    for (claim, backend), of in by_row.items():
-        ordered = sorted(of, key=_order)
-        for old, new in pairwise(ordered):
-            if told := _difference(old, new):
-                values = (claim, backend, old["keras"], new["keras"], released(new["keras"]), *told)
-                found.append(dict(zip(CHANGED, values, strict=True)))
-    return sorted(found, key=lambda row: (version_key(row["keras"]), row["backend"]))
-
-
-def as_csv(columns: Iterable[str], rows: Iterable[Row]) -> str:
-    """Return rows as the text of a CSV file."""
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def _difference(old: Row, new: Row) -> tuple[str, str] | None:
-    """Return what a row said before, and says now; None if the same. Of layers other behaviour counts, too."""
-    if old["verdict"] != new["verdict"]:
-        was, now = (f"{ERROR}: {row['reason']}" if row["verdict"] == ERROR else row["verdict"] for row in (old, new))
-        return was, now
-    if old["claim"] in load_claims() or old["verdict"] == ERROR:  # one error or another
-        return None
-    before, after = (dict(part.partition(": ")[::2] for part in row["reason"].split("; ")) for row in (old, new))
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    told = ["; ".join(f"{name}: {row.get(name, '-')}" for name in changed) for row in (before, after)]
-    return (told[0], told[1]) if changed else None
-
-
-def _order(row: Row) -> tuple[tuple[int, ...], bool, str]:
+def order(row: Row) -> tuple[tuple[int, ...], bool, str]:
     """Return what sorts cells: by version, the main backend first."""
     return version_key(row["keras"]), row["backend"] != MAIN, row["backend"]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from masklib.engine import bisecting, versions
+from masklib.engine import bisecting, changes, versions
 from masklib.engine.committed import (
     MAIN,
+    as_csv,
     committed_changes,
     committed_verdicts,
     committed_versions,
@@ -25,7 +26,7 @@ def row(claim: str, keras: str, verdict: str, reason: str = "", backend: str = "
 
 
 def told(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
-    return [(r["claim"], r["before"], r["keras"], r["was"], r["is"]) for r in versions.changes(rows)]
+    return [(r["claim"], r["before"], r["keras"], r["was"], r["is"]) for r in changes.changes(rows)]
 
 
 def test_a_change_is_between_neighbours_in_the_order_of_versions():
@@ -34,20 +35,20 @@ def test_a_change_is_between_neighbours_in_the_order_of_versions():
 
 
 def test_backends_are_not_compared_with_each_other():
-    assert not versions.changes([row("mask-2", "3.9.2", "refuted"), row("mask-2", "3.10.0", "holds", backend="jax")])
+    assert not changes.changes([row("mask-2", "3.9.2", "refuted"), row("mask-2", "3.10.0", "holds", backend="jax")])
 
 
 @pytest.mark.parametrize("nothing", versions.UNKNOWN)
 def test_a_version_without_a_verdict_is_passed_over(nothing: str):
     rows = [row("mask-2", "3.3.0", "refuted"), row("mask-2", "3.4.0", nothing), row("mask-2", "3.5.0", "refuted")]
-    assert not versions.changes(rows)
+    assert not changes.changes(rows)
     rows[-1]["verdict"] = "holds"
     assert told(rows) == [("mask-2", "3.3.0", "3.5.0", "refuted", "holds")]
 
 
 def test_of_a_claim_only_the_verdict_counts_of_a_layer_all_that_it_does():
     claims = [row("mask-2", "3.3.0", "holds", "1 of 1 parts hold"), row("mask-2", "3.4.0", "holds", "2 of 2 parts hold")]
-    assert not versions.changes(claims)
+    assert not changes.changes(claims)
     layers = [row(LAYER, "3.3.0", "gone", "warns: no; why: x"), row(LAYER, "3.4.0", "gone", "warns: yes; why: x")]
     assert told(layers) == [(LAYER, "3.3.0", "3.4.0", "warns: no", "warns: yes")]
 
@@ -121,8 +122,8 @@ def test_a_pre_release_is_tried_only_if_it_is_an_end():
 
 def test_the_committed_changes_follow_from_the_committed_matrix():
     assert committed_versions()
-    assert committed_changes() == versions.changes(committed_versions())
-    text = versions.as_csv(versions.COLUMNS, committed_versions())
+    assert committed_changes() == changes.changes(committed_versions())
+    text = as_csv(versions.COLUMNS, committed_versions())
     assert list(csv.DictReader(io.StringIO(text))) == committed_versions()
 
 
