@@ -36,6 +36,7 @@ class Report:
         expected: what should be printed, and what would help.
         script: of plain Keras, without masklib.
         backend: of Keras, the one that is at fault; "" for any.
+        instead: what to write today, for what a pre-release brings.
         since: the pre-release of Keras that brings what it shows; "" where the installed Keras shows it.
     """
 
@@ -44,6 +45,7 @@ class Report:
     expected: str
     script: str
     backend: str = ""
+    instead: str = ""
     since: str = ""
 
 

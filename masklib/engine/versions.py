@@ -31,6 +31,7 @@ COLUMNS = ("claim", "keras", "backend", "verdict", "reason")
 FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
 # No verdict about what Keras does: such cells are passed over where changes are looked for.
 UNKNOWN = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "fails without a mask, too")
+USED_AND_GONE = "used and gone"  # the verdict of a layer that uses the mask, and drops what the next layer needs
 ERROR = "error"  # the verdict of a layer that raises one
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
@@ -190,7 +191,8 @@ def _with_masks(row: Any) -> str:
 def _fate(row: Any) -> str:
     """Return what a layer does with the mask and the padding, in a few words."""
     mixes = {"yes": ", padding mixed in", "no": "", "": ""}.get(row["mixes padding in"], _UNLESS_LAST)
-    return f"{row['mask']}{mixes}{', does not fit' if row.get('mask fits') == 'no' else ''}"
+    mask = USED_AND_GONE if row["mask"] == "gone" and row.get("uses the mask") == "yes" else row["mask"]
+    return f"{mask}{mixes}{', does not fit' if row.get('mask fits') == 'no' else ''}"
 
 
 def _rule(row: Any) -> str:

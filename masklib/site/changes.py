@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterable
+from functools import cache
 from itertools import groupby
 from typing import Any
 
 from masklib.claims.ledger import load_claims
 from masklib.engine.committed import Row, committed_changes, committed_versions
 from masklib.engine.releases import is_pre_release, released, releases, version_key
-from masklib.engine.versions import FAILED, UNKNOWN
+from masklib.engine.versions import FAILED, UNKNOWN, USED_AND_GONE
 from masklib.site.survey import slug
 
 WORDS = {  # for the verdicts of layers
@@ -17,6 +18,7 @@ WORDS = {  # for the verdicts of layers
     "changed": "changes the mask",
     "made": "makes a mask",
     "used and ended": "uses the mask and hands none on",
+    USED_AND_GONE: "uses the mask and drops it",
     "none": "no mask",
     "dropped": "drops the masks",
     "AND": "valid where all inputs are",
@@ -67,8 +69,35 @@ def _shown(row: Row) -> Row:
     """Return a change as pages show it; `statement` is that of a claim, "" for a layer."""
     claim = load_claims().get(row["claim"])
     words = {} if claim else {name: _in_words(row[name]) for name in ("was", "is")}
-    statement = claim.statement if claim else ""
-    return {**row, **words, "backend": BACKENDS.get(row["backend"], row["backend"]), "statement": statement}
+    told = {"backend": BACKENDS.get(row["backend"], row["backend"]), "statement": claim.statement if claim else ""}
+    return {**row, **words, **told, "before": _until(row)}
+
+
+def _until(row: Row) -> str:
+    """Return up to which version it was otherwise, and how many versions after it have no verdict."""
+    gap = sum(
+        version_key(row["before"]) < version_key(keras) < version_key(row["keras"])
+        for keras in _measured().get((row["claim"], row["backend"]), ())
+    )
+    return f"{row['before']}; no verdict on {gap} between" if gap else row["before"]
+
+
+@cache
+def _measured() -> dict[tuple[str, str], list[str]]:
+    """Return the versions that were tried, by claim or layer, and backend."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in committed_versions():
+        found.setdefault((row["claim"], row["backend"]), []).append(row["keras"])
+    return found
+
+
+def titles() -> dict[str, str]:
+    """Return the titles of the pages about versions, by name; {} if nothing is known of them."""
+    changes = committed_changes()
+    upcoming = sorted((row["keras"] for row in changes if is_pre_release(row["keras"])), key=version_key)
+    found = {"versions": "Which Keras changed what a mask does?"} if changes else {}
+    name = upcoming[-1].partition(".dev")[0] if upcoming else ""
+    return {**found, "next_keras": f"What Keras {name} changes for padded sequences"} if upcoming else found
 
 
 def _in_words(verdict: str) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from masklib.claims.ledger import load_claims
 from masklib.engine.committed import first_sentence
 from masklib.site import api
+from masklib.site.changes import titles
 from masklib.site.executed import title_of
 from masklib.site.names import on_keras
 from masklib.site.pictures import pictures, show
@@ -47,6 +48,7 @@ def write_front(survey: Survey, matrix: Matrix, source: Writer, out: Writer, lin
         "counts": matrix.counts(of_documents),
         "own": len(own),
         "own_counts": matrix.counts(own),
+        "versions": titles(),
     }
     source.write("fragments/start.html", render("start.html", **start))
     source.write("fragments/matrix.html", render("matrix.html", **_matrix_values(matrix)))

@@ -29,13 +29,14 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[committed.Row]:
     given = [change(name) for name in LAYERS] + [change("mask-3", "3.10.0", "refuted", "holds")]
     for module in (changes, changes_markdown, version_pages):
         monkeypatch.setattr(module, "committed_changes", lambda: given)
+    monkeypatch.setattr(changes, "_measured", lambda: {("mask-3", "torch"): ["3.3.3", "3.4.0", "3.9.0", "3.10.0"]})
     return given
 
 
 def test_the_newest_version_stands_first_and_alike_layers_together(rows: list[committed.Row]):
     newest, older = changes.by_release(rows)
     assert (newest["keras"], older["keras"]) == ("3.10.0", "3.4.0")
-    assert [row["claim"] for row in newest["claims"]] == ["mask-3"]
+    assert [(row["claim"], row["before"]) for row in newest["claims"]] == [("mask-3", "3.3.3; no verdict on 2 between")]
     (alike,) = older["layers"]
     assert [layer["name"] for layer in alike["layers"]] == ["LSTM", "Bidirectional"]
     assert alike["layers"][0]["settings"] == ["go_backwards=True"]
