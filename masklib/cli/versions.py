@@ -35,7 +35,10 @@ def versions(
 
     rows = versions_view.changed(root if measured or update_reference else None, update_reference)
     chosen = versions_view.choose(rows, names, since, backend)
-    show(chosen if as_json else versions_view.shown(chosen), as_json, "What changed")
+    if chosen or as_json:
+        show(chosen if as_json else versions_view.shown(chosen), as_json, "What changed")
+    else:
+        click.echo("Nothing changed in the versions that were measured.")
 
 
 @click.command(short_help="Find the release of Keras in which an answer changed.")

@@ -19,7 +19,7 @@ from masklib.engine.store import OK, write_atomically
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError, RunError
 
-LONGEST = 60  # characters of what a table shows of a behaviour
+LONGEST = 45  # characters of what a table shows of a behaviour
 
 
 def changed(root: str | None, update_reference: bool) -> list[Row]:
@@ -43,8 +43,10 @@ def choose(rows: Sequence[Row], names: Sequence[str], since: str | None, backend
     """Return the changes that are asked for; a layer's name stands for all its settings.
 
     Raises:
-        ArgumentError: `since` is no version.
+        ArgumentError: `since` is no version, or a name is neither a claim nor a layer.
     """
+    for name in names:
+        versions.check_name(name)
     if since is not None and not version_key(since)[0]:
         msg = f"--since must be a version of Keras, such as 3.9.2, got {since!r}."
         raise ArgumentError(msg)

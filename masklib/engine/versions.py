@@ -61,16 +61,20 @@ def notebook_of(claim: str) -> str:
     """Return the notebook that measures a claim, or a layer.
 
     Raises:
-        ClaimError, ArgumentError: there is no such claim, or none that a notebook measures; no such layer.
+        ArgumentError: there is no such claim or layer, or no notebook measures it.
     """
-    if claim in load_claims():
-        return load_claims()[claim].notebook or _no_notebook(claim)
-    layers = dict.fromkeys(row["claim"] for row in committed_versions() if row["claim"] not in load_claims())
-    if claim not in layers:
-        near = get_close_matches(claim, [*load_claims(), *layers], n=3, cutoff=0.4) or ["mask-3", "LSTM"]
-        msg = f"What is asked for must be a claim, or a layer with its setting, got {claim!r}. Did you mean {', '.join(near)}?"
+    check_name(claim)
+    return LAYERS if claim not in load_claims() else load_claims()[claim].notebook or _no_notebook(claim)
+
+
+def check_name(name: str) -> None:
+    """Raise ArgumentError if there is neither a claim of this name, nor a layer, with or without its setting."""
+    layers = {row["claim"] for row in committed_versions()} - load_claims().keys()
+    known = {*load_claims(), *layers, *(layer.partition("(")[0] for layer in layers)}
+    if name not in known:
+        near = get_close_matches(name, sorted(known), n=3, cutoff=0.4) or ["mask-3", "LSTM"]
+        msg = f"What is asked for must be a claim, or a layer with its setting, got {name!r}. Did you mean {', '.join(near)}?"
         raise ArgumentError(msg)
-    return LAYERS
 
 
 def _no_notebook(claim: str) -> str:

@@ -37,7 +37,14 @@ def test_a_layer_stands_for_all_its_settings_and_a_backend_for_its_own_changes()
     assert {row["backend"] for row in rows} == {"torch"}
 
 
-@pytest.mark.parametrize("arguments", [("versions", "--since", "x"), ("bisect", "mask-99", "--good", "3.3.3", "--bad", "3.4.1")])
+def test_where_nothing_changed_it_is_said():
+    assert run("versions", "emb-1", "--since", "3.15.1", "--backend", "jax").stdout.startswith("Nothing changed")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("versions", "--since", "x"), ("versions", "mask-99"), ("bisect", "mask-99", "--good", "3.3.3", "--bad", "3.4.1")],
+)
 def test_what_is_none_is_a_wrong_use(arguments: tuple[str, ...]):
     found = run(*arguments)
     assert found.exit_code == 2
