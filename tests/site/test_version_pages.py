@@ -55,7 +55,7 @@ def test_what_a_pre_release_changes_has_a_page_of_its_own(source: Writer, rows: 
     rows.append(change("state-1", "3.99.0.dev2026010101", "refuted", "holds"))
     assert version_pages.write_versions(source) == ["versions", "next_keras"]
     assert "# What Keras 3.99.0 changes" in (source.folder / "next_keras.md").read_text()
-    assert "state-1" not in (source.folder / "fragments" / "versions.html").read_text()
+    assert 'href="claims/state-1.html"' not in (source.folder / "fragments" / "versions.html").read_text()
     assert "(a nightly build: it may still change)" in changes_markdown.page()
 
 
