@@ -26,6 +26,7 @@ WORDS = {  # for the verdicts of layers
     "AND or OR": "merges the masks",
     "error": "raises an error",
 }
+AS_IT_IS = "as it is"  # a layer without a setting, beside others
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
@@ -61,7 +62,10 @@ def _alike(rows: Iterable[Row], pages: Collection[str]) -> list[dict[str, Any]]:
         page = f"layers/{slug(layer)}"
         told = {"name": layer, "page": page if page in pages else "", "settings": []}
         alike = found.setdefault(tuple(row[name] for name in names), {})
-        alike.setdefault(layer, told)["settings"] += [setting.removesuffix(")")] * bool(setting)
+        alike.setdefault(layer, told)["settings"].append(setting.removesuffix(")") or AS_IT_IS)
+    for layers in found.values():
+        for one in layers.values():
+            one["settings"] = [] if one["settings"] == [AS_IT_IS] else one["settings"]
     return [{**dict(zip(names, of, strict=True)), "layers": list(layers.values())} for of, layers in found.items()]
 
 

@@ -43,7 +43,7 @@ def _layers(rows: list[dict[str, Any]]) -> str:
 
 def _names(layers: list[dict[str, Any]]) -> str:
     """Return layers with their settings."""
-    told = [f"`{one['name']}`" + (f" with {'; '.join(one['settings'])}" if one["settings"] else "") for one in layers]
+    told = [f"`{one['name']}`" + (f" ({'; '.join(one['settings'])})" if one["settings"] else "") for one in layers]
     return ", ".join(told)
 
 

@@ -39,7 +39,8 @@ def test_the_newest_version_stands_first_and_alike_layers_together(rows: list[co
     assert [(row["claim"], row["before"]) for row in newest["claims"]] == [("mask-3", "3.3.3; no verdict on 2 between")]
     (alike,) = older["layers"]
     assert [layer["name"] for layer in alike["layers"]] == ["LSTM", "Bidirectional"]
-    assert alike["layers"][0]["settings"] == ["go_backwards=True"]
+    assert alike["layers"][0]["settings"] == ["as it is", "go_backwards=True"]
+    assert alike["layers"][1]["settings"] == []
     assert (alike["was"], alike["is"]) == ("keeps the mask", "drops the mask")
 
 
