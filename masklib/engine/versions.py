@@ -115,8 +115,9 @@ def column(store: Store, environment: str, profile: str = "smoke") -> list[Row]:
 def last_release(backend: str, before: str) -> list[Row]:
     """Return the committed cells of the newest release of Keras before a version, on a backend; [] if there is none."""
     rows = [row for row in committed_versions() if row["backend"] == backend and not is_pre_release(row["keras"])]
-    older = [row["keras"] for row in rows if version_key(row["keras"]) < version_key(before)]
-    return [row for row in rows if older and row["keras"] == max(older, key=version_key)]
+    older = (keras for keras in {row["keras"] for row in rows} if version_key(keras) < version_key(before))
+    newest = max(older, key=version_key, default="")
+    return [row for row in rows if row["keras"] == newest]
 
 
 def _columns() -> Iterator[dict[str, str]]:

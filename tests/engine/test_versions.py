@@ -138,3 +138,10 @@ def test_the_matrix_says_of_a_version_what_the_committed_verdicts_say():
 def test_every_release_of_keras_3_has_a_column_on_torch():
     found = {r["keras"] for r in committed_versions() if r["backend"] == "torch" and r["verdict"] not in versions.UNKNOWN}
     assert {version for version in releases() if version_key(version) >= version_key("3.0.0")} <= found
+
+
+def test_a_pre_release_is_compared_with_the_newest_release_before_it():
+    dev = next(version for version in releases() if is_pre_release(version))
+    assert {row["keras"] for row in versions.last_release("torch", dev)} == {"3.15.1"}
+    assert {row["keras"] for row in versions.last_release("torch", "3.10.0")} == {"3.9.2"}
+    assert versions.last_release("torch", "3.0.0") == []
