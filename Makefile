@@ -77,8 +77,8 @@ reference: setup ## measure verdicts, answers and the README's figure again, and
 
 versions: setup ## measure every release of Keras 3, and each environment that was made; write what changed (an hour)
 	$(BIN)/masklib env create $$($(BIN)/python -c "from masklib.engine.releases import releases; print(*(f'keras@{v}' for v in releases() if v >= '3'))")
-	-$(BIN)/masklib sweep versions
-	$(BIN)/masklib versions --update-reference
+	-$(BIN)/masklib sweep versions --runs runs/versions
+	$(BIN)/masklib versions --update-reference --runs runs/versions
 	$(BIN)/python -m masklib.site.readme
 
 env-smoke: setup ## build an old environment from nothing in a temporary folder, check it, and run a notebook in it
