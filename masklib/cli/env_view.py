@@ -68,9 +68,10 @@ def expected(environment: Environment) -> str:
     """Return what the creation of an environment will cost, in sentences; of its time only what was measured here."""
     took = environments.last_creation_s(environment)
     before = "" if took is None else f" The last creation on this machine took {took} s."
+    below = f" First: {expected(environment.on)}" if environment.on and not environment.on.exists else ""
     return (
         f"{environment.title} needs at most {environment.download_mb} MB to download, less what uv has in its cache, "
-        f"and {environment.disk_mb} MB on disk in {environment.folder}.{before}"
+        f"and {environment.disk_mb} MB on disk in {environment.folder}.{before}{below}"
     )
 
 

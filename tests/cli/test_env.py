@@ -65,3 +65,9 @@ def test_the_time_of_a_creation_is_a_measured_one_or_none(tmp_path: Path):
 
 def test_removing_says_whether_there_was_one():
     assert json.loads(run("remove", "keras-2.15", "--json").stdout) == [{"name": "keras-2.15", "removed": False}]
+
+
+def test_a_release_says_what_the_environment_below_it_costs_where_that_is_not_there():
+    told = env_view.expected(environments.find_environment("keras@3.9.2"))
+    below = environments.find_environment(environments.RELEASES_ON)
+    assert f"{below.disk_mb} MB on disk in {below.folder}" in told
