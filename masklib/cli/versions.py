@@ -8,7 +8,11 @@ from masklib.cli.options import exit_unless, json_option, limit_options, runs_op
 @click.command(short_help="List what changed from one Keras to the next.")
 @click.argument("names", nargs=-1, metavar="[CLAIM|LAYER]...")
 @click.option("--since", metavar="VERSION", help="List only what changed after this version of Keras, such as yours: 3.9.2.")
-@click.option("--backend", help="List only what changed on this backend of Keras, such as torch.")
+@click.option(
+    "--backend",
+    type=click.Choice(["tensorflow", "jax", "torch"]),
+    help="List only what changed on this backend of Keras, such as torch.",
+)
 @click.option("--measured", is_flag=True, help="Use the runs of masklib sweep versions in place of what masklib comes with.")
 @click.option("--update-reference", is_flag=True, help="Write versions.csv and changes.csv to runs/reference/ from these runs.")
 @runs_option
@@ -75,13 +79,15 @@ def watch(version: str, timeout: float, cell_timeout: float, root: str, as_json:
     """Run the suite on a VERSION of Keras 3 that is new, and list only what changed against the release before it.
 
     VERSION is a release such as 3.15.1, latest, or nightly, which is the default. It is installed as keras@VERSION (see masklib
-    env). The exit status is 1 if anything changed.
+    env). The exit status is 1 if anything changed, or if a notebook failed.
 
     Example: masklib watch nightly
     """
     from masklib.cli import versions_view
     from masklib.engine.limits import Limits
 
-    keras, changed = versions_view.watch(version, root, Limits(timeout, cell_timeout))
+    keras, changed, failed = versions_view.watch(version, root, Limits(timeout, cell_timeout))
     show(changed if as_json else versions_view.shown(changed), as_json, f"What Keras {keras} changes")
-    exit_unless(not changed)
+    if failed:
+        click.echo(f"Not measured on Keras {keras}, because the notebook failed: {', '.join(failed)}.", err=True)
+    exit_unless(not changed and not failed)

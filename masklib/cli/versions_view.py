@@ -85,8 +85,11 @@ def bisect(name: str, good: str, bad: str, root: str, limits: Limits) -> dict[st
     return {"of": name, **asdict(found := bisecting.bisect(releases, answer_of)), "released": found.released}
 
 
-def watch(version: str, root: str, limits: Limits) -> tuple[str, list[Row]]:
-    """Execute the suite on a release or a nightly of Keras; return its version, and what changed against the release before it.
+def watch(version: str, root: str, limits: Limits) -> tuple[str, list[Row], list[str]]:
+    """Execute the suite on a release or a nightly of Keras.
+
+    Returns:
+        Its version, what changed against the release before it, and the notebooks that did not run to their end.
 
     Raises:
         RunError: no notebook ran to its end.
@@ -98,11 +101,12 @@ def watch(version: str, root: str, limits: Limits) -> tuple[str, list[Row]]:
     recover(store)
     plans = plan_suite("smoke", environment=name)
     results = [execute(plan, store, f"{i}/{len(plans)}", limits, warm=True) for i, plan in enumerate(plans, start=1)]
-    if not any(result.record.status == OK for result in results):
+    failed = [result.record.notebook for result in results if result.record.status != OK]
+    if len(failed) == len(results):
         msg = f"Nothing was measured on Keras {found.keras}: no notebook ran to its end."
         raise RunError(msg)
     rows = versions.column(store, name)
-    return found.keras, changes.changes([*versions.last_release(found.backend, found.keras), *rows])
+    return found.keras, changes.changes([*versions.last_release(found.backend, found.keras), *rows]), failed
 
 
 def sentence(found: dict[str, Any]) -> str:

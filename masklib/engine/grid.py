@@ -33,7 +33,7 @@ from masklib.engine.environments import made
 from masklib.engine.naming import tell_apart
 from masklib.engine.notebooks import Notebook, find_notebook, notebooks_folder, read_notebook
 from masklib.engine.parameter_files import Exact
-from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, from_text, resolve
+from masklib.engine.parameters import CURRENT, ENVIRONMENT, declared_parameters, from_text, own_parameters, resolve
 from masklib.engine.run import Plan, plan_run
 from masklib.engine.settings import numeric_settings
 from masklib.errors import NotebookError, ParameterError
@@ -232,7 +232,9 @@ def _grid(table: Table, where: str, problems: list[str], kernel: str | None) -> 
     except NotebookError as error:
         problems.append(where + str(error).rstrip("."))
         return None
-    found, axes = _read(_with_environments(table, notebook.name), {parameter.name: parameter for parameter in declared})
+    if all(parameter.name != ENVIRONMENT for parameter in own_parameters(notebook)):
+        table = _with_environments(table, notebook.name)
+    found, axes = _read(table, {parameter.name: parameter for parameter in declared})
     problems += [f"{where}{notebook.name}: {problem}" for problem in found]
     return None if problems else _Grid(notebook, axes)
 
@@ -242,7 +244,7 @@ def _with_environments(table: Table, notebook: str) -> Table:
     grid = []
     for name, values in _pairs(table.grid):
         words = _words(values) if isinstance(values, str) else values
-        if name == ENVIRONMENT and EVERY in words:
+        if name == ENVIRONMENT and isinstance(words, list | tuple) and EVERY in words:
             names = [one.name for one in made() if notebook not in one.leaves_out]
             values = [name for word in words for name in (names if word == EVERY else [word])]
         grid.append((name, values))

@@ -33,7 +33,8 @@ def _scripts() -> list[str]:
 
 
 _ABOUT = (
-    "Find the version that you have: what stands above it has changed since. Every version was measured by the same notebooks. "
+    "Find the version that you have: what stands above it has changed since. Every version ran the same notebooks, "
+    "as far as it has what they are about. "
     "A change is listed with the first measured version that has the new behaviour."
 )
 _NEXT = (

@@ -65,3 +65,13 @@ def test_a_change_is_bisected_to_its_release(with_torch: Path, tmp_path: Path):
     (change,) = json.loads(again.stdout)
     assert (change["before"], change["keras"], change["released"]) == ("3.0.4", "3.0.5", "2024-02-14")
     assert again.stderr.count("already there") == 4
+
+
+@pytest.mark.parametrize(("changed", "failed", "code"), [([], [], 0), ([], ["10_audit_a_model"], 1), ([{"was": "x"}], [], 1)])
+def test_watch_is_green_only_if_all_was_measured_and_nothing_changed(
+    changed: list[dict[str, str]], failed: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(versions_view, "watch", lambda *given: ("3.99.0", changed, failed))
+    found = run("watch", "--json")
+    assert found.exit_code == code
+    assert all(name in found.stderr for name in failed)

@@ -306,3 +306,14 @@ def test_a_star_stands_for_every_environment_that_was_made_and_has_what_the_note
         assert [plan.parameters.get("environment", "current") for plan in plans] == ["current", *(one.name for one in made)]
     left_out = plan_sweep("09_empty_and_nan", {"environment": "*"}).plans
     assert [plan.parameters["environment"] for plan in left_out] == ["keras-3.15-torch", "keras@3.9.2"]
+
+
+@pytest.mark.parametrize("values", [5, None, {"a": 1}])
+def test_environments_that_are_no_list_are_a_problem_and_no_crash(values: Any):
+    with pytest.raises(ParameterError, match="environment"):
+        plan_sweep("11_initial_state", {"environment": values})
+
+
+def test_a_star_is_a_plain_value_where_the_notebook_has_an_environment_of_its_own(write: Write):
+    own = write("print(environment)", parameters='environment: str = "a"')
+    assert [plan.parameters["environment"] for plan in plan_sweep(own, {"environment": ["*"]}).plans] == ["*"]
