@@ -18,7 +18,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ TOPIC = "masklib"  # of the events by which workers report how far they are
 CONNECT_S = 10.0
 LOOK_AGAIN_S = 0.5  # at whether a run that waits for its worker is still wanted
 EVENT_S = 0.5  # between two cells of a run that are reported: all pass through the scheduler
+NO_CONNECTION = "the connection to the Dask scheduler was lost"
 # What a task does, as text for `eval`: a Dask worker that is sent a function which it cannot import ends, whoever else uses it.
 TASK = "(lambda space: exec(code, space) or space['answer'])({'sweep': sweep, 'packed': packed})"
 CODE = """
@@ -119,7 +120,11 @@ class DaskCluster:
             run.future.cancel()
         self._placing.shutdown(cancel_futures=True)
         self._ask_workers(_end)
-        self._client.close()
+        wait([run.future for run in list(self._runs.values())], CONNECT_S)
+        with self._lock:  # so that no answer is being fetched, for which Dask would wait for ever
+            self._client.close()
+            for run in list(self._runs.values()):
+                self._answer(run, Answer(worker.ERROR, reason=NO_CONNECTION))
         with contextlib.suppress(OSError):  # a disk that became read-only; a mark is an empty hidden file
             for mark in self._marks:
                 mark.unlink(missing_ok=True)
@@ -147,14 +152,20 @@ class DaskCluster:
                     self._runs.pop(key, None)
                     self._give(run, others)
                     return
-        with contextlib.suppress(InvalidStateError):  # it was cancelled meanwhile
+        self._answer(run, answer)
+
+    @staticmethod
+    def _answer(run: _Run, answer: Answer) -> None:
+        """Give a run its answer, unless it was cancelled meanwhile."""
+        with contextlib.suppress(InvalidStateError):
             run.future.set_result(answer)
 
     def _fitting(self) -> tuple[str, ...]:
-        """Return the addresses of the workers that have given nothing back."""
-        if self._client.status != "running":
-            return ()
-        return tuple(sorted(set(self._client.nthreads()) - self._differing))
+        """Return the addresses of the workers that have given nothing back; () where the scheduler went away."""
+        if self._client.status == "running":
+            with contextlib.suppress(OSError):
+                return tuple(sorted(set(self._client.nthreads()) - self._differing))
+        return ()
 
     def _on_change(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take note that a worker came or went: what waits for certain workers may have to go to others."""
@@ -164,7 +175,7 @@ class DaskCluster:
 
     def _place_again(self) -> None:
         """Give the runs that wait for certain workers, or were executed by one that was lost, to those that there are now."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock:
             fitting = self._fitting()
             for run in list(self._runs.values()) if fitting else ():
                 if run.workers and not run.future.done() and self._needs_others(run, set(fitting)):
@@ -391,8 +402,7 @@ def _answer_of(task: Any) -> Answer:
         lost = f"all {error.allowed_failures + 1} Dask workers that had it were lost, the last {error.last_worker.address}"
         return Answer(worker.LOST, reason=lost)
     except (Exception, asyncio.CancelledError) as error:
-        lost = "the connection to the Dask scheduler was lost"
-        return Answer(worker.ERROR, reason=f"{type(error).__name__}: {error}" if task.status == "error" else lost)
+        return Answer(worker.ERROR, reason=f"{type(error).__name__}: {error}" if task.status == "error" else NO_CONNECTION)
 
 
 def _pack(job: Job) -> bytes:

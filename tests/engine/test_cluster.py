@@ -1,5 +1,6 @@
 """Sweeps on a real Dask cluster: the runs of this machine, whatever its workers have for environment, threads and fate."""
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import distributed
 import nbformat
 import pandas as pd
 import pytest
@@ -319,6 +321,26 @@ def test_closing_ends_what_runs(write: Write, store: Store, two_workers: Dask):
 
     assert future.result(timeout=60).outcome in ("interrupted", "error")
     assert [read_record(folder).status for folder in store.recover()] == ["interrupted"]
+
+
+def test_closing_waits_for_an_answer_that_is_fetched(
+    write: Write, store: Store, two_workers: Dask, monkeypatch: pytest.MonkeyPatch
+):
+    """Dask itself would wait for it for ever, in the one thread in which the answers of all clients are taken."""
+    fetching, fetch = threading.Event(), distributed.Client._gather
+
+    async def fetch_slowly(*arguments: Any, **options: Any) -> Any:
+        fetching.set()
+        await asyncio.sleep(1)
+        return await fetch(*arguments, **options)
+
+    monkeypatch.setattr(distributed.Client, "_gather", fetch_slowly)
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.1)  # so long it waits for what is not being fetched yet
+    executor = DaskCluster(two_workers.address)
+    future = executor.submit(job_of(plan_run(write(START)), store), lambda event: None)
+    assert fetching.wait(60)
+    executor.close()
+    assert future.result(timeout=10).outcome == "run"
 
 
 @pytest.mark.slow
