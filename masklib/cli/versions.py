@@ -14,7 +14,7 @@ from masklib.cli.options import exit_unless, json_option, limit_options, runs_op
     help="List only what changed on this backend of Keras, such as torch.",
 )
 @click.option("--measured", is_flag=True, help="Use the runs of masklib sweep versions in place of what masklib comes with.")
-@click.option("--update-reference", is_flag=True, help="Write versions.csv and changes.csv to runs/reference/ from these runs.")
+@click.option("--update-reference", is_flag=True, help="Renew these versions in runs/reference/versions.csv.")
 @runs_option
 @json_option
 def versions(

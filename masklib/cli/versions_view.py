@@ -9,7 +9,7 @@ import click
 from masklib.cli import env_view
 from masklib.cli.executing import execute, recover
 from masklib.engine import bisecting, changes, versions
-from masklib.engine.committed import CHANGES, VERSIONS, Row, as_csv, committed_changes, reference_folder
+from masklib.engine.committed import CHANGES, VERSIONS, Row, as_csv, committed_changes, committed_versions, reference_folder
 from masklib.engine.environments import find_environment, newest
 from masklib.engine.limits import Limits
 from masklib.engine.releases import version_key
@@ -27,11 +27,14 @@ def changed(root: str | None, update_reference: bool) -> list[Row]:
 
     Args:
         root: of the store; None for the committed ones.
-        update_reference: whether to write the matrix, and its changes, to `runs/reference`.
+        update_reference: whether to write the matrix, and its changes, to `runs/reference`; versions of which the store has no
+            run stay there as they are.
     """
     if root is None:
         return committed_changes()
     rows = versions.matrix(open_store(root))
+    if update_reference:
+        rows = versions.renewed(committed_versions(), rows)
     found = changes.changes(rows)
     if update_reference:
         for file, columns, told in ((VERSIONS, versions.COLUMNS, rows), (CHANGES, changes.COLUMNS, found)):

@@ -1,7 +1,6 @@
 """Where the verdict of a claim, or what a layer does, is not that of the version of Keras before."""
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 
 from masklib.claims.ledger import load_claims
 from masklib.engine.committed import Row
@@ -16,6 +15,7 @@ def changes(rows: Iterable[Row]) -> list[Row]:
 
     Args:
         rows: of a matrix. Versions without a verdict are passed over: a change across them is dated to the first that has one.
+            The version before another is the highest below it that was released earlier: 3.0.0 comes after 2.15, not 2.21.
 
     Returns:
         Rows of `COLUMNS`: `before` and `keras` are the last version with the old and the first with the new behaviour, `was` and
@@ -27,11 +27,20 @@ def changes(rows: Iterable[Row]) -> list[Row]:
             by_row.setdefault((row["claim"], row["backend"]), []).append(row)
     found = []
     for (claim, backend), of in by_row.items():
-        for old, new in pairwise(sorted(of, key=order)):
+        for old, new in _neighbours(sorted(of, key=order)):
             if told := _difference(old, new):
                 values = (claim, backend, old["keras"], new["keras"], released(new["keras"]), *told)
                 found.append(dict(zip(COLUMNS, values, strict=True)))
     return sorted(found, key=lambda row: (version_key(row["keras"]), row["backend"]))
+
+
+def _neighbours(rows: list[Row]) -> Iterator[tuple[Row, Row]]:
+    """Yield the version before each, and itself; one whose date is not known is taken for the newest so far."""
+    for place, row in enumerate(rows):
+        made = released(row["keras"])
+        before = next((old for old in reversed(rows[:place]) if not made or released(old["keras"]) <= made), None)
+        if before:
+            yield before, row
 
 
 def _difference(old: Row, new: Row) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ A cell of the matrix is a verdict, or says why there is none: the run of its not
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +101,20 @@ def matrix(store: Store, profile: str = "smoke") -> list[Row]:
     for chosen in _columns():
         for row in _column(store, claims, profile, chosen):
             rows.setdefault((row["claim"], row["keras"], row["backend"]), row)  # two environments may have the same Keras
+    return _in_order(rows.values())
+
+
+def renewed(committed: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
+    """Return committed cells, in which every version that was measured anew is exchanged as a whole."""
+    measured = list(measured)
+    anew = {(row["keras"], row["backend"]) for row in measured}
+    return _in_order([*measured, *(row for row in committed if (row["keras"], row["backend"]) not in anew)])
+
+
+def _in_order(rows: Iterable[Row]) -> list[Row]:
+    """Return cells in the order of the ledger, then of the layers; the oldest Keras first."""
     place = {name: index for index, name in enumerate(load_claims())}
-    return sorted(rows.values(), key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *order(row)))
+    return sorted(rows, key=lambda row: (place.get(row["claim"], len(place)), row["claim"], *order(row)))
 
 
 def column(store: Store, environment: str, profile: str = "smoke") -> list[Row]:

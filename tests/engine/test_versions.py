@@ -34,6 +34,19 @@ def test_a_change_is_between_neighbours_in_the_order_of_versions():
     assert told(rows) == [("mask-2", "3.9.2", "3.10.0", "refuted", "holds")]
 
 
+def test_the_version_before_another_was_released_before_it():
+    rows = [row("mask-2", "2.15.0", "refuted"), row("mask-2", "2.21.0", "holds"), row("mask-2", "3.0.0", "refuted")]
+    assert told(rows) == [("mask-2", "2.15.0", "2.21.0", "refuted", "holds")]  # tf_keras of 2026 is not before 3.0.0 of 2023
+    unknown = [row("mask-2", "3.15.1", "refuted"), row("mask-2", "3.99.0", "holds")]
+    assert told(unknown) == [("mask-2", "3.15.1", "3.99.0", "refuted", "holds")]
+
+
+def test_a_version_that_was_measured_anew_is_exchanged_as_a_whole_and_the_others_stay():
+    committed = [row("mask-2", "3.3.0", "refuted"), row("mask-2", "3.4.0", "refuted"), row("gone", "3.4.0", "holds")]
+    anew = [row("mask-2", "3.4.0", "holds"), row("mask-2", "3.3.0", "holds", backend="jax")]
+    assert versions.renewed(committed, anew) == [anew[1], committed[0], anew[0]]
+
+
 def test_backends_are_not_compared_with_each_other():
     assert not changes.changes([row("mask-2", "3.9.2", "refuted"), row("mask-2", "3.10.0", "holds", backend="jax")])
 
