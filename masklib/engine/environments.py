@@ -117,7 +117,7 @@ class Environment:
         """The version of each package that is installed, by name."""
         found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", self.lock, re.MULTILINE)
         own = {name.lower().replace("_", "-"): version for name, version in found}
-        return {**self.on.pins, "keras": self.keras, **own} if self.on else own
+        return {**(self.on.pins if self.on else {}), "keras": self.keras, **own}
 
     @property
     def python_full_version(self) -> str:

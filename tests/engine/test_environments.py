@@ -86,6 +86,12 @@ def test_an_unknown_name_is_reported_with_the_nearest():
         find_environment("keras-2.16")
 
 
+def test_a_keras_of_another_name_has_its_own_version():
+    found = find_environment("tf-keras-2.21")
+    assert "\nkeras==" not in found.lock
+    assert (found.pins["keras"], found.startup) == (found.pins["tf-keras"], "tf_keras_as_keras")
+
+
 def test_another_lock_is_another_folder(root: Path):
     assert replace(TINY, lock="six==1.16.0\n").folder != TINY.folder
     assert replace(TINY, title="another title").folder == TINY.folder

@@ -103,3 +103,16 @@ def test_what_runs_before_keras_runs_when_keras_is_first_looked_for(tmp_path: Pa
     variables = {"PYTHONPATH": path, "MASKLIB_STARTUP": "mark"}
     told = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True).stdout
     assert told.split() == ["first", "prepared", "keras"]
+
+
+def test_tf_keras_is_keras_and_each_of_its_modules_is_loaded_once(tmp_path: Path):
+    package = tmp_path / "tf_keras"
+    package.mkdir()
+    (package / "__init__.py").write_text("from tf_keras import layers\n__version__ = '2.21.0'\n")
+    (package / "layers.py").write_text("print('loaded')\nclass Dense: ...\n")
+    code = "import keras, keras.layers, tf_keras; from keras.layers import Dense; assert Dense is tf_keras.layers.Dense\n"
+    code += "assert keras is tf_keras; import keras.no_such_module"
+    variables = {"PYTHONPATH": f"{STARTUP}:{tmp_path}", "MASKLIB_STARTUP": "tf_keras_as_keras"}
+    told = subprocess.run([sys.executable, "-W", "error", "-c", code], env=variables, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == ["loaded"]
+    assert told.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'keras.no_such_module'"

@@ -29,7 +29,7 @@ class FindMasklib:
 
 
 class PrepareKeras:
-    """Finds nothing: runs `prepare()` of a module of this folder when keras is first looked for, and steps aside.
+    """Runs `prepare()` of a module of this folder when keras is first looked for, and steps aside.
 
     Args:
         module: its name.
@@ -39,11 +39,12 @@ class PrepareKeras:
         self.module = module
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> "ModuleSpec | None":
-        """Prepare if it is keras that is looked for."""
-        if name == "keras":
-            sys.meta_path.remove(self)
-            importlib.import_module(self.module).prepare()
-        return None
+        """Prepare if it is keras that is looked for, and return where it is then."""
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        importlib.import_module(self.module).prepare()
+        return importlib.util.find_spec(name)
 
 
 sys.meta_path.insert(0, FindMasklib)
