@@ -4,6 +4,10 @@ Notebooks, terminal and site all take them from here; each has its own colour fo
 """
 
 HOLDS, REFUTED, UNTESTED, OPEN = "holds", "refuted", "untested", "open"  # verdicts
+# Why an environment's cell in the matrix of versions has no verdict: the run failed, there is none, or that Keras has not what it
+# is about.
+FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
+NO_VERDICT = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "fails without a mask, too")
 MARKS = {HOLDS: "\N{CHECK MARK}", REFUTED: "\N{BALLOT X}", UNTESTED: "?"}  # verdicts can be distinguished without colours
 GOOD, NOTICE, QUIET, BAD = "good", "notice", "quiet", "bad"  # kinds of colours
 _KINDS = {HOLDS: GOOD, "ok": GOOD, REFUTED: NOTICE, "timeout": NOTICE, "interrupted": NOTICE, UNTESTED: QUIET, OPEN: QUIET}

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from masklib.claims.words import NO_VERDICT
 from masklib.engine.releases import is_pre_release, released, releases, version_key
-from masklib.engine.versions import UNKNOWN
 from masklib.errors import ArgumentError
 
 OLDEST = "3.0.0"  # a release of Keras 3 is exchanged alone, an older one has another TensorFlow, too
@@ -73,7 +73,7 @@ def bisect(versions: Sequence[str], answer_of: Callable[[str], tuple[str, str]])
     while untried := [index for index in range(old + 1, new) if versions[index] not in without]:
         middle = min(untried, key=lambda index: abs(2 * index - old - new))
         verdict, why = answer_of(versions[middle])
-        if verdict in UNKNOWN:
+        if verdict in NO_VERDICT:
             without[versions[middle]] = why or verdict
         elif verdict == was:
             old = middle
@@ -85,7 +85,7 @@ def bisect(versions: Sequence[str], answer_of: Callable[[str], tuple[str, str]])
 
 def _end(version: str, verdict: str, why: str) -> str:
     """Return the verdict at an end; there must be one."""
-    if verdict in UNKNOWN:
+    if verdict in NO_VERDICT:
         msg = f"There must be an answer on Keras {version}, it is {verdict!r}: {why or 'no reason is known'}."
         raise ArgumentError(msg)
     return verdict

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from masklib.claims.ledger import load_claims
+from masklib.claims.words import NO_VERDICT
 from masklib.engine.committed import Row
 from masklib.engine.releases import released, version_key
-from masklib.engine.versions import ERROR, UNKNOWN, order
+from masklib.engine.versions import ERROR, order
 
 COLUMNS = ("claim", "backend", "before", "keras", "released", "was", "is")
 
@@ -23,7 +24,7 @@ def changes(rows: Iterable[Row]) -> list[Row]:
     """
     by_row: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if row["verdict"] not in UNKNOWN:
+        if row["verdict"] not in NO_VERDICT:
             by_row.setdefault((row["claim"], row["backend"]), []).append(row)
     found = []
     for (claim, backend), of in by_row.items():

@@ -74,7 +74,7 @@ class Environment:
         requirements: what is wanted.
         lock: what is installed, a pin a line.
         overrides: requirements that hold against those of other packages.
-        leaves_out: notebooks of the suite that need a newer Keras.
+        leaves_out: notebooks of the suite that are not run on it.
         startup: the module of `masklib/compat/startup` that runs before keras is imported; "" for none.
         download_mb: to download at most, and `disk_mb` on disk; as measured once.
         on: the environment in whose packages it finds what it has not itself; None if it has all.
@@ -165,14 +165,15 @@ def environments_folder() -> Path:
 def load_environments(path: Path = _DEFINITIONS) -> dict[str, Environment]:
     """Return every environment by its name, in the order of `environments.toml`."""
     found = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {row["name"]: _environment(row, found["common"], path.with_name(LOCKS)) for row in found["environment"]}
+    return {row["name"]: _environment(row, found, path.with_name(LOCKS)) for row in found["environment"]}
 
 
-def _environment(row: Mapping[str, Any], common: list[str], locks_folder: Path) -> Environment:
-    """Return the environment that a table of the definitions describes."""
+def _environment(row: Mapping[str, Any], every: Mapping[str, Any], locks_folder: Path) -> Environment:
+    """Return the environment that a table of the definitions describes, with what holds for every one."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items() if name != "python"}
     lock = locks_folder / f"{row['name']}.txt"
-    values |= {"python_version": row["python"], "requirements": (*common, *row["requirements"])}
+    values |= {"python_version": row["python"], "requirements": (*every["common"], *row["requirements"])}
+    values |= {"leaves_out": (*every["leaves_out"], *row.get("leaves_out", ()))}
     return Environment(**values, lock=lock.read_text(encoding="utf-8") if lock.exists() else "")
 
 
@@ -205,7 +206,7 @@ def _of_release(version: str, base: Environment) -> Environment:
         requirements=(f"{package}=={version}",),
         lock="",  # what it needs besides is known once it was made
         startup="numpy_1_names" if version_key(version) < version_key(NUMPY_2_FROM) else "",
-        leaves_out=("10_audit_a_model",) if version_key(version) < version_key(AUDITED_FROM) else (),
+        leaves_out=(*base.leaves_out, *(("10_audit_a_model",) if version_key(version) < version_key(AUDITED_FROM) else ())),
         download_mb=2,
         disk_mb=25,
         on=base,

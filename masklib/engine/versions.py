@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from masklib.claims.ledger import load_claims
 from masklib.claims.recording import RECORDS
 from masklib.claims.verdicts import reason
-from masklib.claims.words import OPEN, UNTESTED
+from masklib.claims.words import FAILED, LEFT_OUT, NOT_RUN, OPEN
 from masklib.engine.committed import MAIN, Row, committed_versions
 from masklib.engine.environments import made
 from masklib.engine.parquet import read_table
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("claim", "keras", "backend", "verdict", "reason")
-FAILED, NOT_RUN, LEFT_OUT = "failed", "not run", "left out"
-# No verdict about what Keras does: such cells are passed over where changes are looked for.
-UNKNOWN = (FAILED, NOT_RUN, LEFT_OUT, UNTESTED, OPEN, "not measured", "fails without a mask, too")
 USED_AND_GONE = "used and gone"  # the verdict of a layer that uses the mask, and drops what the next layer needs
 ERROR = "error"  # the verdict of a layer that raises one
 LAYERS = "12_layer_atlas"  # the notebook whose table `layers` has a row for each layer and setting

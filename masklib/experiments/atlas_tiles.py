@@ -53,7 +53,7 @@ def tiles(rows: "pd.DataFrame") -> dict[str, Any]:
     rules = [place for place in range(1, len(families)) if families[place] != families[place - 1]]
     shown = [[*answers] for _, answers in groups]
     legend = {kind: text for kind, text in LEGEND.items() if any(kind == tile[0] for line in shown for tile in line)}
-    labels = [_label(names) for names in groups.values()]
+    labels = [label(names) for names in groups.values()]
     return {"tiles": shown, "rows": labels, "columns": list(COLUMNS.values()), "rules": rules, "legend": legend}
 
 
@@ -63,7 +63,7 @@ def _name(row: Any) -> str:
     return f"{row['layer']}({setting})" if setting else str(row["layer"])
 
 
-def _label(names: Sequence[str]) -> str:
+def label(names: Sequence[str]) -> str:
     """Return names in two lines, the shortest first, as many as fit; the others are counted."""
     names = sorted(names, key=len)
     for count in range(len(names), 0, -1):

@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from masklib.claims.ledger import load_claims
+from masklib.claims.words import FAILED, NO_VERDICT
 from masklib.engine.committed import Row, committed_changes, committed_versions
 from masklib.engine.releases import is_pre_release, released, releases, version_key
-from masklib.engine.versions import FAILED, UNKNOWN, USED_AND_GONE
+from masklib.engine.versions import USED_AND_GONE
 from masklib.site.survey import slug
 
 WORDS = {  # for the verdicts of layers
@@ -141,7 +142,7 @@ def measured_columns(rows: Iterable[Row]) -> str:
     shown = {row["keras"] for row in rows}
     columns: dict[str, set[str]] = {}
     for row in committed_versions():
-        if row["verdict"] not in UNKNOWN and (not is_pre_release(row["keras"]) or row["keras"] in shown):
+        if row["verdict"] not in NO_VERDICT and (not is_pre_release(row["keras"]) or row["keras"] in shown):
             columns.setdefault(BACKENDS.get(row["backend"], row["backend"]), set()).add(row["keras"])
     told = [f"{len(versions)} on {backend} ({_listed(versions)})" for backend, versions in columns.items()]
     return "; ".join(told)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from masklib.claims.words import FAILED, NO_VERDICT
 from masklib.engine import bisecting, changes, versions
 from masklib.engine.committed import (
     MAIN,
@@ -51,7 +52,7 @@ def test_backends_are_not_compared_with_each_other():
     assert not changes.changes([row("mask-2", "3.9.2", "refuted"), row("mask-2", "3.10.0", "holds", backend="jax")])
 
 
-@pytest.mark.parametrize("nothing", versions.UNKNOWN)
+@pytest.mark.parametrize("nothing", NO_VERDICT)
 def test_a_version_without_a_verdict_is_passed_over(nothing: str):
     rows = [row("mask-2", "3.3.0", "refuted"), row("mask-2", "3.4.0", nothing), row("mask-2", "3.5.0", "refuted")]
     assert not changes.changes(rows)
@@ -91,7 +92,7 @@ def ask(change: str, asked: list[str], without: tuple[str, ...] = ()) -> Callabl
     def answer_of(version: str) -> tuple[str, str]:
         asked.append(version)
         if version in without:
-            return versions.FAILED, "it does not import"
+            return FAILED, "it does not import"
         return ("holds" if version_key(version) >= version_key(change) else "refuted"), ""
 
     return answer_of
@@ -149,7 +150,7 @@ def test_the_matrix_says_of_a_version_what_the_committed_verdicts_say():
 
 
 def test_every_release_of_keras_3_has_a_column_on_torch():
-    found = {r["keras"] for r in committed_versions() if r["backend"] == "torch" and r["verdict"] not in versions.UNKNOWN}
+    found = {r["keras"] for r in committed_versions() if r["backend"] == "torch" and r["verdict"] not in NO_VERDICT}
     assert {version for version in releases() if version_key(version) >= version_key("3.0.0")} <= found
 
 
