@@ -9,7 +9,7 @@ SYNC = UV_COMPILE_BYTECODE=1 $(UV) sync --locked --python $(PYTHON)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test tests check check-full torch lint types format bench mutants zoo peers wild wild-lock versions env-smoke env-locks reference dist lab clean
+.PHONY: help setup reproduce test tests check check-full environments lint types format bench mutants zoo peers wild wild-lock versions env-smoke env-locks reference dist lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,14 +25,14 @@ test: setup ## run the quick tests; make check also runs the slow ones
 tests: setup ## run all tests except those that take minutes each
 	$(PYTEST) -m "not full" --durations 30
 
-check: lint types dist torch tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
+check: lint types dist environments tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
 
 check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
 	$(PYTEST) -m full
 	$(BIN)/masklib reproduce --profile full
 
-torch: setup ## create the environment of the tests on PyTorch; if that fails, these tests are skipped
-	$(BIN)/masklib env create keras-3.15-torch || echo "No PyTorch here: the tests on it are skipped."
+environments: setup ## create those of the tests on PyTorch and on older versions of Keras; tests whose environment is missing are skipped
+	$(BIN)/masklib env create keras-3.15-torch keras@3.9.2 keras-2.15 || echo "Tests in environments that are not there are skipped."
 
 lint: setup ## ruff: lint and format
 	$(BIN)/ruff check .

@@ -74,8 +74,14 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def start_new_kernel_client(self) -> Any:
         """Connect to the kernel, and wait until it answers."""
+        provisioner = self.km.provisioner
         with self.nb_man.execution.step("wait for the kernel"):
-            client = super().start_new_kernel_client()
+            try:
+                client = super().start_new_kernel_client()
+            except RuntimeError:
+                if getattr(provisioner, "server_gone", False):
+                    self.nb_man.fail(_without_server())
+                raise
         told = getattr(client, "language_info", {})
         self.nb.metadata["language_info"] = told
         self.nb_man.execution.kernel = f"{told.get('name', '')} {told.get('version', '')}".strip()
@@ -168,7 +174,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         if variable:
             return Failure(DIED, SET_TOO_LATE, f"a forked kernel has read {variable} before the notebook sets it", cell=index)
         if getattr(self.km.provisioner, "server_gone", False):
-            return Failure(DIED, SERVER_GONE, "the fork server of the kernel was killed", cell=index)
+            return _without_server(index)
         name, code = self._cause_of_death()
         return Failure(DIED, "DeadKernelError", _death(name, code), cell=index, signal=name, exit_code=code)
 
@@ -180,6 +186,11 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         if code is not None and code < 0:
             return signal.Signals(-code).name, None
         return None, code
+
+
+def _without_server(cell: int | None = None) -> Failure:
+    """Return that the server was killed, and the kernel with it: in a cell, or before it answered."""
+    return Failure(DIED, SERVER_GONE, "the fork server of the kernel was killed", cell=cell)
 
 
 class _Connection(AsyncKernelClient):

@@ -102,10 +102,16 @@ def matrix(store: Store, profile: str = "smoke") -> list[Row]:
 
 
 def renewed(committed: Iterable[Row], measured: Iterable[Row]) -> list[Row]:
-    """Return committed cells, in which every version that was measured anew is exchanged as a whole."""
-    measured = list(measured)
-    anew = {(row["keras"], row["backend"]) for row in measured}
-    return _in_order([*measured, *(row for row in committed if (row["keras"], row["backend"]) not in anew)])
+    """Return committed cells, in which those of a notebook that was run anew on a version are exchanged, all of them."""
+    anew = [row for row in measured if row["verdict"] != NOT_RUN]
+    run = {_measured_by(row) for row in anew}
+    return _in_order([*anew, *(row for row in committed if _measured_by(row) not in run)])
+
+
+def _measured_by(row: Row) -> tuple[str, str, str | None]:
+    """Return the version, the backend and the notebook that a cell is of."""
+    claim = load_claims().get(row["claim"])
+    return row["keras"], row["backend"], claim.notebook if claim else LAYERS
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:

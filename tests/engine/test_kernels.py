@@ -18,6 +18,7 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 from masklib.claims import recording
+from masklib.engine import client
 from masklib.engine.kernels import provisioner, servers, spec
 from masklib.engine.limits import Limits
 from masklib.engine.run import Result, execute_plan, plan_run
@@ -129,6 +130,21 @@ def test_a_server_that_is_killed_takes_its_kernels_with_it_and_the_next_run_has_
     assert result.record.status == "died"
     assert warm(write(START, CLAIM, name="next"), store).record.launch == "fork"
     assert the_server().process.pid != first
+
+
+def test_a_server_that_is_killed_while_a_kernel_starts_costs_nothing(write: Write, store: Store, monkeypatch: pytest.MonkeyPatch):
+    killed, wait = [], client._Connection.wait_for_ready
+
+    async def kill_server_and_wait(self: Any, timeout: float | None = None) -> None:
+        if not killed:
+            killed.append(the_server().process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+        await wait(self, timeout)
+
+    monkeypatch.setattr(client._Connection, "wait_for_ready", kill_server_and_wait)
+    result = warm(write(START, CLAIM), store)
+    assert (result.record.status, result.record.launch) == ("ok", "fork")
+    assert the_server().process.pid != killed[0]
 
 
 def test_what_the_process_itself_writes_is_in_the_kernel_log(write: Write, store: Store):

@@ -42,10 +42,17 @@ def test_the_version_before_another_was_released_before_it():
     assert told(unknown) == [("mask-2", "3.15.1", "3.99.0", "refuted", "holds")]
 
 
-def test_a_version_that_was_measured_anew_is_exchanged_as_a_whole_and_the_others_stay():
-    committed = [row("mask-2", "3.3.0", "refuted"), row("mask-2", "3.4.0", "refuted"), row("gone", "3.4.0", "holds")]
-    anew = [row("mask-2", "3.4.0", "holds"), row("mask-2", "3.3.0", "holds", backend="jax")]
-    assert versions.renewed(committed, anew) == [anew[1], committed[0], anew[0]]
+def test_a_notebook_that_was_run_anew_on_a_version_has_its_cells_exchanged_and_all_others_stay():
+    committed = [row("mask-2", "3.3.0", "refuted"), row("mask-2", "3.4.0", "refuted"), row("emb-1", "3.4.0", "holds")]
+    committed += [row(LAYER, "3.4.0", "gone"), row("Gone", "3.3.0", "kept")]
+    anew = [
+        row("mask-2", "3.4.0", "holds"),
+        row("emb-1", "3.4.0", versions.NOT_RUN),
+        row("mask-2", "3.3.0", "holds", backend="jax"),
+    ]
+    anew += [row("Other", "3.3.0", "kept")]
+    found = versions.renewed(committed, anew)
+    assert found == [committed[2], anew[2], committed[0], anew[0], committed[3], anew[3]]
 
 
 def test_backends_are_not_compared_with_each_other():

@@ -59,6 +59,6 @@ def test_what_is_killed_costs_its_own_run_at_most(house: House, undisturbed: Und
     house.trouble(1, ONCE + code)
     result = house.sweep("--memory", "300MB")
 
-    assert (result.code, said in result.out) == (int(lost > 0), True)
+    assert (result.code, said in result.out) == (int(lost > 0), True), result.out + result.err
     assert len(runs_in(house.store)) == POINTS - lost
     assert_as_undisturbed(house, undisturbed)
