@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from masklib.claims.ledger import load_claims
 from masklib.claims.words import NO_VERDICT
 from masklib.engine.committed import Row
-from masklib.engine.releases import released, version_key
+from masklib.engine.releases import is_pre_release, released, version_key
 from masklib.engine.versions import ERROR, order
 
+KEPT, LOST = "kept", ("gone", "used and gone")  # what becomes of a mask, at the beginning of a verdict on a layer
 COLUMNS = ("claim", "backend", "before", "keras", "released", "was", "is")
 
 
@@ -55,3 +56,15 @@ def _difference(old: Row, new: Row) -> tuple[str, str] | None:
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     told = ["; ".join(f"{name}: {row.get(name, '-')}" for name in changed) for row in (before, after)]
     return (told[0], told[1]) if changed else None
+
+
+def coming(rows: Iterable[Row]) -> tuple[str, list[str]]:
+    """Return the newest pre-release among changes, and the layers that hand a mask on until then and not there; "" for none.
+
+    Args:
+        rows: as `changes` returns them.
+    """
+    rows = [row for row in rows if is_pre_release(row["keras"])]
+    newest = max((row["keras"] for row in rows), key=version_key, default="")
+    lost = [row for row in rows if row["keras"] == newest and row["was"].startswith(KEPT) and row["is"].startswith(LOST)]
+    return newest, sorted({row["claim"].partition("(")[0] for row in lost})

@@ -18,6 +18,7 @@ from masklib.engine.committed import (
 )
 from masklib.engine.releases import is_pre_release, released, releases, version_key
 from masklib.errors import ArgumentError
+from masklib.site import readme
 
 LAYER = "NoSuchLayer(axis=1)"
 
@@ -91,6 +92,26 @@ def test_releases_are_in_order_and_dated():
     assert {"2.2.4", "3.0.0", "3.15.1"} < {*known}
     assert released("3.4.0") == "2024-06-25"
     assert released("9.9.9") == ""
+
+
+def test_what_the_next_keras_changes_are_layers_whose_mask_went_on_until_its_newest_pre_release():
+    made = [
+        change("LSTM(return_sequences=True)", "3.16.0.dev2", "kept", "used and gone"),
+        change("GRU", "3.16.0.dev2", "used and ended", "used and gone"),
+        change("TimeDistributed", "3.16.0.dev2", "kept", "gone, padding mixed in"),
+        change("Old", "3.16.0.dev1", "kept", "gone"),
+        change("Dense", "3.15.0", "kept", "gone"),
+    ]
+    assert changes.coming(made) == ("3.16.0.dev2", ["LSTM", "TimeDistributed"])
+    assert changes.coming(made[-1:]) == ("", [])
+
+
+def test_what_the_audit_knows_of_the_next_keras_follows_from_the_committed_changes():
+    assert readme.COMING.read_text(encoding="utf-8") == readme.coming_layers()
+
+
+def change(layer: str, keras: str, was: str, now: str) -> dict[str, str]:
+    return {"claim": layer, "keras": keras, "was": was, "is": now}
 
 
 def ask(change: str, asked: list[str], without: tuple[str, ...] = ()) -> Callable[[str], tuple[str, str]]:

@@ -36,7 +36,14 @@ class Code:
         return self.title.format(where=_PLACES.get(self.code, _PLACES.get(self.code[:4], "a layer")))
 
 
-_PLACES = {"MSK207": "`fit`", "MSK2": "the loss", "MSK3": "a metric", "MSK140": "an output", "MSK401": "BatchNormalization"}
+_PLACES = {
+    "MSK207": "`fit`",
+    "MSK2": "the loss",
+    "MSK3": "a metric",
+    "MSK140": "an output",
+    "MSK401": "BatchNormalization",
+    "MSK501": "a recurrent layer",
+}
 _ALL = (
     Code(
         "MSK101",
@@ -314,6 +321,16 @@ _ALL = (
         "`BatchNormalization` computes its mean and variance over all steps if no mask reaches it. They are part of the "
         "trained model.",
         "Pass the mask to it: `BatchNormalization()(x, mask=mask)`; or use `LayerNormalization`, which uses one step at a time.",
+    ),
+    Code(
+        "MSK501",
+        "the next Keras hands no mask on after {where}",
+        NOTE,
+        "The nightly builds of the next Keras were measured: recurrent layers, `Bidirectional` and `TimeDistributed` use their "
+        "mask, and hand none to the layers after them, nor to the loss. Padding then counts there.",
+        "Write today what is right on both: give the mask itself to the layers that use it, `LSTM(8)(x, mask=ids != 0)`, and use "
+        "a loss that finds padding in the targets, `masklib.losses.MaskedMeanSquaredError(mask_value=0)`. The numbers there: "
+        "`masklib env create keras@nightly`, then `masklib audit model.keras --environment keras@nightly`.",
     ),
 )
 

@@ -25,6 +25,7 @@ from masklib.auditing.report.causes import (
     calls_before,
     has_masks,
 )
+from masklib.auditing.report.coming import lost_next
 from masklib.auditing.report.fixes import Fixes
 from masklib.auditing.tracing.calls import Call
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
@@ -92,7 +93,7 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None, fixes:
         leaks_of.setdefault(name, []).append(leak)
         proofs.setdefault(name, _proof(cause) if cause else _of_predictions(name[0], trace))
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
-    found += _notes(check)
+    found += _notes(check) + _of_next_keras(check, trace)
     if fixes:
         found = [replace(one, fix=fixes.of(one.code, one.where)) for one in found]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
@@ -234,3 +235,12 @@ def _notes(check: PaddingCheck) -> list[Finding]:
         evidence = f"evaluate reports {whole:.6g} for one batch; {differs}"
         found.append(Finding(code, NOTE, where, (evidence,), abs(parts - whole) / (abs(whole) or 1.0)))
     return found
+
+
+def _of_next_keras(check: PaddingCheck, trace: Trace) -> list[Finding]:
+    """Return the note on the masks that this model relies on and the next Keras does not hand on; [] if there are none."""
+    has_loss = Quantity.LOSS in [one.kind for one in check.passed] + [one.kind for one in check.leaks]
+    version, lost = lost_next(trace.calls, has_loss=has_loss)
+    where = ", ".join(map(repr, lost))
+    evidence = tuple(f"{path!r}: its mask goes to {', '.join(users)}, on Keras {version} to none" for path, users in lost.items())
+    return [Finding("MSK501", NOTE, where, evidence)] if lost else []

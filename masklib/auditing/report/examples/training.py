@@ -282,3 +282,19 @@ def msk304_remedied() -> Any:
     model = msk304_failing()
     model.compile(loss="mse", optimizer="adam", weighted_metrics=[MaskedMean("mae")])
     return model
+
+
+def msk501_failing() -> Any:
+    """Two LSTMs: the second gets the mask from the first."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.LSTM(8, return_sequences=True)(x)
+    return keras.Model(ids, layers.Dense(1)(layers.LSTM(8)(x)))
+
+
+def msk501_remedied() -> Any:
+    """The second gets it from the model."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(ids)
+    x = layers.LSTM(8, return_sequences=True)(x)
+    return keras.Model(ids, layers.Dense(1)(layers.LSTM(8)(x, mask=ids != 0)))
