@@ -28,6 +28,7 @@ RUNNER = (
     "engine",
     "site",
     "cli",
+    "migrating",
     "pytest_plugin",
     "__main__",
 )  # parts of masklib that run notebooks or show results: no kernel imports them
