@@ -1,9 +1,11 @@
 """Reads the model that is compared, in any version of Keras from 2.2.4 on, and carries weights from one version to another."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py  # type: ignore[import-untyped,unused-ignore] # it publishes no types
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,11 @@ def load_model(path: str, *, custom: Sequence[str], allow_unsafe: bool, limit_by
         found = _without_compiling(path, objects, allow_unsafe)
         if found is None:
             raise ArgumentError(_cannot(path, error)) from error
-        return found, [f"Keras {keras.__version__} cannot read how {path} was compiled: {_first_line(error)}"]
+        loss = _named_loss(path)
+        if loss:
+            compat.compile_model(found, loss)
+        how = f"its loss {loss!r} is compiled again, without metrics" if loss else "it is not compiled here"
+        return found, [f"Keras {keras.__version__} cannot read how {path} was compiled, {how}: {_first_line(error)}"]
 
 
 def _without_compiling(path: str, objects: Mapping[str, Any], allow_unsafe: bool) -> Any:
@@ -47,6 +53,16 @@ def _without_compiling(path: str, objects: Mapping[str, Any], allow_unsafe: bool
         return keras.models.load_model(path, custom_objects=dict(objects), compile=False, **safe)
     except Exception:  # the first error is reported
         return None
+
+
+def _named_loss(path: str) -> str:
+    """Return the loss with which the model of a `.h5` file was compiled, if it has one that is given by its name; else ""."""
+    try:
+        with h5py.File(path, "r") as file:
+            loss = json.loads(file.attrs["training_config"])["loss"]
+    except (OSError, KeyError, ValueError, TypeError):
+        return ""
+    return loss if isinstance(loss, str) else ""
 
 
 def _cannot(path: str, error: Exception) -> str:
