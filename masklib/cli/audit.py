@@ -16,7 +16,7 @@ import click
 
 from masklib.auditing.files import LIMIT_BYTES, check_model_file, in_gb, is_in_code, read_arrays
 from masklib.auditing.report.coverage import PARTS
-from masklib.cli import audit_ci
+from masklib.cli import audit_ci, audit_inside
 from masklib.cli.audit_view import Stages, check_page, show, write_page
 from masklib.cli.options import parse_bytes, several
 from masklib.errors import ArgumentError, MasklibError, printable
@@ -35,7 +35,7 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
     return LIMIT_BYTES if text is None else parse_bytes(text, "--max-size")
 
 
-@click.command(short_help="Test whether padding leaks into a model.")
+@click.command(cls=audit_inside.KeepsArguments, short_help="Test whether padding leaks into a model.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--inputs", metavar="FILE", help="Test with this padded batch: .npz, .npy or module:name. By default masklib makes one."
@@ -67,6 +67,11 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 @click.option("--quick", is_flag=True, help="Test only the outputs, with longer padding and without padding.")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Choose the backend of Keras; the default is the one that is set.")
 @click.option(
+    "--environment",
+    metavar="NAME",
+    help="Audit with the Keras of this environment, such as keras@3.12.0, which masklib env create has made.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Set the seed of made inputs and of changes to them."
 )
 @click.option(
@@ -95,7 +100,14 @@ def _read_bytes(context: click.Context, option: click.Parameter, text: str | Non
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, as --format json does.")
 def audit(
-    models: tuple[str, ...], html: str | None, junit: str | None, form: str, fail_on: str, as_json: bool, **options: Any
+    models: tuple[str, ...],
+    html: str | None,
+    junit: str | None,
+    form: str,
+    fail_on: str,
+    as_json: bool,
+    environment: str | None,
+    **options: Any,
 ) -> None:
     """Test whether padding changes what a Keras MODEL computes, and print where it enters and what to write instead.
 
@@ -113,7 +125,12 @@ def audit(
     Example: masklib audit tagger.keras --inputs batch.npz --custom my_layers:Attention --html report.html
 
     Example: masklib audit package.module:build_model --inputs package.module:batch
+
+    Example: masklib audit model.keras --environment keras@3.12.0
     """
+    context = click.get_current_context()
+    if environment is not None and audit_inside.is_elsewhere(context, environment):
+        raise SystemExit(_status_inside(context, environment, options["backend"]))
     form = "json" if as_json else form
     if len(models) > 1 and (html or junit or form == "json"):
         click.echo(
@@ -123,6 +140,17 @@ def audit(
         raise SystemExit(2)
     found = [_status_of(model, html, junit, form, fail_on, **options) for model in models]
     raise SystemExit(1 if 1 in found else max(found))
+
+
+def _status_inside(context: click.Context, environment: str, backend: str | None) -> int:
+    """Return the exit status of the command in another environment; 2 where that cannot be used, since 1 means a leak."""
+    try:
+        return audit_inside.call(context, environment, backend)
+    except MasklibError as error:
+        if context.find_root().params.get("debug"):
+            raise
+        click.echo(f"masklib: {error}", err=True)
+        return 2
 
 
 def _status_of(model: str, *arguments: Any, **options: Any) -> int:

@@ -13,6 +13,7 @@ from masklib.cli.collect import collect
 from masklib.cli.env import env
 from masklib.cli.kernels import kernels
 from masklib.cli.listing import list_
+from masklib.cli.migrate import migrate_check
 from masklib.cli.notebooks import notebooks
 from masklib.cli.publish import figures, tables
 from masklib.cli.report import report
@@ -78,5 +79,6 @@ def main(debug: bool) -> None:
 
 
 _OF_NOTEBOOKS = (list_, run, sweep, reproduce, collect, notebooks, runs)
-for _command in (*_OF_NOTEBOOKS, audit, report, figures, tables, env, versions, bisect, watch, reproduce_report, kernels):
+_OF_VERSIONS = (env, versions, bisect, watch, reproduce_report)
+for _command in (*_OF_NOTEBOOKS, audit, migrate_check, report, figures, tables, *_OF_VERSIONS, kernels):
     main.add_command(_command)

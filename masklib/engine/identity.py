@@ -28,9 +28,10 @@ RUNNER = (
     "engine",
     "site",
     "cli",
+    "migrating",
     "pytest_plugin",
     "__main__",
-)  # parts of masklib that run notebooks or show results: no kernel imports them
+)  # parts of masklib that run notebooks, compare versions or show results: no kernel imports them
 SUITE = "suite"  # beside them in an installed masklib: its notebooks and verdicts
 _PACKAGE = Path(__file__).parents[1]
 BACKEND_PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "numpy": "numpy"}

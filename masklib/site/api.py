@@ -16,6 +16,7 @@ FOR_A_MODEL = (
     "masklib.auditing.invariance.changes",
     "masklib.auditing.tracing.trace",
     "masklib.auditing.tracing.calls",
+    "masklib.migrating.check",
     "masklib.losses",
     "masklib.metrics",
     "masklib.layers",

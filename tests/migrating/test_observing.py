@@ -1,0 +1,130 @@
+"""What one Keras computes with a model, and how its weights and masks are read; here with the Keras of this Python."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from masklib.errors import ArgumentError
+
+IDS = np.array([[3, 1, 4, 0], [2, 7, 0, 0]], dtype="int32")
+TAGS = np.array([[1, 0, 2, 0], [2, 2, 0, 0]], dtype="int32")
+
+
+def tagger(keras: ModuleType) -> Any:
+    """A model that hands its mask on to the loss."""
+    layers = keras.layers
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = layers.Embedding(9, 4, mask_zero=True, name="tokens")(ids)
+    x = layers.Dropout(0.5, name="drop")(layers.GRU(3, return_sequences=True, name="gru")(x))
+    model = keras.Model(ids, layers.Dense(3, activation="softmax", name="tags")(x))
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_an_observation_has_outputs_reported_numbers_and_masks(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    model = tagger(keras)
+    found = observe(model, IDS, TAGS)
+    assert found.failed == {}
+    np.testing.assert_allclose(found.arrays["outputs/tags"], model.predict(IDS, verbose=0), rtol=1e-6)
+    assert {name for name in found.arrays if name.startswith("reported/")} == {"reported/loss", "reported/accuracy"}
+    assert [row["layer"] for row in found.calls] == ["tokens", "gru", "drop", "tags"]
+    for row in range(4):
+        np.testing.assert_array_equal(found.arrays[f"masks/{row}/out/0"], IDS != 0)
+    assert "masks/0/in/0" not in found.arrays
+    assert 4e-7 < found.tolerances["outputs/tags"] < 1e-4
+
+
+def test_the_model_is_as_before(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    model = tagger(keras)
+    before, call = model.get_weights(), keras.layers.Layer.__call__
+    observe(model, IDS, TAGS)
+    assert keras.layers.Layer.__call__ is call
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_random_output_is_not_compared(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    seeds = keras.random.SeedGenerator(0)
+    x = keras.Input((4,))
+    y = keras.layers.Lambda(lambda x: x + keras.random.normal(keras.ops.shape(x), seed=seeds))(x)
+    assert "random" in observe(keras.Model(x, y), IDS.astype("float32")).failed["outputs"]
+
+
+def test_metrics_that_fail_leave_the_loss(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    def broken(y: Any, z: Any) -> Any:
+        msg = "no metric"
+        raise TypeError(msg)
+
+    model = tagger(keras)
+    model.compile(loss="sparse_categorical_crossentropy", metrics=[broken])
+    found = observe(model, IDS, TAGS)
+    assert found.failed == {"metrics": "TypeError: no metric"}
+    expected = observe(tagger_like(keras, model), IDS, TAGS).arrays["reported/loss"]
+    np.testing.assert_allclose(found.arrays["reported/loss"], expected, rtol=1e-6)
+
+
+def tagger_like(keras: ModuleType, model: Any) -> Any:
+    """A tagger with the weights of another one."""
+    other = tagger(keras)
+    other.set_weights(model.get_weights())
+    return other
+
+
+def test_weights_are_carried_over_by_name_whatever_their_order(keras: ModuleType):
+    from masklib.migrating.reading import set_weights, weights_of
+
+    model, other = tagger(keras), tagger(keras)
+    arrays = weights_of(model)
+    names = [name.split("/", 2) for name in arrays]
+    turned = {f"{kind}/{len(names) - 1 - int(place)}/{rest}": arrays[f"{kind}/{place}/{rest}"] for kind, place, rest in names}
+    assert set_weights(other, dict(reversed(turned.items()))) > 0
+    assert all(np.array_equal(one, two) for one, two in zip(model.get_weights(), other.get_weights(), strict=True))
+    assert set_weights(other, arrays) == 0
+
+
+def test_weights_without_common_names_are_carried_over_by_order_and_each_mismatch_is_named(keras: ModuleType):
+    from masklib.migrating.reading import set_weights, weights_of
+
+    model, other = tagger(keras), tagger(keras)
+    renamed = {f"{name.rpartition('/')[0]}/other{i}": array for i, (name, array) in enumerate(weights_of(model).items())}
+    set_weights(other, renamed)
+    assert all(np.array_equal(one, two) for one, two in zip(model.get_weights(), other.get_weights(), strict=True))
+    wrong = {name: array.T if array.ndim == 2 and array.shape[0] != array.shape[1] else array for name, array in renamed.items()}
+    with pytest.raises(ArgumentError, match=r"4 have not: .* has shape \(4, 9\) there and \(9, 4\) here"):
+        set_weights(other, wrong)
+    with pytest.raises(ArgumentError, match="as many trainable weights, there are 5 there and 6 here"):
+        set_weights(other, dict(list(renamed.items())[1:]))
+
+
+def test_a_batch_is_padded_and_has_targets_with_a_pad_of_zero(keras: ModuleType):
+    from masklib.auditing.loading import Given
+    from masklib.migrating.batches import make_batch
+
+    batch = make_batch(tagger(keras), Given(None), 0)
+    assert set(batch) == {"ids", "y"}
+    assert (batch["ids"] == 0).any()
+    assert (batch["ids"] != 0).any(axis=1).all()
+    assert (batch["y"][batch["ids"] == 0] == 0).all()
+    again, other = (make_batch(tagger(keras), Given(None), seed) for seed in (0, 1))
+    np.testing.assert_array_equal(batch["ids"], again["ids"])
+    assert not np.array_equal(batch["ids"], other["ids"])
+
+
+def test_a_given_batch_is_taken_as_it_is_with_or_without_padding(keras: ModuleType):
+    from masklib.auditing.loading import Given
+    from masklib.migrating.batches import make_batch
+
+    for ids in (IDS, np.maximum(IDS, 1)):
+        batch = make_batch(tagger(keras), Given(ids, TAGS, np.ones((2, 4), "float32")), 0)
+        np.testing.assert_array_equal(batch["ids"], ids)
+        np.testing.assert_array_equal(batch["y"], TAGS)
+        assert batch["sample_weight"].shape == (2, 4)
