@@ -72,7 +72,7 @@ bench: setup ## measure speed, compared with what a user would choose instead
 
 reference: setup ## measure verdicts, answers and the README's figure again, and write README and runs/reference
 	$(BIN)/masklib reproduce --update-reference
-	$(BIN)/masklib figures loss_denominators --theme light,dark --out runs/reference
+	$(BIN)/masklib figures across_versions --theme light,dark --out runs/reference
 	$(BIN)/python -m masklib.site.readme
 
 versions: setup ## measure every release of Keras 3, and each environment that was made; write what changed (an hour)

@@ -138,7 +138,7 @@ def test_verdicts_are_counted_and_shown_apart_for_what_was_found_here(reference:
 
 def test_the_picture_of_the_readme_is_the_one_of_its_sidecar_in_both_themes():
     names = re.findall(r'(?:srcset|src)="([^"]+)"', README)
-    told = json.loads((ROOT / "runs" / "reference" / "loss_denominators.json").read_text())
+    told = json.loads((readme.REFERENCE / f"{readme.FIGURE}.json").read_text())
     drawn = {f"runs/reference/{name}": file["sha256"] for name, file in told["files"].items()}
     assert {name: sha256((ROOT / name).read_bytes()).hexdigest() for name in names} == drawn
     assert sorted(file["theme"] for file in told["files"].values()) == ["dark", "light"]

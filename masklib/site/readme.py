@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "runs" / "reference"
 PAGE = "verdicts.md"
 COMING = ROOT / "masklib" / "auditing" / "report" / "coming.toml"
-FIGURE = "loss_denominators"
+FIGURE = "across_versions"
 FINDINGS = (  # the notebooks whose answers surprise most
     *("12_layer_atlas", "04_concatenate_mask_merging", "11_initial_state"),
     *("08_losses_and_metrics", "05_masked_crossentropy", "09_empty_and_nan"),
