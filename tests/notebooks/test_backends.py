@@ -13,18 +13,22 @@ from masklib.engine.store import Store
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+ASKS_NO_KERAS = "15_across_versions"
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.stem != ASKS_NO_KERAS]
 TORCH = "keras-3.15-torch"
 BACKENDS = {"jax": {"backend": "jax"}, "torch": {"environment": TORCH}}
 ATOL = 2e-5  # of quantities of order 1 in float32, summed in another order
 # They take a minute each on JAX, which compiles every loop of every model in every length.
-LONG = ("05_masked_crossentropy", "08_losses_and_metrics", "09_empty_and_nan", "12_layer_atlas")
+# On PyTorch, recurrent layers are slow to train.
+LONG = ("05_masked_crossentropy", "08_losses_and_metrics", "09_empty_and_nan", "12_layer_atlas", "14_does_masking_matter")
 ON_JAX = ("02_rnn_carry_over", "03_masked_evaluate_loss", "10_audit_a_model")
 SLOW = {(name, backend) for name in LONG for backend in BACKENDS} | {(name, "jax") for name in ON_JAX}
 # What is the machine's own, the time; and what hangs on weights that each backend draws, and on its own rounding.
 OWN_TABLES = {("01_mask_zero_outputs", "timing"), ("10_audit_a_model", "tested"), ("10_audit_a_model", "findings")}
 # What a layer's error is differs by backend; the rows of all backends stand side by side in the committed atlas.
 OWN_TABLES |= {("12_layer_atlas", "layers")}
+# What training comes to depends on the first weights, which each backend draws.
+OWN_TABLES |= {("14_does_masking_matter", table) for table in ("speakers", "trainings", "tagging", "leak")}
 # What is the backend's own: the order in which it shuffles samples.
 OWN_ROWS = {("05_masked_crossentropy", "closure"): lambda table: table["how"].str.contains("shuffle")}
 
