@@ -38,7 +38,7 @@ COMING = ROOT / "masklib" / "auditing" / "report" / "coming.toml"
 FIGURE = "across_versions"
 FINDINGS = (  # the notebooks whose answers surprise most
     *("14_does_masking_matter", "12_layer_atlas", "04_concatenate_mask_merging", "15_across_versions"),
-    *("11_initial_state", "08_losses_and_metrics", "09_empty_and_nan"),
+    *("13_cost_of_masks", "11_initial_state", "08_losses_and_metrics", "09_empty_and_nan"),
 )
 ORIGINAL = "2.2.4"  # the Keras for which most of the documents were written
 Verdicts = dict[tuple[str, str, str], dict[str, str]]  # rows of the reference, by claim, Keras and backend

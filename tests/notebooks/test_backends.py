@@ -21,10 +21,16 @@ ATOL = 2e-5  # of quantities of order 1 in float32, summed in another order
 # They take a minute each on JAX, which compiles every loop of every model in every length.
 # On PyTorch, recurrent layers are slow to train.
 LONG = ("05_masked_crossentropy", "08_losses_and_metrics", "09_empty_and_nan", "12_layer_atlas", "14_does_masking_matter")
+LONG += ("13_cost_of_masks",)  # and its numbers are of one machine and one moment
 ON_JAX = ("02_rnn_carry_over", "03_masked_evaluate_loss", "10_audit_a_model")
 SLOW = {(name, backend) for name in LONG for backend in BACKENDS} | {(name, "jax") for name in ON_JAX}
 # What is the machine's own, the time; and what hangs on weights that each backend draws, and on its own rounding.
-OWN_TABLES = {("01_mask_zero_outputs", "timing"), ("10_audit_a_model", "tested"), ("10_audit_a_model", "findings")}
+OWN_TABLES = {
+    ("01_mask_zero_outputs", "timing"),
+    ("13_cost_of_masks", "timing"),
+    ("10_audit_a_model", "tested"),
+    ("10_audit_a_model", "findings"),
+}
 # What a layer's error is differs by backend; the rows of all backends stand side by side in the committed atlas.
 OWN_TABLES |= {("12_layer_atlas", "layers")}
 # What training comes to depends on the first weights, which each backend draws.
