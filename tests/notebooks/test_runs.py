@@ -16,9 +16,8 @@ from masklib.engine.store import Store
 ROOT = Path(__file__).parents[2]
 QUICK = {"02_rnn_carry_over", "04_concatenate_mask_merging"}  # the others take minutes together
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MINUTES = {"14_does_masking_matter"}  # make reproduce executes it in CI
-MARKS = {name: pytest.mark.full for name in MINUTES}
-NAMES = [pytest.param(path.stem, marks=[] if path.stem in QUICK else MARKS.get(path.stem, pytest.mark.slow)) for path in PATHS]
+MARKS = dict.fromkeys(QUICK, ()) | {"14_does_masking_matter": pytest.mark.full}  # make reproduce executes that one in CI
+NAMES = [pytest.param(path.stem, marks=MARKS.get(path.stem, pytest.mark.slow)) for path in PATHS]
 TIMED = "13_cost_of_masks"  # all that it records is time
 LONGEST = {"10_audit_a_model", "12_layer_atlas", "14_does_masking_matter"}  # a second run takes most of a minute
 AGAIN = [name for name in NAMES if name.values[0] not in (*LONGEST, TIMED)]
