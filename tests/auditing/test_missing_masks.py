@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import masklib
+from masklib.auditing.tracing.signature import bound_arguments
 from masklib.auditing.tracing.watch import Keep, record
 
 IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
@@ -99,3 +100,30 @@ def test_marks_are_kept_and_other_floats_are_not() -> None:
     assert marks["dense"].outputs[0].size == 0
     assert whole["dense"].outputs[0].shape == (3, 5, 3)
     assert all(len(marks[path].outputs) == len(whole[path].outputs) for path in whole)
+
+
+@pytest.mark.parametrize(("convolutions", "end"), [(1, layers.GlobalAveragePooling1D), (3, layers.LSTM)])
+def test_convolutions_after_a_lost_mask_have_their_share_in_the_cause(convolutions: int, end: Any) -> None:
+    """Positions are added, which drops the mask; each convolution reads padding; what follows gets no mask."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    places = layers.Embedding(32, 8, name="places")(ops.cumsum(ops.ones_like(ids), axis=1) - 1)
+    x = layers.Add(name="both")([layers.Embedding(11, 8, mask_zero=True)(ids), places])
+    for place in range(convolutions):
+        x = layers.Conv1D(8, 3, padding="same", activation="tanh", name=f"conv_{place}")(x)
+    x = end(4, name="end")(x) if end is layers.LSTM else end(name="end")(x)
+
+    (leak,) = [one for one in masklib.audit(keras.Model(ids, layers.Dense(2)(x)), IDS).findings if one.severity == "leak"]
+
+    assert (leak.code, leak.where) == ("MSK105", "'both'")
+    later = ", then ".join(f"'conv_{place}' (MSK116)" for place in range(convolutions))
+    assert f"several causes: fix this one first, then {later}" in leak.evidence
+    (tried,) = [line for line in leak.evidence if line.startswith("tried")]
+    assert "with the mask passed to 'end'" in tried
+    assert float(tried.partition("differs by ")[2].split()[0]) < 1e-5
+
+
+def test_arguments_that_only_keras_takes_are_left_out() -> None:
+    """Keras gives a layer in a functional model `training`, also if its `call` has no such argument."""
+    given = bound_arguments(layers.GlobalAveragePooling1D(), (IDS,), {"training": False, "mask": IDS != 0})
+
+    assert list(given) == ["self", "inputs", "mask"]

@@ -12,8 +12,8 @@ import keras
 import tomllib
 from packaging.version import Version
 
-from masklib.auditing.report.causes import calls_before
 from masklib.auditing.tracing.calls import Call
+from masklib.auditing.tracing.graph import calls_before
 
 
 def lost_next(calls: Sequence[Call], *, has_loss: bool) -> tuple[str, dict[str, list[str]]]:

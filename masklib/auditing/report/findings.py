@@ -12,22 +12,13 @@ import numpy as np
 
 from masklib.auditing.invariance.changes import Change, Entry, Quantity
 from masklib.auditing.invariance.results import LOSS, Leak, PaddingCheck
+from masklib.auditing.report.candidates import IGNORED_MASK, LOST_HERE, NO_MASK, blame, has_masks
 from masklib.auditing.report.catalogue import CODES, LEAK, NOTE, RISK, SEVERITIES
-from masklib.auditing.report.causes import (
-    IGNORED_MASK,
-    LOST_HERE,
-    NO_MASK,
-    OF_LENGTH,
-    UNEXPLAINED,
-    Cause,
-    Causes,
-    blame,
-    calls_before,
-    has_masks,
-)
+from masklib.auditing.report.causes import OF_LENGTH, UNEXPLAINED, Cause, Causes
 from masklib.auditing.report.coming import lost_next
 from masklib.auditing.report.fixes import Fixes
 from masklib.auditing.tracing.calls import Call
+from masklib.auditing.tracing.graph import calls_before
 from masklib.auditing.tracing.outcomes import IGNORED, MADE
 from masklib.auditing.tracing.trace import Trace
 

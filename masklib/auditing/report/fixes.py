@@ -15,8 +15,8 @@ import numpy as np
 from masklib.auditing.borrowing import compiled
 from masklib.auditing.borrowing.structures import flatten
 from masklib.auditing.invariance.results import PaddingCheck
-from masklib.auditing.report.causes import calls_before
 from masklib.auditing.tracing.calls import Call
+from masklib.auditing.tracing.graph import calls_before
 
 MOST = 4  # layers that get a line of their own; the others are only named
 LOSSES = {

@@ -14,8 +14,9 @@ from masklib.auditing.invariance.check import Options, check_padding
 from masklib.auditing.invariance.results import PaddingCheck
 from masklib.auditing.invariance.sides import check_other_side
 from masklib.auditing.report import page, text
+from masklib.auditing.report.candidates import IGNORED_MASK
 from masklib.auditing.report.catalogue import LEAK, NOTE, RISK
-from masklib.auditing.report.causes import IGNORED_MASK, Causes
+from masklib.auditing.report.causes import Causes
 from masklib.auditing.report.coverage import OUTPUTS, PARTS, Gap, gaps, listed, phrase
 from masklib.auditing.report.findings import Finding, find
 from masklib.auditing.report.fixes import Fixes

@@ -30,8 +30,14 @@ def mask_arguments(operation: Any) -> tuple[str, ...]:
 
 
 def bound_arguments(operation: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return the arguments of a call by their names in the operation's `call`."""
-    return dict(_signature(type(operation).call).bind_partial(operation, *args, **kwargs).arguments)
+    """Return the arguments of a call by their names in the operation's `call`.
+
+    Keras takes more than these, such as `training` for a layer whose `call` has no such argument; those are left out.
+    """
+    signature = _signature(type(operation).call)
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+    known = kwargs if takes_any else {name: value for name, value in kwargs.items() if name in signature.parameters}
+    return dict(signature.bind_partial(operation, *args, **known).arguments)
 
 
 def masks_given(layer: Any, args: Any, kwargs: Any) -> list[tuple[Any, list[Any]]]:
