@@ -1,9 +1,11 @@
 """`masklib audit`: one command from a saved model to a report, with an exit status for CI."""
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +18,7 @@ from masklib.cli.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
 HOSTILE = "<img src=x onerror=alert(1)>"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def audit(*arguments: Any) -> Result:
@@ -334,3 +337,30 @@ def test_code_of_the_current_folder_runs_for_custom_alone_and_that_is_said(model
     assert ended.returncode in (0, 2), ended.stderr
     assert [path.name for path in tmp_path.glob("RAN-*")] == (["RAN-mine"] if custom else [])
     assert ("Python also looks for modules in" in ended.stderr) is custom
+
+
+def test_the_report_in_the_readme_is_what_the_command_prints(keras: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Embeddings of positions are added to those of words; each line of the README is in the report, but for its numbers."""
+    layers, wide = keras.layers, keras.initializers.RandomNormal(stddev=1.0)
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    positions = keras.ops.cumsum(keras.ops.ones_like(ids), axis=1) - 1
+    words = layers.Embedding(200, 16, mask_zero=True, embeddings_initializer=wide, name="words")(ids)
+    places = layers.Embedding(64, 16, embeddings_initializer=wide)(positions)
+    x = layers.Dense(16, activation="relu")(layers.Add(name="tokens_and_positions")([words, places]))
+    x = layers.GlobalAveragePooling1D(name="global_average_pooling1d")(x)
+    keras.Model(ids, layers.Dense(1, activation="sigmoid", name="positive")(x), name="sentiment").save(
+        tmp_path / "sentiment.keras"
+    )
+    monkeypatch.setenv("COLUMNS", "200")
+    (shown,) = re.findall(r"\$ masklib audit sentiment.keras\n(.*?)\n```", README, re.DOTALL)
+
+    printed = _without_numbers(audit(tmp_path / "sentiment.keras").stdout)
+
+    lines = [_without_numbers(line.removesuffix(" ...")) for line in shown.splitlines()]
+    assert f"masklib {metadata.version('masklib')}" in shown
+    assert [line for line in lines if line not in printed] == []
+    assert _without_numbers("merging at 'words' drops the mask") not in printed
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d[\d.e-]*", "#", " ".join(text.split()))
