@@ -78,8 +78,8 @@ def paired_ratio(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) 
         ArgumentError: as for `paired_gain`; also where a number is not above 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):  # paired_gain refuses what comes of 0 and less
-        logarithms = [np.log(np.asarray(numbers, "float64")) for numbers in (first, second)]
-    return Gain(*(math.exp(number) for number in paired_gain(*logarithms, confidence)))
+        over, under = np.log(np.asarray(first, "float64")), np.log(np.asarray(second, "float64"))
+    return Gain(*(math.exp(number) for number in paired_gain(over, under, confidence)))
 
 
 def in_words(gain: Gain) -> str:
