@@ -179,7 +179,7 @@ def lay_out(sequences: Sequence[Array], way: str, size: int, padding: str = "pos
 
 
 def first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Return rows of sequences, by number, that `room` holds: each goes into the first row with room for it, the longest first."""
+    """Return rows of numbers of sequences that `room` holds: each goes into the first row with room for it, the longest first."""
     rows: list[list[int]] = []
     left: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
