@@ -30,16 +30,11 @@ def has_layout_of_cudnn(mask: Any) -> bool | None:
 def gpus() -> list[str]:
     """Return the names of the GPUs that the backend of Keras sees; [] where it sees none, or is asked for none, as NumPy."""
     backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax", "torch"):
+        return []
+    library = import_module(backend)
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return [device.name for device in tf.config.list_physical_devices("GPU")]
+        return [device.name for device in library.config.list_physical_devices("GPU")]
     if backend == "jax":
-        import jax
-
-        return [str(device) for device in jax.devices() if device.platform == "gpu"]
-    if backend == "torch":
-        import torch
-
-        return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return []
+        return [str(device) for device in library.devices() if device.platform == "gpu"]
+    return [library.cuda.get_device_name(number) for number in range(library.cuda.device_count())]
