@@ -1,5 +1,6 @@
 """What is timed is what it is called: models with and without a mask, and the same sequences in every layout."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -71,7 +72,11 @@ def test_with_a_mask_valid_steps_have_the_outputs_of_the_cut_batch(kind: str):
     assert measure.largest(after) > 1e-3, "after them, the mask makes a difference"
 
 
-ZEROED = pytest.mark.xfail(strict=True, reason="Keras 3.15 sets backward outputs to 0 by a mask in forward order, if unrolled")
+ZEROED = pytest.mark.xfail(
+    keras.backend.backend() == "tensorflow",
+    strict=True,
+    reason="Keras 3.15 sets backward outputs to 0 by a mask in forward order, if unrolled",
+)
 
 
 @pytest.mark.parametrize("kind", [*costs.RECURRENT[:3], pytest.param("bidirectional", marks=ZEROED)])
