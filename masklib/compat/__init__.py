@@ -1,8 +1,8 @@
 """What differs between generations of Keras, named in one place; no other package asks for a version.
 
 `masklib.compat.generations` holds the differences, and its names are those of this package. `masklib.compat.attached` reads what
-Keras attaches to tensors, by private attributes that nothing else touches, and `masklib.compat.kernels` Keras's check of
-a mask before cuDNN.
+Keras attaches to tensors, by private attributes that nothing else touches, and `masklib.compat.kernels` finds
+GPUs and Keras's check of a mask before cuDNN.
 """
 
 from masklib.compat.generations import (
@@ -33,7 +33,7 @@ from masklib.compat.generations import (
     static_shape,
     to_numpy,
 )
-from masklib.compat.kernels import has_layout_of_cudnn
+from masklib.compat.kernels import gpus, has_layout_of_cudnn
 
 __all__ = [
     "ELEMENTWISE_MERGING",
@@ -50,6 +50,7 @@ __all__ = [
     "evaluate",
     "evaluate_by_steps",
     "floatx",
+    "gpus",
     "gradient_descent",
     "has_layout_of_cudnn",
     "is_float",

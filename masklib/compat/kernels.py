@@ -1,4 +1,4 @@
-"""Keras's own check of a mask before it hands a recurrent layer to cuDNN; no other module asks for it."""
+"""The GPUs that a backend sees, and Keras's own check of a mask before cuDNN; no other module asks for either."""
 
 from importlib import import_module
 from typing import Any
@@ -25,3 +25,16 @@ def has_layout_of_cudnn(mask: Any) -> bool | None:
             continue
         return bool(np.asarray(ops.convert_to_numpy(check(ops.convert_to_tensor(mask)))))
     return None
+
+
+def gpus() -> list[str]:
+    """Return the names of the GPUs that the backend of Keras sees; [] where it sees none, or is asked for none, as NumPy."""
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax", "torch"):
+        return []
+    library = import_module(backend)
+    if backend == "tensorflow":
+        return [device.name for device in library.config.list_physical_devices("GPU")]
+    if backend == "jax":
+        return [str(device) for device in library.devices() if device.platform == "gpu"]
+    return [library.cuda.get_device_name(number) for number in range(library.cuda.device_count())]

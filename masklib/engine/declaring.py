@@ -36,6 +36,8 @@ TYPES: dict[str, type] = {
     "None": NoneType,
 }
 _CHOICES = re.compile(r"\{([^{}]+)\}")
+_NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"\{{\s*({_NUMBER})?\s*\.\.\s*({_NUMBER})?\s*\}}")
 _FILE = ("file",)
 _WORDS = r"(?:(?:val|var|let|const|export|declare|local|my|int|double|string)\s+)*"
 _ASSIGNED = re.compile(rf"^\s*{_WORDS}[$@]?([A-Za-z_][\w.]*)\s*(?::\s*[\w.\[\]]+\s*)?(?:<-|:=|=(?!=))")
@@ -52,6 +54,8 @@ class Parameter:
         required: whether a value must be given.
         help: the comment of the line.
         choices: the values that are allowed, as text; () for any.
+        least: the least number that is allowed; None for any.
+        most: the largest number that is allowed; None for any.
         is_file: whether the value is the path of a file, or "".
         optional: whether it may be None, too.
         computed: whether its default is what the cell computes, which is not known before it runs.
@@ -63,6 +67,8 @@ class Parameter:
     required: bool = False
     help: str = ""
     choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
     is_file: bool = False
     optional: bool = False
     computed: bool = False
@@ -88,7 +94,7 @@ def read_parameters(source: str, where: str = "the parameters cell", language: s
     """Return the parameters that a parameters cell declares; a sweep asks for the same ones at each of its points.
 
     Raises:
-        NotebookError: it is not Python, or defaults are not of their types; all such lines are named.
+        NotebookError: it is not Python, or defaults are not of their types or outside their ranges; all such lines are named.
     """
     if language.lower() not in ("python", "python3", "ipython"):
         found = (_ASSIGNED.match(line) for line in source.splitlines())
@@ -104,7 +110,7 @@ def read_parameters(source: str, where: str = "the parameters cell", language: s
         except ValueError as error:
             bad.append(f"line {statement.lineno} ({ast.unparse(statement)}): {error}")
     if bad:
-        msg = f"Each default in {where} must be of the type that its line says; not so {'; '.join(bad)}."
+        msg = f"Each default in {where} must be of the type and in the range that its line says; not so {'; '.join(bad)}."
         raise NotebookError(msg)
     return tuple(parameters.values())
 
@@ -162,7 +168,7 @@ def _assigned(target: ast.expr, value: ast.expr, comment: str) -> Iterator[Param
 
 
 def _parameter(name: str, value: ast.expr | None, comment: str, told: _Annotation | None) -> Parameter:
-    """Return the parameter of a name; ValueError if its default is not of its type."""
+    """Return the parameter of a name; ValueError if its default is not of its type, or not in its range."""
     told = told or _Annotation()
     blank = Parameter(name, told.type, None, required=True, help=comment, choices=told.choices, optional=told.optional)
     if value is None:
@@ -173,18 +179,39 @@ def _parameter(name: str, value: ast.expr | None, comment: str, told: _Annotatio
         return replace(_read_comment(blank), required=False, computed=True)
     kind = type(default) if told.type is ANY and not told.optional and default is not None else told.type
     known = replace(blank, type=kind, required=False, optional=told.optional or default is None)
-    known = replace(known, default=convert(known, default))
-    return _read_comment(known)
+    known = _read_comment(replace(known, default=convert(known, default)))
+    _check_range(known, known.default)
+    return known
 
 
 def _read_comment(parameter: Parameter) -> Parameter:
-    """Return a parameter with what its comment says: `{file}`, or `{a, b}` where its default is among them."""
+    """Return a parameter with what its comment says: `{file}`, `{a, b}` where its default is among them, a range for numbers."""
     found = _CHOICES.search(parameter.help)
     words = tuple(word.strip() for word in found[1].split(",")) if found else ()
     if words == _FILE:
         return replace(parameter, is_file=True)
+    bounds = _RANGE.search(parameter.help)
+    if bounds and parameter.type in (int, float, ANY):
+        parameter = replace(parameter, least=_read_number(bounds[1]), most=_read_number(bounds[2]))
     listed = len(words) > 1 if parameter.required else str(parameter.default) in words
     return replace(parameter, choices=words) if listed and not parameter.choices else parameter
+
+
+def _read_number(text: str | None) -> float | None:
+    """Return one end of a range, None where it is open."""
+    return None if text is None else int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _check_range(parameter: Parameter, value: Any) -> None:
+    """Raise ValueError if a number lies outside the range of its parameter; NaN does."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    low, high = parameter.least, parameter.most
+    if (low is None or value >= low) and (high is None or value <= high):
+        return
+    allowed = f"{low} or more" if high is None else f"{high} or less" if low is None else f"from {low} to {high}"
+    msg = f"{parameter.name} must be {allowed}, got {value!r}"
+    raise ValueError(msg)
 
 
 def _read_annotation(node: ast.expr) -> _Annotation:
@@ -234,7 +261,7 @@ def _last(node: ast.expr) -> str:
 
 
 def convert(parameter: Parameter, value: Any) -> Any:
-    """Return `value` in the parameter's type; ValueError if it is of another type or not allowed."""
+    """Return `value` in the parameter's type; ValueError if it is of another type, not allowed or out of range."""
     try:
         value = values.check(value)
     except ValueError as error:
@@ -249,6 +276,7 @@ def convert(parameter: Parameter, value: Any) -> Any:
     if parameter.choices and str(value) not in parameter.choices:
         msg = f"{parameter.name} must be one of {', '.join(parameter.choices)}, got {value!r}"
         raise ValueError(msg)
+    _check_range(parameter, value)
     return value
 
 

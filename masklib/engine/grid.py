@@ -356,7 +356,10 @@ def _check_values(parameters: Mapping[str, Parameter], columns: Mapping[str, Seq
         for name, parameter in parameters.items()
         if name in columns
     }
-    settled = {name: replace(p, type=NoneType, choices=()) if name in columns else p for name, p in parameters.items()}
+    settled = {
+        name: replace(p, type=NoneType, choices=(), least=None, most=None) if name in columns else p
+        for name, p in parameters.items()
+    }
     return [*itertools.chain(*problems.values()), *_refusal(settled.values(), dict.fromkeys(columns))]
 
 

@@ -1,7 +1,8 @@
 """A notebook's parameters: what its parameters cell declares, and the values of a run, checked before a kernel starts.
 
-The help of a line may say more: `{a, b}` lists the values that are allowed, and `{file}` says that the value is the path of a
-file, or empty for none: what the file holds is part of the identity of a run.
+The help of a line may say more. `{a, b}` lists the values that are allowed. `{0.05..0.95}` is the range in which a number must
+lie, its ends included; one end may be missing, `{1..}`. `{file}` says that the value is the path of a file, or empty for none:
+what the file holds is part of the identity of a run.
 """
 
 import ast

@@ -296,18 +296,28 @@ def train_step(model: Any, x: Any, y: Any, loss: Any, *, weight: int = 0) -> Ste
     return Step(float(np.ravel(reported)[0]), np.asarray(before[weight] - after[weight]))
 
 
-def time_in_turn(calls: Mapping[Any, Callable[[], object]], repeats: int) -> dict[Any, float]:
-    """Return the median seconds of each call, the calls made in turn so that a slow moment of the machine meets them all.
+def time_in_turn(
+    calls: Mapping[Any, Callable[[], object]],
+    rounds: int,
+    *,
+    uncounted: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Any, Array]:
+    """Return the seconds (rounds,) of each call, the calls made in turn so that a slow moment of the machine meets them all.
 
-    The first two rounds are not counted: compilation falls into them.
+    Args:
+        calls: by name.
+        rounds: that count; in each, every call is made once, in the order of `calls`.
+        uncounted: rounds before those, into which compilation falls.
+        clock: returns seconds.
     """
     seconds: dict[Any, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 2):
+    for _ in range(uncounted + rounds):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values[2:])) for name, values in seconds.items()}
+            seconds[name].append(clock() - start)
+    return {name: np.array(values[uncounted:]) for name, values in seconds.items()}
 
 
 def _mask(seen: Any) -> Array | None:

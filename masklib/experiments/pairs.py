@@ -1,4 +1,4 @@
-"""What pairs of measurements decide: an interval for their mean difference that assumes symmetry and nothing else."""
+"""What pairs of measurements decide: an interval for their mean difference, or ratio, that assumes symmetry and nothing else."""
 
 import itertools
 import math
@@ -11,10 +11,11 @@ from masklib.checks import check_between
 from masklib.errors import ArgumentError
 
 MOST = 16  # pairs; every sum of some of them is formed
+TIE = 32 * np.finfo("float64").eps  # of the largest measurement: a mean nearer to 0 may be the rounding of 16 differences
 
 
 class Gain(NamedTuple):
-    """The differences of pairs, first minus second.
+    """The differences of pairs, first minus second; 0 where they are so near to it that rounding could be the reason.
 
     Attributes:
         mean: of the differences.
@@ -50,7 +51,8 @@ def paired_gain(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -
 
     Source: J. A. Hartigan, Using Subsample Values as Typical Values, JASA 64 (1969), 1303-1317.
     """
-    differences = np.asarray(first, "float64") - np.asarray(second, "float64")  # arrays: a series would match labels, not places
+    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")  # a series would match labels, not places
+    differences = first - second
     check_between("the number of pairs", len(differences), 1, MOST)
     if not np.isfinite(differences).all():
         msg = f"Pairs must be finite numbers, their differences are {differences.tolist()}. Find out where the NaN comes from."
@@ -59,9 +61,25 @@ def paired_gain(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -
     chosen = np.array(list(itertools.product([False, True], repeat=len(differences)))[1:])
     means = np.sort(chosen @ differences / chosen.sum(axis=1))
     outside = math.floor((1 - confidence) / 2 * (len(means) + 1) + 1e-9)
-    if outside == 0:
-        return Gain(float(differences.mean()), -math.inf, math.inf)
-    return Gain(float(differences.mean()), float(means[outside - 1]), float(means[-outside]))
+    ends = (means[outside - 1], means[-outside]) if outside else (-math.inf, math.inf)
+    rounding = TIE * max(np.abs(first).max(), np.abs(second).max())
+    return Gain(*(0.0 if abs(end) <= rounding else float(end) for end in (differences.mean(), *ends)))
+
+
+def paired_ratio(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Gain:
+    """Return the geometric mean of the ratios of pairs, first over second, with its interval: `paired_gain` of their logarithms.
+
+    Args:
+        first: float (N,) above 0, N from 1 to 16.
+        second: float (N,) above 0, measured next to the first at the same place.
+        confidence: of the interval, at least; from 0.5 to 0.999.
+
+    Raises:
+        ArgumentError: as for `paired_gain`; also where a number is not above 0.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # paired_gain refuses what comes of 0 and less
+        over, under = np.log(np.asarray(first, "float64")), np.log(np.asarray(second, "float64"))
+    return Gain(*(math.exp(number) for number in paired_gain(over, under, confidence)))
 
 
 def in_words(gain: Gain) -> str:

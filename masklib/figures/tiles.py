@@ -1,6 +1,7 @@
 """Tables of tiles: cells that say in colour, and in a word or two, how each case ended."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from masklib.errors import ArgumentError
 from masklib.figures.style import PAGE, WIDTHS, colour, current, new_figure, tile
+
+TITLE = 60  # letters of a title in a line, which is centred above the tiles and not above the labels of the rows
 
 Tiles = Sequence[Sequence[tuple[str, str]]]
 Marks = Mapping[str, tuple[str, ArrayLike]]
@@ -136,7 +139,8 @@ def _draw_table(ax: Axes, table: Mapping[str, Any], scale: float) -> None:
     _head_columns(ax, heads, 1 + max(label.count("\n") for label in labels), scale)
     for rule in table.get("rules", ()):
         ax.axhline(rule, color=colour("soft"), linewidth=0.8)
-    ax.set_title(table.get("title", ""), pad=(24 if heads else 10) * scale, fontsize=10.5 * scale)
+    title = textwrap.fill(table.get("title", ""), round(TITLE / scale))
+    ax.set_title(title, pad=(24 if heads else 10) * scale, fontsize=10.5 * scale)
     ax.set_xticks(np.arange(len(columns)) + 0.5, labels, fontsize=8 * scale)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=8.5 * scale)
     ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)

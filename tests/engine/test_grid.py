@@ -242,6 +242,15 @@ def test_every_committed_spec_can_be_planned(path: Path):
     assert found.duplicates == 0
 
 
+def test_a_point_outside_the_range_of_its_parameter_is_refused_before_anything_runs(write: Write):
+    path = write("raise SystemExit", parameters="share: float = 0.5  # masked {0.05..0.95}\nn: int = 1  # {1..}")
+    assert refusal(path, {"share": "0.1,1.5,0.9", "n": "0:3"}).splitlines()[1:] == [
+        "- tiny: share must be from 0.05 to 0.95, got 1.5",
+        "- tiny: n must be 1 or more, got 0",
+    ]
+    assert [plan.parameters["n"] for plan in plan_sweep(path, {"share": "0.05,0.95"}).plans] == [1, 1]
+
+
 def test_there_are_committed_specs():
     assert list(SPECS.glob("*.toml"))
 

@@ -102,8 +102,70 @@ def test_text_that_is_not_of_the_type_is_refused(name: str, text: str):
 
 @pytest.mark.parametrize("line", ["x: int = 'a'", "x: list[int] = 3", "x: Literal['a', 'b'] = 'c'", "x: int | None = 'a'"])
 def test_a_default_that_is_not_of_its_type_is_refused(line: str):
-    with pytest.raises(NotebookError, match=r"Each default in .* must be of the type that its line says; not so line 2 \("):
+    with pytest.raises(
+        NotebookError, match=r"Each default in .* must be of the type and in the range that its line says; not so line 2 \("
+    ):
         read_parameters(f"seed: int = 0\n{line}")
+
+
+RANGES = """\
+share: float = 0.5  # of the steps that are masked {0.05..0.95}
+units: int = 3  # width {1..}
+shift: float = 0.0  # added {..1e3}
+level: int | None = None  # of the noise { -3 .. 3 }
+size: int  # must be given {2..8}
+half = size / 2  # computed {1..4}
+text: str = "a"  # as the shell writes it {1..5}
+kind: str = "a"  # {a, b}, of which there may be {1..2}
+flag: bool = True  # {2..3}
+"""
+
+
+def test_the_range_of_a_number_comes_from_the_comment():
+    found = {p.name: (p.least, p.most) for p in read_parameters(RANGES)}
+    numbers = {
+        "share": (0.05, 0.95),
+        "units": (1, None),
+        "shift": (None, 1000.0),
+        "level": (-3, 3),
+        "size": (2, 8),
+        "half": (1, 4),
+    }
+    assert found == numbers | dict.fromkeys(("text", "kind", "flag"), (None, None))
+    assert read_parameters(RANGES)[7].choices == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("share", 1.5, "share must be from 0.05 to 0.95, got 1.5"),
+        ("share", 0.04, "share must be from 0.05 to 0.95, got 0.04"),
+        ("share", float("nan"), "share must be from 0.05 to 0.95, got nan"),
+        ("units", 0, "units must be 1 or more, got 0"),
+        ("shift", 1001, "shift must be 1000.0 or less, got 1001.0"),
+        ("level", -4, "level must be from -3 to 3, got -4"),
+        ("size", 9, "size must be from 2 to 8, got 9"),
+        ("half", 0.5, "half must be from 1 to 4, got 0.5"),
+    ],
+)
+def test_a_number_outside_its_range_is_refused_in_one_sentence(name: str, value: float, sentence: str):
+    with pytest.raises(ParameterError) as caught:
+        resolve(read_parameters(RANGES), {"size": 2, name: value})
+    assert str(caught.value) == f"Parameters must be those of the notebook: {sentence}."
+    declared = read_parameters(RANGES)
+    with pytest.raises(ParameterError, match="must be"):
+        resolve(declared, {"size": 2} | from_text(declared, {name: str(value)}))
+
+
+def test_the_ends_of_a_range_and_what_is_no_number_are_allowed():
+    ends = {"share": 0.95, "units": 1, "shift": -1e9, "level": 3, "size": 8, "half": 1, "text": "b", "flag": False}
+    assert resolve(read_parameters(RANGES), ends) == ends | {"kind": "a"}
+    assert resolve(read_parameters(RANGES), {"size": 2, "level": None, "half": "x"})["half"] == "x"
+
+
+def test_a_default_outside_its_own_range_is_refused():
+    with pytest.raises(NotebookError, match=r"not so line 2 \(share: float = 1\.5\): share must be from 0 to 1, got 1\.5\.$"):
+        read_parameters("seed: int = 0\nshare: float = 1.5  # {0..1}")
 
 
 def test_a_cell_that_is_no_python_is_refused():

@@ -27,7 +27,6 @@ SLOW = {(name, backend) for name in LONG for backend in BACKENDS} | {(name, "jax
 # What is the machine's own, the time; and what hangs on weights that each backend draws, and on its own rounding.
 OWN_TABLES = {
     ("01_mask_zero_outputs", "timing"),
-    ("13_cost_of_masks", "timing"),
     ("10_audit_a_model", "tested"),
     ("10_audit_a_model", "findings"),
 }
@@ -35,6 +34,8 @@ OWN_TABLES = {
 OWN_TABLES |= {("12_layer_atlas", "layers")}
 # What training comes to depends on the first weights, which each backend draws.
 OWN_TABLES |= {("14_does_masking_matter", table) for table in ("speakers", "trainings", "tagging", "leak")}
+# All but which layout has which outputs is time.
+OWN_TABLES |= {("13_cost_of_masks", table) for table in ("timing", "shares", "first_calls", "mixed_lengths")}
 # What is the backend's own: the order in which it shuffles samples.
 OWN_ROWS = {("05_masked_crossentropy", "closure"): lambda table: table["how"].str.contains("shuffle")}
 

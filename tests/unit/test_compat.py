@@ -38,6 +38,19 @@ def test_keras_takes_padding_at_the_end_for_cudnn(monkeypatch: pytest.MonkeyPatc
     assert compat.has_layout_of_cudnn(at_end) is None
 
 
+def test_gpus_are_those_that_the_backend_sees(monkeypatch: pytest.MonkeyPatch):
+    assert all(isinstance(name, str) for name in compat.gpus())
+    tensorflow = pytest.importorskip("tensorflow")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    seen = {"GPU": [tensorflow.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]}
+    monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: seen.get(kind, []))
+    assert compat.gpus() == ["/physical_device:GPU:0"]
+    seen.clear()
+    assert compat.gpus() == []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    assert compat.gpus() == []
+
+
 def test_an_unknown_feature_is_refused():
     with pytest.raises(ArgumentError, match="got 'magic'"):
         compat.lacks("magic")

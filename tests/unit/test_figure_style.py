@@ -9,7 +9,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from masklib.errors import ArgumentError
-from masklib.figures import style
+from masklib.figures import plots, style
 
 # sRGB to XYZ, D65. https://www.w3.org/Graphics/Color/sRGB
 TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
@@ -109,3 +109,19 @@ def test_a_text_is_as_wide_in_png_as_in_svg():
         outline = TextPath((0, 0), label, size=8.5, prop=FontProperties(family="DejaVu Sans")).get_extents()
 
         assert drawn.width / figure.dpi * 72 == pytest.approx(outline.width, rel=0.01)
+
+
+@pytest.mark.parametrize("columns", [2, 4, 9])
+def test_a_long_title_of_a_table_of_tiles_is_in_the_figure(columns: int):
+    title = "With 75% of the steps masked, none of 12 calls that were decided save half of their time, " * 2
+    rows = [f"{layer}, training step" for layer in ("lstm", "bidirectional")]
+    ax = plots.plot_tiles(
+        [[("good", "0.30 x")] * columns] * 2, rows, ["none masked"] * columns, legend={"good": "g"}, title=title
+    )
+    figure = ax.get_figure(root=True)
+    figure.canvas.draw()
+    box, page = ax.title.get_window_extent(), figure.bbox
+    assert ax.title.get_text().replace("\n", " ") == title.strip()
+    assert page.x0 <= box.x0
+    assert box.x1 <= page.x1
+    assert box.y1 <= page.y1

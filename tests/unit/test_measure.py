@@ -1,6 +1,8 @@
 """What the notebooks measure is what the model does: masks, inner outputs, losses, gradients, errors."""
 
+import time
 import warnings
+from functools import partial
 
 import keras
 import numpy as np
@@ -118,12 +120,77 @@ def test_largest_is_0_for_nothing_and_nan_for_nan():
     assert np.isnan(measure.largest([1.0, np.nan]))
 
 
-def test_time_in_turn_counts_neither_the_first_rounds_nor_drops_a_call():
-    called = []
-    seconds = measure.time_in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, repeats=3)
-    assert called == ["a", "b"] * 5
-    assert set(seconds) == {"a", "b"}
-    assert all(value >= 0 for value in seconds.values())
+class Machine:
+    """A clock, and calls that it times: the first of each compiles, and a slow moment meets whatever is called in it."""
+
+    def __init__(self, *, slow: tuple[float, float] = (0.0, 0.0)):
+        self.now, self.slow, self.called = 0.0, slow, []
+
+    def clock(self) -> float:
+        """Return the seconds that have gone by."""
+        return self.now
+
+    def call(self, name: str, seconds: float) -> None:
+        """Let so many seconds go by, and more where the machine compiles or is slow."""
+        compiles = 100.0 if self.called.count(name) < 2 else 0.0
+        factor = 3.0 if self.slow[0] <= self.now < self.slow[1] else 1.0
+        self.called.append(name)
+        self.now += compiles + factor * seconds
+
+
+def check_stopwatch(stopwatch) -> None:
+    """Fail unless a stopwatch calls in turn, does not count compilation, and gives the ratio in spite of a slow moment."""
+    for slow in ((0.0, 0.0), (412.0, 421.0)):
+        machine = Machine(slow=slow)
+        calls = {"one": partial(machine.call, "one", 1.0), "two": partial(machine.call, "two", 2.0)}
+        seconds = stopwatch(calls, 6, clock=machine.clock)
+        assert list(seconds) == ["one", "two"]
+        assert len(seconds["one"]) == len(seconds["two"]) == 6
+        np.testing.assert_array_equal(np.array(seconds["two"]) / seconds["one"], 2.0)
+        assert max(seconds["one"]) == (3.0 if slow[1] else 1.0), "the slow moment is there, and compilation is not"
+        assert machine.called == ["one", "two"] * 8
+
+
+def test_calls_are_timed_in_turn_and_compilation_is_not_counted():
+    check_stopwatch(measure.time_in_turn)
+
+
+def one_after_the_other(calls, rounds, *, clock):
+    """A wrong stopwatch: all rounds of a call, then those of the next one."""
+    return {name: measure.time_in_turn({name: call}, rounds, clock=clock)[name] for name, call in calls.items()}
+
+
+def with_compilation(calls, rounds, *, clock):
+    """A wrong stopwatch: the first rounds count, too."""
+    return {name: all_[:rounds] for name, all_ in measure.time_in_turn(calls, rounds + 2, uncounted=0, clock=clock).items()}
+
+
+def not_stopped(calls, rounds, *, clock):
+    """A wrong stopwatch: it starts once a round, so that a call's time holds that of the calls before it."""
+    seconds = {name: [] for name in calls}
+    for _ in range(rounds + 2):
+        start = clock()
+        for name, call in calls.items():
+            call()
+            seconds[name].append(clock() - start)
+    return {name: np.array(values[2:]) for name, values in seconds.items()}
+
+
+@pytest.mark.parametrize("wrong", [one_after_the_other, with_compilation, not_stopped])
+def test_a_wrong_stopwatch_is_noticed(wrong):
+    with pytest.raises(AssertionError):
+        check_stopwatch(wrong)
+
+
+def test_as_many_rounds_are_left_out_as_are_asked_for():
+    machine = Machine()
+    seconds = measure.time_in_turn({"one": lambda: machine.call("one", 1.0)}, 2, uncounted=1, clock=machine.clock)
+    assert seconds["one"].tolist() == [101.0, 1.0]
+
+
+def test_without_a_clock_seconds_of_this_machine_are_given():
+    seconds = measure.time_in_turn({"sleep": lambda: time.sleep(0.01)}, 3)["sleep"]
+    assert ((seconds >= 0.01) & (seconds < 10)).all()
 
 
 MASKED = np.array([[[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]], dtype="float32")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from masklib.errors import ArgumentError
-from masklib.experiments.pairs import Gain, in_words, paired_gain
+from masklib.experiments.pairs import Gain, in_words, paired_gain, paired_ratio
 
 
 def flip_test(differences: np.ndarray) -> float:
@@ -46,6 +46,40 @@ def test_equal_measurements_have_no_effect_and_a_known_one_is_found():
     assert paired_gain(masked, masked).decided == "undecided"
     assert paired_gain(masked, masked - 0.01).decided == "more"
     assert paired_gain(masked - 0.01, masked).decided == "less"
+
+
+TIED = [0.1 + 0.2, 0.9, 0.8, 0.7, 0.6, 0.5]  # the first is 0.3, and 4e-17 more
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (TIED, [0.3, 0.5, 0.5, 0.5, 0.5, 0.1]),  # the least difference is 0
+        ([0.3, 0.4, 0.5, 0.55, 0.59, 0.9, 0.9, 0.9], [0.6, 0.3, 0.3, 0.3, 0.3, 0.1, 0.1, 0.1]),  # the end is -0.3 + 0.1 + 0.2
+    ],
+)
+def test_a_tie_is_undecided_whatever_side_of_0_it_is_rounded_to(first: list[float], second: list[float]):
+    for scale in (1e-9, 1.0, 7.0, 1e9):
+        for one, other in ((first, second), (second, first)):
+            assert paired_gain(np.multiply(scale, one), np.multiply(scale, other)).decided == "undecided"
+
+
+def test_a_difference_that_is_small_and_no_rounding_is_decided():
+    assert paired_gain([1e-30] * 6, np.zeros(6)).decided == "more"
+    assert paired_gain(np.full(6, 1 + 1e-12), np.ones(6)).decided == "more"
+
+
+def test_a_ratio_has_the_interval_of_its_logarithm():
+    ratio = paired_ratio([2.0, 4.0, 8.0, 2.0, 4.0, 8.0], np.ones(6))
+    np.testing.assert_allclose(ratio, (4.0, 2.0, 8.0))
+    assert paired_ratio(np.full(6, 3.0), np.full(6, 3.0)) == Gain(1.0, 1.0, 1.0)
+    assert paired_ratio([3.0], [2.0])[1:] == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("number", [0.0, -1.0, math.nan])
+def test_a_ratio_of_what_is_not_above_0_is_refused(number: float):
+    with pytest.raises(ArgumentError, match="Pairs must be finite numbers"):
+        paired_ratio([1.0, number], [1.0, 1.0])
 
 
 @pytest.mark.parametrize("pairs", [1, 3, 5])
