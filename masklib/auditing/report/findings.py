@@ -78,15 +78,17 @@ def find(check: PaddingCheck, trace: Trace, causes: Causes | None = None, fixes:
     """
     leaks_of: dict[tuple[str, str], list[Leak]] = {}
     proofs: dict[tuple[str, str], tuple[str, ...]] = {}
+    others: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}  # causes that must also be fixed
     for leak in sorted(_causing(check.leaks), key=_by_evidence):
         cause = causes.of(leak) if causes and _can_be_proved(leak) else None
         name = (cause.code, repr(cause.where)) if cause else _cause(leak, check, trace)
         leaks_of.setdefault(name, []).append(leak)
         proofs.setdefault(name, _proof(cause) if cause else _of_predictions(name[0], trace))
+        others.setdefault(name, cause.after if cause else ())
     found = [_accuse(code, where, leaks, proofs[code, where]) for (code, where), leaks in leaks_of.items()]
     found += _notes(check) + _of_next_keras(check, trace)
     if fixes:
-        found = [replace(one, fix=fixes.of(one.code, one.where)) for one in found]
+        found = [replace(one, fix=fixes.of(one.code, one.where, others.get((one.code, one.where), ()))) for one in found]
     return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code, -one.relative))
 
 

@@ -5,7 +5,7 @@ metric is replaced by that of masklib which computes the same for a step.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ LOSSES = {
 }
 OF_STEPS = ("mae", "mse", "mean_absolute_error", "mean_squared_error", *LOSSES)  # names that MaskedMean takes
 HANDED = ("MSK101", "MSK102", "MSK103", "MSK104", "MSK105", "MSK106", "MSK109", "MSK401")
+CLEARED = ("MSK101", "MSK116")
+LARGEST = "MSK115"
 
 
 @dataclass(frozen=True)
@@ -46,28 +48,45 @@ class Fixes:
     calls: Sequence[Call]
     check: PaddingCheck
 
-    def of(self, code: str, where: str) -> str:
-        """Return the lines for a finding; "" if no code is known to be right."""
-        if code in HANDED:
-            return self._hand_mask_over(where.strip("'"), clears=code == "MSK101")
+    def of(self, code: str, where: str, after: Sequence[tuple[str, str]] = ()) -> str:
+        """Return the lines for a finding and for other causes, code and path, that must also be fixed; "" if none are known."""
+        causes = [(code, where.strip("'")), *after]
+        if all(one in (*HANDED, *CLEARED, LARGEST) for one, _ in causes):
+            return self._with_mask(causes)
         if code == "MSK201":
             return self._masked_loss()
         if code in ("MSK302", "MSK303", "MSK304"):
             return self._masked_metric(where.removeprefix("metric ").strip("'"))
         return ""
 
-    def _hand_mask_over(self, path: str, *, clears: bool) -> str:
-        """Return lines that pass the mask to the layers that take one, from a call on."""
-        mask, call = self._mask(), next((one for one in self.calls if one.path == path), None)
-        if not mask or call is None:
+    def _with_mask(self, causes: Sequence[tuple[str, str]]) -> str:
+        """Return lines that make the mask and use it, in the order of the calls."""
+        mask, lost = self._mask(), {path for code, path in causes if code in HANDED}
+        known = {call.path: call for call in self.calls}
+        changed = [known.get(path) for code, path in causes if code in (*CLEARED, LARGEST)]
+        if not mask or not lost <= set(known) or not all(call and len(call.shapes_in[0]) == 3 for call in changed):
             return ""
-        after = [one for one in self.calls if call in calls_before(one, self.calls)]
-        lines = {str(one.operation.name): line for one in (call, *after) if (line := _handed(one))}
-        if not lines:
+        given = {one.path: line for one in self.calls if lost and self._is_after(one, lost) and (line := _handed(one))}
+        if lost and not given:
             return ""
-        first, others = list(lines.values())[:MOST], ", ".join(list(lines)[MOST:])
-        cleared = [f"x = x * ops.cast(mask[..., None], x.dtype)  # before {path!r}"] if clears else []
-        return "\n".join([mask, *cleared, *first, *([f"# and in the same way to {others}"] if others else [])])
+        lines = [line for one in self.calls for line in self._lines_at(one, causes, dict(list(given.items())[:MOST]))]
+        others = ", ".join(dict.fromkeys(str(known[path].operation.name) for path in list(given)[MOST:]))
+        return "\n".join([mask, *dict.fromkeys(lines), *([f"# and in the same way to {others}"] if others else [])])
+
+    def _is_after(self, call: Call, paths: set[str]) -> bool:
+        """Return whether a call is one of those with these paths, or is computed from one of them."""
+        return call.path in paths or any(one.path in paths for one in calls_before(call, self.calls))
+
+    @staticmethod
+    def _lines_at(call: Call, causes: Sequence[tuple[str, str]], given: Mapping[str, str]) -> Iterator[str]:
+        """Yield the lines for one call: masked steps set to 0 before it, and the call with the mask."""
+        codes = {code for code, path in causes if path == call.path}
+        if codes.intersection(CLEARED):
+            yield f"x = x * ops.cast(mask[..., None], x.dtype)  # before {call.path!r}"
+        if LARGEST in codes:
+            yield f"x = ops.where(mask[..., None], x, -1e9)  # before {call.path!r}"
+        if call.path in given:
+            yield given[call.path]
 
     def _mask(self) -> str:
         """Return the line that makes the mask of the only input; "" with several inputs, or if no value marks the padding."""
