@@ -102,7 +102,7 @@ def _of_layer(one: Difference, rows: Sequence[Row], source: Side, target: Side) 
     best = [row for row in ranked if _matching(row, one) >= 0][:1]
     if best or _is_in_atlas(source, target):
         return best
-    return [row for row in _whole(rows, source, target) if _names(row, one.kind)][:MOST]
+    return _net([row for row in _whole(rows, source, target) if _names(row, one.kind)])[:MOST]
 
 
 def _is_in_atlas(source: Side, target: Side) -> bool:

@@ -38,6 +38,22 @@ def test_an_observation_has_outputs_reported_numbers_and_masks(keras: ModuleType
     assert 4e-7 < found.tolerances["outputs/tags"] < 1e-4
 
 
+def test_masks_are_read_before_a_layer_takes_them_off_and_where_the_graph_hands_them_on(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    layers = keras.layers
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = layers.Embedding(9, 4, mask_zero=True, name="tokens")(ids)
+    x = layers.Add(name="sum")([x, layers.MultiHeadAttention(2, 2, name="attend")(x, x)])
+    y = layers.Dense(1, name="score")(layers.GlobalAveragePooling1D(name="mean")(layers.LayerNormalization(name="norm")(x)))
+    found = observe(keras.Model(ids, y), IDS)
+    rows = {row["layer"]: (index, row["unmasks"]) for index, row in enumerate(found.calls)}
+    assert {name for name, (_, unmasks) in rows.items() if unmasks} == {"attend"}
+    for name in ("attend", "mean"):  # attention gets it with the tensor, the mean as an argument
+        np.testing.assert_array_equal(found.arrays[f"masks/{rows[name][0]}/in/0"], IDS != 0)
+    assert f"masks/{rows['sum'][0]}/in/0" not in found.arrays
+
+
 def test_the_model_is_as_before(keras: ModuleType):
     from masklib.migrating.observing import observe
 
