@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from masklib.auditing.files import LIMIT_BYTES, check_model_file, is_in_code, read_arrays
+from masklib.auditing.files import LIMIT_BYTES, SUFFIXES, check_model_file, is_in_code, read_arrays
 from masklib.engine.inside import call_inside
 from masklib.errors import ArgumentError, UntestableError
 from masklib.migrating.comparing import Comparison, Observed, compare
@@ -148,9 +148,9 @@ def _check_files(model: str, options: Options) -> None:
         if not is_in_code(model):
             msg = f"--weights are for a model in code, {model} is a file that has its own. Name module:function as the MODEL."
             raise ArgumentError(msg)
-        if not options.weights.endswith(".h5") or not Path(options.weights).is_file():
-            msg = f"--weights must be a .h5 file, {options.weights} is none. Write it by model.save_weights('model.weights.h5')."
-            raise ArgumentError(msg)
+        if not options.weights.endswith(SUFFIXES) or not Path(options.weights).is_file():
+            msg = f"--weights must be a .h5 or .keras file, {options.weights} is none. "
+            raise ArgumentError(msg + "Write it by model.save_weights('model.weights.h5').")
         check_model_file(options.weights, options.limit_bytes)
     if options.inputs and not is_in_code(options.inputs):
         read_arrays(options.inputs, options.limit_bytes)

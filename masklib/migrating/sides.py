@@ -68,16 +68,13 @@ def find_sides(source: str | None, target: str) -> tuple[Side, Side]:
         target: likewise. A version that several environments have is that on the backend of the other side, if one has it.
 
     Raises:
-        ArgumentError: there is no such environment, or both are the same.
+        ArgumentError: there is no such environment.
         UnavailableError: it was not made.
     """
     first = _find(source or TODAY, None)
     second = _find(target, first.backend)
     if source and second.backend != first.backend and _VERSION.fullmatch(source):
         first = _find(source, second.backend)
-    if (first.keras, first.backend) == (second.keras, second.backend):
-        msg = f"--from and --to must be two different Keras, both are {first}. Name another one, of masklib env list."
-        raise ArgumentError(msg)
     return first, second
 
 

@@ -111,8 +111,8 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
         (["hostile.h5"], "holds code, in a Lambda layer"),
         (["hostile.h5", "--max-size", "10"], "may hold at most 1e-08 GB"),
         (["plain.h5", "--weights", "plain.h5"], "--weights are for a model in code"),
-        (["package:model", "--weights", "missing.h5"], "--weights must be a .h5 file"),
-        (["package:model", "--weights", "note.txt"], "--weights must be a .h5 file"),
+        (["package:model", "--weights", "missing.h5"], "--weights must be a .h5 or .keras file"),
+        (["package:model", "--weights", "note.txt"], "--weights must be a .h5 or .keras file"),
         (["plain.h5", "--inputs", "note.txt"], "--inputs must be a .npz or .npy file"),
     ],
 )

@@ -1,5 +1,6 @@
 """What one Keras computes with a model, and how its weights and masks are read; here with the Keras of this Python."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -144,3 +145,46 @@ def test_a_given_batch_is_taken_as_it_is_with_or_without_padding(keras: ModuleTy
         np.testing.assert_array_equal(batch["ids"], ids)
         np.testing.assert_array_equal(batch["y"], TAGS)
         assert batch["sample_weight"].shape == (2, 4)
+
+
+def test_a_stateful_layer_begins_anew_for_each_batch_so_its_model_is_not_random(keras: ModuleType):
+    from masklib.migrating.observing import observe
+
+    x = keras.Input(batch_shape=(4, 3, 2), name="x")
+    model = keras.Model(x, keras.layers.LSTM(3, stateful=True)(keras.layers.Masking()(x)))
+    assert observe(model, np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")).failed == {}
+
+
+def two_outputs(keras: ModuleType) -> Any:
+    """A model whose losses are given by the names of its outputs."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(ids)
+    tags = keras.layers.Dense(3, activation="softmax", name="tags")(x)
+    score = keras.layers.Dense(1, name="score")(keras.layers.GlobalAveragePooling1D()(x))
+    model = keras.Model(ids, [tags, score])
+    model.compile(loss={"tags": "sparse_categorical_crossentropy", "score": "mse"})
+    return model
+
+
+def test_made_targets_of_several_outputs_are_given_back_as_they_were_made(keras: ModuleType, tmp_path: Path):
+    from masklib.auditing.loading import Given
+    from masklib.migrating.batches import make_batch
+    from masklib.migrating.observing import observe
+    from masklib.migrating.reading import open_batch
+
+    model = two_outputs(keras)
+    np.savez(tmp_path / "batch.npz", **make_batch(model, Given(None), 0))
+    given = open_batch(tmp_path / "batch.npz", model)
+    assert isinstance(given.targets, list)
+    found = observe(model, given.inputs, given.targets)
+    assert found.failed == {}
+    assert "reported/loss" in found.arrays
+
+
+def test_what_an_error_says_is_its_first_line_or_the_cause_where_keras_2_tells_a_traceback():
+    from masklib.migrating.observing import _told
+
+    assert _told(ValueError("Exception encountered when calling X.\n\nbad shape\n\nArguments: 1")) == "bad shape"
+    traced = 'in user code:\n\n    File "training.py", line 1, in f  *\n        g()\n\n    ValueError: bad shape\n'
+    assert _told(ValueError(traced)) == "ValueError: bad shape"
+    assert _told(ValueError("")) == "it says no more"
