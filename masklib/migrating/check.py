@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from masklib.auditing.files import LIMIT_BYTES, SUFFIXES, check_model_file, is_in_code, read_arrays
-from masklib.engine.inside import call_inside
-from masklib.errors import ArgumentError, UntestableError
+from masklib.engine.inside import SUPPORTED_FROM, call_inside
+from masklib.errors import ArgumentError, UnavailableError, UntestableError
 from masklib.migrating.comparing import Comparison, Observed, compare
 from masklib.migrating.explaining import Explained, explain
 from masklib.migrating.sides import Side, today
@@ -118,10 +119,7 @@ def migrate_check(
     with tempfile.TemporaryDirectory(prefix="masklib-migrate-") as folder:
         root = Path(folder)
         request = _request(model, options)
-        maker = _maker(source, target)
-        on_stage(f"making the inputs with {maker}" if not options.inputs else f"reading the inputs with {maker}")
-        made = _ask(maker, "make", request, root / "batch")
-        batch = str(root / "batch" / "batch.npz")
+        made, batch = _make(source, target, request, root, on_stage)
         on_stage(f"observing {source}")
         first = _observe(source, {**request, "batch": batch}, root / "from")
         on_stage(f"observing {target}")
@@ -165,20 +163,33 @@ def _request(model: str, options: Options) -> dict[str, Any]:
     return {"model": model, **paths, **safety, "seed": options.seed, "weights_from": "", "folder": folder}
 
 
-def _maker(source: Side, target: Side) -> Side:
-    """Return the side that makes the inputs, or this Python.
+def _make(source: Side, target: Side, request: dict[str, Any], root: Path, on_stage: Callable[[str], object]) -> tuple[Any, str]:
+    """Return what is known about the batch, and its file: made by a side, or by this Python if neither can.
 
     Raises:
+        ArgumentError: none of them can make it; the error is that of the first.
         UntestableError: none has a Keras with which the audit works.
     """
-    found = [side for side in (source, target) if side.can_make_inputs]
-    if found:
-        return found[0]
-    here = today()
-    if not here.can_make_inputs:
-        msg = f"The inputs are made and read by a Keras that masklib audit supports, {source}, {target} and {here} are older. "
-        raise UntestableError(msg + "Install a newer Keras beside masklib.")
-    return here
+    first: ArgumentError | None = None
+    for place, maker in enumerate(_makers(source, target)):
+        on_stage(f"{'reading' if request['inputs'] else 'making'} the inputs with {maker}")
+        folder = root / f"batch{place}"
+        try:
+            return _ask(maker, "make", request, folder), str(folder / "batch.npz")
+        except ArgumentError as error:
+            first = first or error
+    if first:
+        raise first
+    msg = f"The inputs are made and read by Keras {SUPPORTED_FROM} or newer, {source} and {target} are older, and so is that beside "
+    raise UntestableError(msg + "masklib. Install a newer Keras there.")
+
+
+def _makers(source: Side, target: Side) -> Iterator[Side]:
+    """Yield each side with which the audit works, then this Python if it is neither."""
+    sides = [source, target] if source != target else [source]
+    with suppress(UnavailableError):
+        sides += [today()] if today() not in sides else []
+    yield from (side for side in sides if side.can_make_inputs)
 
 
 def _observe(side: Side, request: dict[str, Any], folder: Path) -> Observed:

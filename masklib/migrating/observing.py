@@ -89,7 +89,7 @@ def _failing(found: Observation, part: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever this Keras raises for the model
-        found.failed[part] = f"{type(error).__name__}: {_told(error)[:300]}"
+        found.failed[part] = f"{type(error).__name__}: {_told(error).removeprefix(f'{type(error).__name__}: ')[:300]}"
 
 
 def _told(error: Exception) -> str:

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from masklib import compat
 from masklib.auditing import loading
-from masklib.auditing.files import is_in_code
+from masklib.auditing.files import is_in_code, metadata
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
 KINDS = ("trainable_weights", "non_trainable_weights")  # the order of all weights differs between Keras 2 and 3
 SAME_LAYERS = "Let the function build the same layers in both versions."
-SHAPES = ("query_shape", "key_shape", "value_shape")  # that Keras 2 writes into the configuration of MultiHeadAttention
 MOST_MISMATCHES = 5  # that an error names
 
 
@@ -54,7 +53,7 @@ def load_model(path: str, *, custom: Sequence[str], allow_unsafe: bool, limit_by
 
 @contextmanager
 def _readable(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield a file that this Keras can read, and notes: a `.h5` file of Keras 2 without the settings that Keras 3 does not know."""
+    """Yield a file that this Keras can read, and notes: a `.h5` file of Keras 2 without a setting that Keras 3 refuses."""
     try:
         with h5py.File(path, "r") as file:
             config = json.loads(file.attrs["model_config"])
@@ -69,20 +68,18 @@ def _readable(path: str) -> Iterator[tuple[str, list[str]]]:
         shutil.copyfile(path, copy)
         with h5py.File(copy, "r+") as file:
             file.attrs["model_config"] = json.dumps(kept)
-        said = f"Keras {keras.__version__} itself cannot load {path}, which holds settings of Keras 2"
-        yield copy, [f"{said}; here they are left out, they do not change what the model computes"]
+        said = f"Keras {keras.__version__} itself cannot load {path}, whose recurrent layers have the setting time_major=False"
+        yield copy, [f"{said}; here it is left out, which changes nothing that the model computes"]
 
 
 def _without_old_settings(config: Any) -> Any:
-    """Return a configuration without the settings that Keras 3 does not know and that change nothing."""
+    """Return a configuration without the `time_major=False` of recurrent layers, which Keras 3 refuses and which changes nothing."""
     if isinstance(config, list):
         return [_without_old_settings(one) for one in config]
     if not isinstance(config, dict):
         return config
-    old = {"time_major"} if config.get("time_major") is False else set()
-    if {"num_heads", *SHAPES} <= set(config):
-        old.update(SHAPES)
-    return {name: _without_old_settings(value) for name, value in config.items() if name not in old}
+    kept = {name: value for name, value in config.items() if name != "time_major" or value}
+    return {name: _without_old_settings(value) for name, value in kept.items()}
 
 
 def _without_compiling(path: str, objects: Mapping[str, Any], allow_unsafe: bool) -> Any:
@@ -106,8 +103,11 @@ def _named_loss(path: str) -> str:
 
 def _cannot(path: str, error: Exception) -> str:
     """Return that a file cannot be loaded, and what to do."""
-    told = str(error) if isinstance(error, ArgumentError) else f"{path} cannot be loaded by Keras {keras.__version__}: "
-    told += "" if isinstance(error, ArgumentError) else _first_line(error)
+    saved_by = str((metadata(Path(path)) or {}).get("keras_version", ""))
+    if saved_by[:1] in ("2", "3") and saved_by[:1] != keras.__version__[:1]:
+        told = f"{path} was saved by Keras {saved_by}, and Keras {keras.__version__} cannot load it"
+    else:
+        told = str(error) if isinstance(error, ArgumentError) else f"{path} cannot be loaded: {_first_line(error)}"
     remedy = f"Build the model on both sides by a function, with the weights of the file: module:function --weights {path}"
     return f"{told.rstrip('.')}. {remedy}."
 

@@ -188,3 +188,26 @@ def test_what_an_error_says_is_its_first_line_or_the_cause_where_keras_2_tells_a
     traced = 'in user code:\n\n    File "training.py", line 1, in f  *\n        g()\n\n    ValueError: bad shape\n'
     assert _told(ValueError(traced)) == "ValueError: bad shape"
     assert _told(ValueError("")) == "it says no more"
+
+
+def test_a_h5_file_whose_recurrent_layers_have_time_major_is_read_without_it_and_says_so(keras: ModuleType, tmp_path: Path):
+    import h5py
+
+    from masklib.migrating.reading import load_model
+
+    path, x = str(tmp_path / "old.h5"), keras.Input((None, 2))
+    model = keras.Model(x, keras.layers.GRU(3, return_sequences=True)(x))
+    series = np.random.default_rng(0).normal(size=(2, 4, 2)).astype("float32")
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        before = file.attrs["model_config"]
+        file.attrs["model_config"] = before.replace('"return_sequences": true', '"return_sequences": true, "time_major": false')
+        assert file.attrs["model_config"] != before
+    options = {"custom": (), "allow_unsafe": False, "limit_bytes": 10**9}
+    found, notes = load_model(path, **options)
+    assert notes[0].startswith(f"Keras {keras.__version__} itself cannot load {path}, whose recurrent layers have")
+    np.testing.assert_array_equal(found.predict(series, verbose=0), model.predict(series, verbose=0))
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = before.replace('"return_sequences": true', '"return_sequences": true, "time_major": true')
+    with pytest.raises(ArgumentError, match=rf"time_major.*--weights {path}\.$"):  # it does change what the model computes
+        load_model(path, **options)
