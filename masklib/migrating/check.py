@@ -164,22 +164,22 @@ def _request(model: str, options: Options) -> dict[str, Any]:
 
 
 def _make(source: Side, target: Side, request: dict[str, Any], root: Path, on_stage: Callable[[str], object]) -> tuple[Any, str]:
-    """Return what is known about the batch, and its file: made by a side, or by this Python if neither can.
+    """Return what is known about the batch, and its file: made by the first Keras in which the model takes one.
 
     Raises:
-        ArgumentError: none of them can make it; the error is that of the first.
-        UntestableError: none has a Keras with which the audit works.
+        ArgumentError: a Keras cannot load the model, or it takes a batch in none.
+        UntestableError: none is a Keras with which the audit works.
     """
-    first: ArgumentError | None = None
+    unmade = ""
     for place, maker in enumerate(_makers(source, target)):
         on_stage(f"{'reading' if request['inputs'] else 'making'} the inputs with {maker}")
         folder = root / f"batch{place}"
-        try:
-            return _ask(maker, "make", request, folder), str(folder / "batch.npz")
-        except ArgumentError as error:
-            first = first or error
-    if first:
-        raise first
+        answer = _ask(maker, "make", request, folder)
+        if "unmade" not in answer:
+            return answer, str(folder / "batch.npz")
+        unmade = unmade or f"{maker} ({maker.name}): {answer['unmade']}"
+    if unmade:
+        raise ArgumentError(unmade)
     msg = f"The inputs are made and read by Keras {SUPPORTED_FROM} or newer, {source} and {target} are older, and so is that beside "
     raise UntestableError(msg + "masklib. Install a newer Keras there.")
 
