@@ -65,8 +65,10 @@ def _keep(request: Request, name: str, arrays: Mapping[str, Any]) -> None:
 def _make(request: Request) -> dict[str, Any]:
     """Make the batch; "unmade" is why a model that was loaded takes none in this Keras."""
     from masklib.migrating.batches import make_batch
+    from masklib.migrating.reading import check_takes_numbers
 
     model, _ = _load({**request, "weights": ""})
+    check_takes_numbers(model)
     try:
         arrays = make_batch(model, _given(request, model), request["seed"])
     except MasklibError as error:

@@ -101,6 +101,7 @@ def compare(first: Observed, second: Observed) -> Comparison:
     elif first.answer["has_loss"]:
         _compare_numbers(first, second, "reported", found)
     _compare_masks(first, second, found)
+    found.differences.sort(key=lambda one: PARTS.index(one.part))  # Keras 3 reports metrics before the loss
     return found
 
 

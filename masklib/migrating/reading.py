@@ -51,6 +51,18 @@ def load_model(path: str, *, custom: Sequence[str], allow_unsafe: bool, limit_by
             return found, [*notes, said.replace(file, path)]
 
 
+def check_takes_numbers(model: Any) -> None:
+    """Raise if an input of a model is text.
+
+    Raises:
+        ArgumentError: one is.
+    """
+    texts = [one.name for one in getattr(model, "inputs", None) or () if "string" in str(one.dtype)]
+    if texts:
+        msg = f"Models are compared from their numbers on, the input {', '.join(map(repr, texts))} is text. "
+        raise ArgumentError(msg + "Build the part after the layer that makes ids, such as TextVectorization: module:function.")
+
+
 @contextmanager
 def _readable(path: str) -> Iterator[tuple[str, list[str]]]:
     """Yield a file that this Keras can read, and notes: a `.h5` file of Keras 2 without a setting that Keras 3 refuses."""

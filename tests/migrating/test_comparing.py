@@ -49,6 +49,11 @@ def test_only_more_than_the_noise_is_a_difference(factor: float, differs: bool):
     assert found(observed("1"), second) == ([("outputs", "score"), ("loss", "loss")] if differs else [])
 
 
+def test_differences_are_in_the_order_of_the_parts_whatever_keras_reports_first():
+    first, second = (observed(name, reported={"accuracy": value, "loss": value}) for name, value in (("1", 0.5), ("2", 0.6)))
+    assert found(first, second) == [("loss", "loss"), ("metrics", "accuracy")]
+
+
 def test_the_noise_of_the_noisier_side_counts():
     noisy = observed("2", output=[[1.0, 2.1]], tolerances={"outputs/score": 0.1})
     assert found(observed("1"), noisy) == []

@@ -211,3 +211,12 @@ def test_a_h5_file_whose_recurrent_layers_have_time_major_is_read_without_it_and
         file.attrs["model_config"] = before.replace('"return_sequences": true', '"return_sequences": true, "time_major": true')
     with pytest.raises(ArgumentError, match=rf"time_major.*--weights {path}\.$"):  # it does change what the model computes
         load_model(path, **options)
+
+
+def test_a_model_of_text_is_refused(keras: ModuleType):
+    from masklib.migrating.reading import check_takes_numbers
+
+    x = keras.Input((1,), dtype="string", name="review")
+    with pytest.raises(ArgumentError, match=r"input 'review' is text\. Build the part after"):
+        check_takes_numbers(keras.Model(x, x))
+    check_takes_numbers(tagger(keras))
