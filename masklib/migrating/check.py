@@ -180,8 +180,8 @@ def _make(source: Side, target: Side, request: dict[str, Any], root: Path, on_st
         unmade = unmade or f"{maker} ({maker.name}): {answer['unmade']}"
     if unmade:
         raise ArgumentError(unmade)
-    msg = f"The inputs are made and read by Keras {SUPPORTED_FROM} or newer, {source} and {target} are older, and so is that beside "
-    raise UntestableError(msg + "masklib. Install a newer Keras there.")
+    msg = f"The inputs are made and read by Keras {SUPPORTED_FROM} or newer, {source} and {target} are older. "
+    raise UntestableError(msg + "Install a newer Keras beside masklib.")
 
 
 def _makers(source: Side, target: Side) -> Iterator[Side]:

@@ -85,7 +85,9 @@ def _given(request: Request, model: Any) -> Any:
     path = request["inputs"]
     if not path:
         return loading.Given(None)
-    return loading.load_arrays(path, model) if is_in_code(path) else loading.arrange(read_arrays(path, request["limit_bytes"]), model, path)
+    if is_in_code(path):
+        return loading.load_arrays(path, model)
+    return loading.arrange(read_arrays(path, request["limit_bytes"]), model, path)
 
 
 def _observe(request: Request) -> dict[str, Any]:

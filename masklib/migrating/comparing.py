@@ -163,7 +163,7 @@ def _apart(first: Array, second: Array, allowed: float, was: str, now: str) -> t
         return "", relative
     if not a.ndim:
         both = f"{_number(a)} in Keras {was}, {_number(b)} in Keras {now}"
-        return f"{both}; {relative:.2%} of it, noise up to {allowed:.1e}", relative
+        return f"{both}: {relative:.2%} apart, noise up to {allowed:.1e}", relative
     at = np.unravel_index(int(gap.argmax()), gap.shape)
     where = f"largest at {tuple(map(int, at))}: {_number(a[at])} in Keras {was}, {_number(b[at])} in Keras {now}"
     return f"differs by {relative:.2%} of its scale, noise up to {allowed:.1e}; {where}", relative

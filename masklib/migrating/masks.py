@@ -1,4 +1,4 @@
-"""The masks that layers hand on in one call of a model, in any Keras from 2.4 on: read where every call of a layer begins and ends."""
+"""The masks that layers hand on in one call of a model, in any Keras from 2.4 on: read where each layer is called."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -76,10 +76,9 @@ def _observe_loss(found: Observation, model: Any, batch: tuple[Any, ...], seed: 
         measure(model)
     if "metrics" in found.failed:
         with _failing(found, "loss"):
+            # another model, because Keras 3 keeps the metrics of a .h5 file when it compiles again
             alone = keras.Model(model.input, model.output) if getattr(model, "inputs", None) else model
-            compat.compile_model(
-                alone, model.loss
-            )  # another model: Keras 3 keeps the metrics of a .h5 file when it compiles again
+            compat.compile_model(alone, model.loss)
             measure(alone)
 
 
@@ -93,7 +92,7 @@ def _failing(found: Observation, part: str) -> Iterator[None]:
 
 
 def _told(error: Exception) -> str:
-    """Return what an error of Keras says in one line: the first, or where Keras 2 writes a traceback into it that of the cause."""
+    """Return what an error of Keras says in one line: the first; where Keras 2 writes a traceback, that of the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception encountered" not in line]
     if not lines or not lines[0].startswith("in user code"):
         return lines[0] if lines else "it says no more"
@@ -136,7 +135,7 @@ def _measure(
 
 def _reset_states(model: Any) -> None:
     """Reset what stateful layers keep from the call before."""
-    for layer in [*model.layers]:
+    for layer in model.layers:
         if isinstance(layer, keras.Model):
             _reset_states(layer)
         elif getattr(layer, "stateful", False) and getattr(layer, "states", None):

@@ -85,7 +85,7 @@ def _readable(path: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _without_old_settings(config: Any) -> Any:
-    """Return a configuration without the `time_major=False` of recurrent layers, which Keras 3 refuses and which changes nothing."""
+    """Return a configuration without `time_major=False` of recurrent layers: Keras 3 refuses it, and it changes nothing."""
     if isinstance(config, list):
         return [_without_old_settings(one) for one in config]
     if not isinstance(config, dict):

@@ -26,7 +26,9 @@ def observed(
     for row, (layer, kind, got, handed) in enumerate(masks):
         arrays |= {f"masks/{row}/in/0": got} if got is not None else {}
         arrays |= {f"masks/{row}/out/0": handed} if handed is not None else {}
-        calls.append({"layer": layer, "kind": kind, "config": {}, "has_state": False, "unmasks": False, "masks_in": 1, "masks": 1})
+        calls.append(
+            {"layer": layer, "kind": kind, "config": {}, "has_state": False, "unmasks": False, "masks_in": 1, "masks": 1}
+        )
     about = {"calls": calls, "failed": {}, "has_loss": True, "tolerances": dict.fromkeys(arrays, NOISE)}
     return Observed(keras, {**about, **answer}, arrays)
 
