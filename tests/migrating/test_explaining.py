@@ -94,6 +94,8 @@ def test_outputs_of_a_model_that_gives_initial_states_are_explained_by_the_claim
     (since,) = (row["keras"] for row in committed_changes() if (row["claim"], row["backend"]) == ("state-1", "tensorflow"))
     assert named(Difference("outputs", "y", "differs", with_state=True), source, target) == [("state-1", since)]
     assert named(Difference("outputs", "y", "differs"), source, target) == []
+    (found,) = explain([Difference("outputs", "y", "differs", with_state=True)], source, target)
+    assert found.said.startswith("perhaps state-1 (")
 
 
 def test_what_claims_say_is_named_where_keras_2_has_no_row_for_layers_and_only_if_it_lies_between():
