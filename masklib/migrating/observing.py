@@ -20,6 +20,7 @@ from masklib.migrating.reading import is_compiled
 
 Array = NDArray[Any]
 Values = dict[str, Array]  # outputs, or what `evaluate` reports, by name
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # of a terminal, which Keras writes into its errors
 IS_RANDOM = "it is random: it differs when it is computed again"
 
 
@@ -93,7 +94,8 @@ def _failing(found: Observation, part: str) -> Iterator[None]:
 
 def _told(error: Exception) -> str:
     """Return what an error of Keras says in one line: the first; where Keras 2 writes a traceback, that of the cause."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception encountered" not in line]
+    text = COLOURS.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "Exception encountered" not in line]
     if not lines or not lines[0].startswith("in user code"):
         return lines[0] if lines else "it says no more"
     raised = [line for line in lines if re.match(r"[A-Za-z_.]*(Error|Exception|Exit)\b", line)]

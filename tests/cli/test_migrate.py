@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ GAP = ("masks", "Keras 2.2.4: graphs")
     ("differences", "gaps", "code", "told"),
     [
         ([], [], 0, "m.keras: nothing differs\n"),
-        ([DIFFERS], [], 1, "m.keras: loss differ\n"),
-        ([], [GAP], 2, "m.keras: nothing differs; masks not compared\n"),
-        ([DIFFERS], [GAP], 1, "m.keras: loss differ; masks not compared\n"),
+        ([DIFFERS], [], 1, "m.keras: loss differs\n"),
+        ([], [GAP], 2, "m.keras: nothing that was compared differs; masks not compared\n"),
+        ([DIFFERS], [GAP], 1, "m.keras: loss differs; masks not compared\n"),
     ],
 )
 def test_the_status_is_1_for_a_difference_2_for_a_gap_and_0_for_neither(
@@ -89,6 +90,13 @@ def test_the_status_is_1_for_a_difference_2_for_a_gap_and_0_for_neither(
     assert [one["of"] for one in found["differences"]] == [one.of for one in differences]
     assert [(one["part"], one["why"]) for one in found["not_compared"]] == gaps
     assert (found["from"]["keras"], found["to"]["backend"]) == ("3.3.3", "tensorflow")
+
+
+def test_where_nothing_could_be_compared_the_verdict_does_not_say_that_nothing_differs():
+    nothing = replace(
+        migration([], []), comparison=Comparison([], {}, [("outputs", "Keras 3.9.2: x"), ("masks", "Keras 3.9.2: x")])
+    )
+    assert migrate_view._verdict(nothing) == "nothing could be compared; outputs, masks not compared"
 
 
 @pytest.fixture

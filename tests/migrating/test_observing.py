@@ -187,6 +187,7 @@ def test_what_an_error_says_is_its_first_line_or_the_cause_where_keras_2_tells_a
     assert _told(ValueError("Exception encountered when calling X.\n\nbad shape\n\nArguments: 1")) == "bad shape"
     traced = 'in user code:\n\n    File "training.py", line 1, in f  *\n        g()\n\n    ValueError: bad shape\n'
     assert _told(ValueError(traced)) == "ValueError: bad shape"
+    assert _told(ValueError("\x1b[1mbad shape\x1b[0m")) == "bad shape"
     assert _told(ValueError("")) == "it says no more"
 
 
