@@ -52,7 +52,13 @@ def lines(found: Migration) -> Iterator[str]:
 
 def _verdict(found: Migration) -> str:
     """Return the result in a few words."""
-    parts = list(dict.fromkeys(one.part for one in found.comparison.differences))
-    gaps = list(dict.fromkeys(part for part, _ in found.comparison.gaps))
-    told = [f"{', '.join(parts)} differ"] if parts else ["nothing differs"]
-    return "; ".join([*told, *([f"{', '.join(gaps)} not compared"] if gaps else [])])
+    comparison = found.comparison
+    parts = list(dict.fromkeys(one.part for one in comparison.differences))
+    gaps = list(dict.fromkeys(part for part, _ in comparison.gaps))
+    if parts:
+        told = f"{', '.join(parts)} {'differs' if parts == ['loss'] else 'differ'}"
+    elif not gaps:
+        told = "nothing differs"
+    else:
+        told = "nothing that was compared differs" if any(comparison.same.values()) else "nothing could be compared"
+    return f"{told}; {', '.join(gaps)} not compared" if gaps else told

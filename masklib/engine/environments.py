@@ -188,9 +188,10 @@ def find_environment(name: str) -> Environment:
         return known[name]
     if release := _RELEASE.fullmatch(name):
         return _of_release(release[1], known[RELEASES_ON])
-    near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.4)
     required = "An environment must be one that masklib env list shows, or keras@VERSION for a release of Keras 3"
-    msg = f"{required}, got {name!r}. Did you mean {', '.join(near)}?"
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    msg = f"{required}, got {name!r}.{hint}"
     raise ArgumentError(msg)
 
 

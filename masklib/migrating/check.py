@@ -2,14 +2,15 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from masklib.auditing.files import LIMIT_BYTES, check_model_file, is_in_code, read_arrays
-from masklib.engine.inside import call_inside
-from masklib.errors import ArgumentError, UntestableError
+from masklib.auditing.files import LIMIT_BYTES, SUFFIXES, check_model_file, is_in_code, read_arrays
+from masklib.engine.inside import SUPPORTED_FROM, call_inside
+from masklib.errors import ArgumentError, UnavailableError, UntestableError
 from masklib.migrating.comparing import Comparison, Observed, compare
 from masklib.migrating.explaining import Explained, explain
 from masklib.migrating.sides import Side, today
@@ -118,10 +119,7 @@ def migrate_check(
     with tempfile.TemporaryDirectory(prefix="masklib-migrate-") as folder:
         root = Path(folder)
         request = _request(model, options)
-        maker = _maker(source, target)
-        on_stage(f"making the inputs with {maker}" if not options.inputs else f"reading the inputs with {maker}")
-        made = _ask(maker, "make", request, root / "batch")
-        batch = str(root / "batch" / "batch.npz")
+        made, batch = _make(source, target, request, root, on_stage)
         on_stage(f"observing {source}")
         first = _observe(source, {**request, "batch": batch}, root / "from")
         on_stage(f"observing {target}")
@@ -148,9 +146,9 @@ def _check_files(model: str, options: Options) -> None:
         if not is_in_code(model):
             msg = f"--weights are for a model in code, {model} is a file that has its own. Name module:function as the MODEL."
             raise ArgumentError(msg)
-        if not options.weights.endswith(".h5") or not Path(options.weights).is_file():
-            msg = f"--weights must be a .h5 file, {options.weights} is none. Write it by model.save_weights('model.weights.h5')."
-            raise ArgumentError(msg)
+        if not options.weights.endswith(SUFFIXES) or not Path(options.weights).is_file():
+            msg = f"--weights must be a .h5 or .keras file, {options.weights} is none. "
+            raise ArgumentError(msg + "Write it by model.save_weights('model.weights.h5').")
         check_model_file(options.weights, options.limit_bytes)
     if options.inputs and not is_in_code(options.inputs):
         read_arrays(options.inputs, options.limit_bytes)
@@ -165,20 +163,33 @@ def _request(model: str, options: Options) -> dict[str, Any]:
     return {"model": model, **paths, **safety, "seed": options.seed, "weights_from": "", "folder": folder}
 
 
-def _maker(source: Side, target: Side) -> Side:
-    """Return the side that makes the inputs, or this Python.
+def _make(source: Side, target: Side, request: dict[str, Any], root: Path, on_stage: Callable[[str], object]) -> tuple[Any, str]:
+    """Return what is known about the batch, and its file: made by the first Keras in which the model takes one.
 
     Raises:
-        UntestableError: none has a Keras with which the audit works.
+        ArgumentError: a Keras cannot load the model, or it takes a batch in none.
+        UntestableError: none is a Keras with which the audit works.
     """
-    found = [side for side in (source, target) if side.can_make_inputs]
-    if found:
-        return found[0]
-    here = today()
-    if not here.can_make_inputs:
-        msg = f"The inputs are made and read by a Keras that masklib audit supports, {source}, {target} and {here} are older. "
-        raise UntestableError(msg + "Install a newer Keras beside masklib.")
-    return here
+    unmade = ""
+    for place, maker in enumerate(_makers(source, target)):
+        on_stage(f"{'reading' if request['inputs'] else 'making'} the inputs with {maker}")
+        folder = root / f"batch{place}"
+        answer = _ask(maker, "make", request, folder)
+        if "unmade" not in answer:
+            return answer, str(folder / "batch.npz")
+        unmade = unmade or f"{maker} ({maker.name}): {answer['unmade']}"
+    if unmade:
+        raise ArgumentError(unmade)
+    msg = f"The inputs are made and read by Keras {SUPPORTED_FROM} or newer, {source} and {target} are older. "
+    raise UntestableError(msg + "Install a newer Keras beside masklib.")
+
+
+def _makers(source: Side, target: Side) -> Iterator[Side]:
+    """Yield each side with which the audit works, then this Python if it is neither."""
+    sides = [source, target] if source != target else [source]
+    with suppress(UnavailableError):
+        sides += [today()] if today() not in sides else []
+    yield from (side for side in sides if side.can_make_inputs)
 
 
 def _observe(side: Side, request: dict[str, Any], folder: Path) -> Observed:

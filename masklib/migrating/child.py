@@ -63,23 +63,31 @@ def _keep(request: Request, name: str, arrays: Mapping[str, Any]) -> None:
 
 
 def _make(request: Request) -> dict[str, Any]:
-    """Make the batch."""
-    from masklib.auditing import loading
-    from masklib.auditing.files import read_arrays
+    """Make the batch; "unmade" is why a model that was loaded takes none in this Keras."""
     from masklib.migrating.batches import make_batch
+    from masklib.migrating.reading import check_takes_numbers
 
     model, _ = _load({**request, "weights": ""})
-    path, given = request["inputs"], loading.Given(None)
-    if path:
-        is_code = is_in_code(path)
-        given = (
-            loading.load_arrays(path, model)
-            if is_code
-            else loading.arrange(read_arrays(path, request["limit_bytes"]), model, path)
-        )
-    arrays = make_batch(model, given, request["seed"])
+    check_takes_numbers(model)
+    try:
+        arrays = make_batch(model, _given(request, model), request["seed"])
+    except MasklibError as error:
+        return {"unmade": str(error)}
     _keep(request, BATCH, arrays)
-    return {"samples": len(next(iter(arrays.values()))), "is_made": not path}
+    return {"samples": len(next(iter(arrays.values()))), "is_made": not request["inputs"]}
+
+
+def _given(request: Request, model: Any) -> Any:
+    """Return the inputs that the user gives, see `masklib.auditing.loading.Given`."""
+    from masklib.auditing import loading
+    from masklib.auditing.files import read_arrays
+
+    path = request["inputs"]
+    if not path:
+        return loading.Given(None)
+    if is_in_code(path):
+        return loading.load_arrays(path, model)
+    return loading.arrange(read_arrays(path, request["limit_bytes"]), model, path)
 
 
 def _observe(request: Request) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def compare(first: Observed, second: Observed) -> Comparison:
     elif first.answer["has_loss"]:
         _compare_numbers(first, second, "reported", found)
     _compare_masks(first, second, found)
+    found.differences.sort(key=lambda one: PARTS.index(one.part))  # Keras 3 reports metrics before the loss
     return found
 
 
@@ -162,7 +163,7 @@ def _apart(first: Array, second: Array, allowed: float, was: str, now: str) -> t
         return "", relative
     if not a.ndim:
         both = f"{_number(a)} in Keras {was}, {_number(b)} in Keras {now}"
-        return f"{both}; {relative:.2%} of it, noise up to {allowed:.1e}", relative
+        return f"{both}: {relative:.2%} apart, noise up to {allowed:.1e}", relative
     at = np.unravel_index(int(gap.argmax()), gap.shape)
     where = f"largest at {tuple(map(int, at))}: {_number(a[at])} in Keras {was}, {_number(b[at])} in Keras {now}"
     return f"differs by {relative:.2%} of its scale, noise up to {allowed:.1e}; {where}", relative
@@ -200,19 +201,18 @@ def _paired(first: Sequence[Row], second: Sequence[Row]) -> tuple[list[tuple[int
 
 
 def _of_layer(first: Observed, second: Observed, i: int, j: int) -> Difference | None:
-    """Return how the masks differ that one call of a layer hands on; None if they are the same."""
+    """Return how the masks differ that one call of a layer hands on, or takes off what it got; None if they are the same."""
     was, now = first.masks(i, "out"), second.masks(j, "out")
-    if _equal(was, now):
+    row, other = first.answer["calls"][i], second.answer["calls"][j]
+    given = first.masks(i, "in")
+    follows = not _equal(_present(given), _present(second.masks(j, "in")))
+    is_equal = _equal(was, now)
+    if is_equal and (follows or row["unmasks"] == other["unmasks"]):
         return None
-    row, given = first.answer["calls"][i], first.masks(i, "in")
-    follows = not _equal(given, second.masks(j, "in"))
-    said = f"{_hands_on(was)} in Keras {first.keras}, {_hands_on(now)} in Keras {second.keras}"
-    if len(was) == len(now) == 1 and was[0] is not None and now[0] is not None and was[0].shape == now[0].shape:
-        said = f"{said}; they differ at {int((was[0] != now[0]).sum())} of {was[0].size} steps"
     return Difference(
         part="masks",
         of=row["layer"],
-        said=said,
+        said=_unmasks(first, second, row) if is_equal else _said(was, now, first.keras, second.keras),
         kind=row["kind"],
         config=row["config"],
         was=any(mask is not None for mask in was),
@@ -220,6 +220,25 @@ def _of_layer(first: Observed, second: Observed, i: int, j: int) -> Difference |
         masks_in=_merged(given),
         follows=follows,
     )
+
+
+def _said(was: Sequence[Array | None], now: Sequence[Array | None], old: str, new: str) -> str:
+    """Return which masks a call hands on in both Keras."""
+    said = f"{_hands_on(was)} in Keras {old}, {_hands_on(now)} in Keras {new}"
+    if len(was) == len(now) == 1 and was[0] is not None and now[0] is not None and was[0].shape == now[0].shape:
+        said = f"{said}; they differ at {int((was[0] != now[0]).sum())} of {was[0].size} steps"
+    return said
+
+
+def _unmasks(first: Observed, second: Observed, row: Row) -> str:
+    """Return which Keras takes the mask off the input of a layer."""
+    does, does_not = (first, second) if row["unmasks"] else (second, first)
+    return f"takes the mask off its input, for all layers after it, in Keras {does.keras}, not in Keras {does_not.keras}"
+
+
+def _present(masks: Sequence[Array | None]) -> list[Array | None]:
+    """Return the masks that are there: versions list other tensors, such as states, at other places."""
+    return [mask for mask in masks if mask is not None]
 
 
 def _equal(first: Sequence[Array | None], second: Sequence[Array | None]) -> bool:

@@ -47,7 +47,8 @@ class Explained:
         """What explains the difference, as a sentence."""
         after = [f"the mask at {', '.join(map(repr, self.because))} differs first"] if self.because else []
         computed = ["it is computed from outputs that differ"] if self.outputs and not after else []
-        return "; ".join([*after, *computed, *map(as_sentence, self.changes)]) or NOT_NAMED
+        hedge = "" if self.difference.part == "masks" else "perhaps "  # a claim about all results was not measured on this one
+        return "; ".join([*after, *computed, *(f"{hedge}{as_sentence(row)}" for row in self.changes)]) or NOT_NAMED
 
 
 def explain(differences: Sequence[Difference], source: Side, target: Side) -> list[Explained]:
@@ -66,7 +67,7 @@ def explain(differences: Sequence[Difference], source: Side, target: Side) -> li
     for one in differences:
         is_result = one.part in ("loss", "metrics")
         first = names if one.follows or one.part != "masks" else ()
-        if one.follows or (is_result and outputs):
+        if one.follows or (is_result and (outputs or names)):
             fitting: Sequence[Row] = ()
         elif one.part == "masks":
             fitting = _of_layer(one, rows, source, target)
@@ -87,6 +88,8 @@ def changes_between(source: Side, target: Side, rows: Iterable[Row] | None = Non
         rows: of `changes.csv`; None: the committed ones.
     """
     old, new = sorted((version_key(source.keras), version_key(target.keras)))
+    if old == new:
+        return []
     backends = {source.backend, target.backend}
     known = committed_changes() if rows is None else rows
     inside = (row for row in known if version_key(row["keras"]) > old and version_key(row["before"]) < new)
@@ -97,12 +100,13 @@ def _of_layer(one: Difference, rows: Sequence[Row], source: Side, target: Side) 
     """Return the changes that fit the mask which a layer hands on: of its class, then claims that name its class."""
     forwards = version_key(source.keras) <= version_key(target.keras)
     was, now = (one.was, one.now) if forwards else (one.now, one.was)
-    of_class = [row for row in rows if row["claim"].partition("(")[0] == one.kind and _fits(row, was, now)]
+    if not _is_in_atlas(source, target):
+        claims = _net([row for row in _whole(rows, source, target) if _names(row, one.kind)])[:MOST]
+        if claims:
+            return claims
+    of_class = [row for row in _net(rows) if row["claim"].partition("(")[0] == one.kind and _fits(row, was, now)]
     ranked = sorted(of_class, key=lambda row: -_matching(row, one))
-    best = [row for row in ranked if _matching(row, one) >= 0][:1]
-    if best or _is_in_atlas(source, target):
-        return best
-    return [row for row in _whole(rows, source, target) if _names(row, one.kind)][:MOST]
+    return [row for row in ranked if _matching(row, one) >= 0][:1]
 
 
 def _is_in_atlas(source: Side, target: Side) -> bool:
@@ -117,7 +121,9 @@ def _whole(rows: Sequence[Row], source: Side, target: Side) -> list[Row]:
 
 
 def _fits(row: Row, was: bool, now: bool) -> bool:
-    """Return whether a change of a layer is one from and to whether there is a mask."""
+    """Return whether a change of a layer is one from and to whether there is a mask, and not one from or to an error."""
+    if _is_error(row["was"]) or _is_error(row["is"]):
+        return False
     if was and now:
         return not _is_gone(row["was"]) and not _is_gone(row["is"])
     return _is_gone(row["was"]) != was and _is_gone(row["is"]) != now
@@ -175,11 +181,27 @@ def _is_about(statement: str, part: str) -> bool:
 
 
 def _net(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of claims whose verdict at the end is another one than at the beginning."""
-    by_claim: dict[tuple[str, str], list[Row]] = {}
+    """Return the last row of each claim or layer that ends as it did not begin; errors between two behaviours are passed over."""
+    by_subject: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        by_claim.setdefault((row["claim"], row["backend"]), []).append(row)
-    return [several[-1] for several in by_claim.values() if several[0]["was"] != several[-1]["is"]]
+        by_subject.setdefault((row["claim"], row["backend"]), []).append(row)
+    ends = [(several[0], _without_errors(several)) for several in by_subject.values()]
+    return [last for first, last in ends if first["was"] != last["is"]]
+
+
+def _without_errors(rows: Sequence[Row]) -> Row:
+    """Return the last row of a subject, from what was before the errors that it may end."""
+    last = rows[-1]
+    for earlier in reversed(rows[:-1]):
+        if not _is_error(last["was"]):
+            break
+        last = {**last, "before": earlier["before"], "was": earlier["was"]}
+    return last
+
+
+def _is_error(behaviour: str) -> bool:
+    """Return whether a layer raised an error where its behaviour was measured."""
+    return behaviour.startswith("error")
 
 
 def as_sentence(row: Mapping[str, str]) -> str:

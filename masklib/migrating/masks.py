@@ -1,6 +1,6 @@
-"""The masks that layers hand on in one call of a model, in any Keras from 2.4 on: read where every call of a layer ends."""
+"""The masks that layers hand on in one call of a model, in any Keras from 2.4 on: read where each layer is called."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,8 +23,8 @@ def masks_of_calls(model: Any, inputs: Any) -> list[dict[str, Any]]:
 
     Returns:
         `layer`: its name, "name#2" for its second call; `kind`: its class; `config`: its settings; `has_state`: whether it
-        got more than one input; `masks_in`, `masks`: of each
-        tensor that it got and returned: bool array, True = valid, or None.
+        got more than one input; `masks_in`, `masks`: of each tensor that it got and returned: bool array, True = valid, or
+        None; `unmasks`: whether it takes the mask off a tensor that it got, as MultiHeadAttention of Keras 3 does.
 
     Raises:
         ArgumentError, or any error of Keras: the model cannot be called.
@@ -33,21 +33,28 @@ def masks_of_calls(model: Any, inputs: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
 
-    def note(layer: Any, given: tuple[Any, ...], options: Mapping[str, Any], returned: Any) -> None:
+    def watch(call: Callable[..., Any], layer: Any, given: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         name = names.get(id(layer))
+        tensors = [] if name is None else _tensors((given, {key: value for key, value in options.items() if "mask" not in key}))
+        before = [_mask(tensor) for tensor in tensors]
+        returned = call(layer, *given, **options)
         if name is None:
-            return
+            return returned
         counts[name] = counts.get(name, 0) + 1
-        label = f"{name}#{counts[name]}" if counts[name] > 1 else name
-        about = {
-            "layer": label,
-            "kind": type(layer).__name__,
-            "config": _settings(layer),
-            "has_state": _has_state(given, options),
-        }
-        rows.append({**about, "masks_in": _masks(given or options.get("inputs")), "masks": _masks(returned)})
+        rows.append(
+            {
+                "layer": f"{name}#{counts[name]}" if counts[name] > 1 else name,
+                "kind": type(layer).__name__,
+                "config": _settings(layer),
+                "has_state": _has_state(given, options),
+                "unmasks": any(mask is not None and _mask(one) is None for one, mask in zip(tensors, before, strict=True)),
+                "masks_in": _passed(options, len(before)) or before,
+                "masks": [_mask(tensor) for tensor in _tensors(returned)],
+            }
+        )
+        return returned
 
-    with _noting(note):
+    with _watched(watch):
         model(compat.map_structure(compat.ops.convert_to_tensor, inputs), training=False)
     return rows
 
@@ -62,15 +69,13 @@ def _named(model: Any) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def _noting(note: Any) -> Iterator[None]:
-    """Within this context `note(layer, given, options, returned)` is called where the call of a layer ends."""
+def _watched(watch: Callable[..., Any]) -> Iterator[None]:
+    """Within this context `watch(call, layer, given, options)` is called in place of the call of a layer."""
     kind: Any = keras.layers.Layer
     original = kind.__call__
 
     def call(layer: Any, *given: Any, **options: Any) -> Any:
-        returned = original(layer, *given, **options)
-        note(layer, given, options, returned)
-        return returned
+        return watch(original, layer, given, options)
 
     kind.__call__ = call
     try:
@@ -85,17 +90,28 @@ def _has_state(given: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
     return several or options.get("initial_state") is not None or (len(given) > 1 and given[1] is not None)
 
 
-def _masks(structure: Any) -> list[Mask | None]:
-    """Return the mask of each tensor in a structure."""
-    found: list[Mask | None] = []
+def _passed(options: Mapping[str, Any], count: int) -> list[Mask | None]:
+    """Return the mask that a call is given as an argument, as functional models of Keras 3 do; [] if it is given none."""
+    mask = options.get("mask")
+    return [_as_array(mask), *[None] * (count - 1)] if hasattr(mask, "shape") else []
 
-    def look(tensor: Any) -> None:
-        if hasattr(tensor, "shape") and hasattr(tensor, "dtype"):
-            mask = keras_mask(tensor)
-            found.append(None if mask is None else np.asarray(compat.to_numpy(mask)).astype(bool))
 
-    compat.map_structure(look, structure)
+def _tensors(structure: Any) -> list[Any]:
+    """Return the tensors in a structure."""
+    found: list[Any] = []
+    compat.map_structure(lambda one: found.append(one) if hasattr(one, "shape") and hasattr(one, "dtype") else None, structure)
     return found
+
+
+def _mask(tensor: Any) -> Mask | None:
+    """Return the mask that is attached to a tensor."""
+    mask = keras_mask(tensor)
+    return None if mask is None else _as_array(mask)
+
+
+def _as_array(mask: Any) -> Mask:
+    """Return a mask as an array."""
+    return np.asarray(compat.to_numpy(mask)).astype(bool)
 
 
 def _settings(layer: Any) -> dict[str, Any]:

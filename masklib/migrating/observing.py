@@ -1,5 +1,6 @@
 """What one Keras computes with a model: outputs, loss, metrics and masks, with the noise of the numbers as the audit has it."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from masklib.migrating.reading import is_compiled
 
 Array = NDArray[Any]
 Values = dict[str, Array]  # outputs, or what `evaluate` reports, by name
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # of a terminal, which Keras writes into its errors
 IS_RANDOM = "it is random: it differs when it is computed again"
 
 
@@ -75,10 +77,9 @@ def _observe_loss(found: Observation, model: Any, batch: tuple[Any, ...], seed: 
         measure(model)
     if "metrics" in found.failed:
         with _failing(found, "loss"):
+            # another model, because Keras 3 keeps the metrics of a .h5 file when it compiles again
             alone = keras.Model(model.input, model.output) if getattr(model, "inputs", None) else model
-            compat.compile_model(
-                alone, model.loss
-            )  # another model: Keras 3 keeps the metrics of a .h5 file when it compiles again
+            compat.compile_model(alone, model.loss)
             measure(alone)
 
 
@@ -88,8 +89,17 @@ def _failing(found: Observation, part: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # whatever this Keras raises for the model
-        told = [line for line in str(error).splitlines() if line.strip() and "Exception encountered" not in line]
-        found.failed[part] = f"{type(error).__name__}: {told[0].strip()[:300] if told else 'it says no more'}"
+        found.failed[part] = f"{type(error).__name__}: {_told(error).removeprefix(f'{type(error).__name__}: ')[:300]}"
+
+
+def _told(error: Exception) -> str:
+    """Return what an error of Keras says in one line: the first; where Keras 2 writes a traceback, that of the cause."""
+    text = COLOURS.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "Exception encountered" not in line]
+    if not lines or not lines[0].startswith("in user code"):
+        return lines[0] if lines else "it says no more"
+    raised = [line for line in lines if re.match(r"[A-Za-z_.]*(Error|Exception|Exit)\b", line)]
+    return (raised or lines)[-1]
 
 
 def _keep(found: Observation, index: int, row: Mapping[str, Any]) -> None:
@@ -106,10 +116,15 @@ def _measure(
 ) -> None:
     """Keep what is computed for a batch, with the noise of each result; raise for what is random."""
     unit = _unit_of(model)
-    base, again = compute(batch), compute(batch)
-    turned = compute(tuple(_turned(one) for one in batch))
+
+    def computed(one: tuple[Any, ...]) -> Values:
+        _reset_states(model)
+        return compute(one)
+
+    base, again = computed(batch), computed(batch)
+    turned = computed(tuple(_turned(one) for one in batch))
     with _rounded_otherwise(model, unit, seed):
-        rounded = compute(batch)
+        rounded = computed(batch)
     for name, array in base.items():
         same, order = distance(array, again[name]), distance(array, _turned(turned[name]) if part == "outputs" else turned[name])
         if same.relative > _much(unit):
@@ -118,6 +133,15 @@ def _measure(
         off = distance(array, rounded[name])
         found.arrays[f"{part}/{name}"] = array
         found.tolerances[f"{part}/{name}"] = _noise([same, order, off], unit).tolerance
+
+
+def _reset_states(model: Any) -> None:
+    """Reset what stateful layers keep from the call before."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _reset_states(layer)
+        elif getattr(layer, "stateful", False) and getattr(layer, "states", None):
+            (getattr(layer, "reset_state", None) or layer.reset_states)()
 
 
 def _noise(distances: list[Distance], unit: float) -> Noise:

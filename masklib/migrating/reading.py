@@ -1,7 +1,10 @@
 """Reads the model that is compared, in any version of Keras from 2.2.4 on, and carries weights from one version to another."""
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from masklib import compat
 from masklib.auditing import loading
-from masklib.auditing.files import is_in_code
+from masklib.auditing.files import is_in_code, metadata
 from masklib.errors import ArgumentError
 
 Array = NDArray[Any]
@@ -30,20 +33,65 @@ def load_model(path: str, *, custom: Sequence[str], allow_unsafe: bool, limit_by
     if is_in_code(path):
         return loading.load_model(path), []
     objects = dict(loading.find_custom(text) for text in custom)
+    with _readable(path) as (file, notes):
+        try:
+            if compat.IS_KERAS_3:
+                options: dict[str, Any] = {"allow_unsafe": allow_unsafe, "limit_bytes": limit_bytes}
+                return loading.load_model(file, custom=custom, **options), notes
+            return keras.models.load_model(file, custom_objects=objects), notes
+        except Exception as error:  # any error that Keras raises for this file; perhaps only of its optimizer
+            found = _without_compiling(file, objects, allow_unsafe)
+            if found is None:
+                raise ArgumentError(_cannot(path, error).replace(file, path)) from error
+            loss = _named_loss(file)
+            if loss:
+                compat.compile_model(found, loss)
+            how = f"its loss {loss!r} is compiled again, without metrics" if loss else "it is not compiled here"
+            said = f"Keras {keras.__version__} cannot read how {path} was compiled, {how}: {_first_line(error)}"
+            return found, [*notes, said.replace(file, path)]
+
+
+def check_takes_numbers(model: Any) -> None:
+    """Raise if an input of a model is text.
+
+    Raises:
+        ArgumentError: one is.
+    """
+    texts = [one.name for one in getattr(model, "inputs", None) or () if "string" in str(one.dtype)]
+    if texts:
+        msg = f"Models are compared from their numbers on, the input {', '.join(map(repr, texts))} is text. "
+        raise ArgumentError(msg + "Build the part after the layer that makes ids, such as TextVectorization: module:function.")
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield a file that this Keras can read, and notes: a `.h5` file of Keras 2 without a setting that Keras 3 refuses."""
     try:
-        if compat.IS_KERAS_3:
-            options: dict[str, Any] = {"allow_unsafe": allow_unsafe, "limit_bytes": limit_bytes}
-            return loading.load_model(path, custom=custom, **options), []
-        return keras.models.load_model(path, custom_objects=objects), []
-    except Exception as error:  # any error that Keras raises for this file; perhaps only of its optimizer
-        found = _without_compiling(path, objects, allow_unsafe)
-        if found is None:
-            raise ArgumentError(_cannot(path, error)) from error
-        loss = _named_loss(path)
-        if loss:
-            compat.compile_model(found, loss)
-        how = f"its loss {loss!r} is compiled again, without metrics" if loss else "it is not compiled here"
-        return found, [f"Keras {keras.__version__} cannot read how {path} was compiled, {how}: {_first_line(error)}"]
+        with h5py.File(path, "r") as file:
+            config = json.loads(file.attrs["model_config"])
+    except (OSError, KeyError, ValueError):
+        config = {}
+    kept = _without_old_settings(config)
+    if not compat.IS_KERAS_3 or kept == config:
+        yield path, []
+        return
+    with tempfile.TemporaryDirectory(prefix="masklib-h5-") as folder:
+        copy = str(Path(folder, Path(path).name))
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(kept)
+        said = f"Keras {keras.__version__} itself cannot load {path}, whose recurrent layers have the setting time_major=False"
+        yield copy, [f"{said}; here it is left out, which changes nothing that the model computes"]
+
+
+def _without_old_settings(config: Any) -> Any:
+    """Return a configuration without `time_major=False` of recurrent layers: Keras 3 refuses it, and it changes nothing."""
+    if isinstance(config, list):
+        return [_without_old_settings(one) for one in config]
+    if not isinstance(config, dict):
+        return config
+    kept = {name: value for name, value in config.items() if name != "time_major" or value}
+    return {name: _without_old_settings(value) for name, value in kept.items()}
 
 
 def _without_compiling(path: str, objects: Mapping[str, Any], allow_unsafe: bool) -> Any:
@@ -67,9 +115,13 @@ def _named_loss(path: str) -> str:
 
 def _cannot(path: str, error: Exception) -> str:
     """Return that a file cannot be loaded, and what to do."""
-    told = str(error) if isinstance(error, ArgumentError) else f"{path} cannot be loaded by Keras {keras.__version__}: "
-    told += "" if isinstance(error, ArgumentError) else _first_line(error)
-    return f"{told.rstrip('.')}. Build the model on both sides by a function: masklib migrate-check module:function."
+    saved_by = str((metadata(Path(path)) or {}).get("keras_version", ""))
+    if saved_by[:1] in ("2", "3") and saved_by[:1] != keras.__version__[:1]:
+        told = f"{path} was saved by Keras {saved_by}, and Keras {keras.__version__} cannot load it"
+    else:
+        told = str(error) if isinstance(error, ArgumentError) else f"{path} cannot be loaded: {_first_line(error)}"
+    remedy = f"Build the model on both sides by a function, with the weights of the file: module:function --weights {path}"
+    return f"{told.rstrip('.')}. {remedy}."
 
 
 def _first_line(error: Exception) -> str:
@@ -162,4 +214,11 @@ def is_compiled(model: Any) -> bool:
 def open_batch(path: str | Path, model: Any) -> loading.Given:
     """Return the batch of a file as a model takes it."""
     with np.load(path, allow_pickle=False) as file:
-        return loading.arrange(dict(file), model, path)
+        inputs, targets, weights = loading.arrange(dict(file), model, path)
+    return loading.Given(inputs, _as_list(targets, loading.TARGETS), _as_list(weights, loading.WEIGHTS))
+
+
+def _as_list(arrays: Any, kind: str) -> Any:
+    """Return arrays that were a list, and so are named "y_0", "y_1" and so on, as that list; others as they are."""
+    names = [f"{kind}_{index}" for index in range(len(arrays))] if isinstance(arrays, Mapping) else []
+    return [arrays[name] for name in names] if names and set(names) == set(arrays) else arrays

@@ -65,23 +65,21 @@ def find_sides(source: str | None, target: str) -> tuple[Side, Side]:
 
     Args:
         source: "today", the name of an environment, or a version such as "2.15"; None: today.
-        target: likewise. A version that several environments have is that on the backend of the other side, if one has it.
+        target: likewise. A version that several environments have is that on the backend of the other side, if one has
+            it; if both are such versions, on the backend of this Python.
 
     Raises:
-        ArgumentError: there is no such environment, or both are the same.
+        ArgumentError: there is no such environment.
         UnavailableError: it was not made.
     """
-    first = _find(source or TODAY, None)
+    first = _find(source or TODAY, numeric_settings()["KERAS_BACKEND"])
     second = _find(target, first.backend)
     if source and second.backend != first.backend and _VERSION.fullmatch(source):
         first = _find(source, second.backend)
-    if (first.keras, first.backend) == (second.keras, second.backend):
-        msg = f"--from and --to must be two different Keras, both are {first}. Name another one, of masklib env list."
-        raise ArgumentError(msg)
     return first, second
 
 
-def _find(name: str, backend: str | None) -> Side:
+def _find(name: str, backend: str) -> Side:
     """Return the side of a name or version, on a backend if there is a choice."""
     if name == TODAY:
         return today()

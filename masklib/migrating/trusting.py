@@ -24,7 +24,7 @@ def check_is_data(path: str | Path, custom: Sequence[str] = ()) -> None:
         custom: the user's classes and functions, each as "module:name".
 
     Raises:
-        ArgumentError: it holds a Lambda layer, or an object of another module.
+        ArgumentError: it holds a Lambda layer, or an object of another module; or the file is damaged.
     """
     allowed = (*OF_KERAS, *(text.partition(":")[0] for text in custom))
     names = {text.partition(":")[2] for text in custom}
@@ -58,7 +58,10 @@ def _configuration(path: Path) -> Any:
 
         with h5py.File(path, "r") as file:
             return [_text(file.attrs[name]) for name in ("model_config", "training_config") if name in file.attrs]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile) as error:
+        msg = f"{path} must be a whole .keras or .h5 file, it cannot be read: {error}. Save or copy it again."
+        raise ArgumentError(msg) from error
+    except (ValueError, KeyError):
         return None
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from masklib.cli import migrate_view
 from masklib.cli.main import main
 from masklib.engine import environments
 from masklib.engine.environments import find_environment
+from masklib.errors import ArgumentError
 from masklib.migrating import check as checking
 from masklib.migrating.check import Migration
 from masklib.migrating.comparing import Comparison, Difference
@@ -70,9 +72,9 @@ GAP = ("masks", "Keras 2.2.4: graphs")
     ("differences", "gaps", "code", "told"),
     [
         ([], [], 0, "m.keras: nothing differs\n"),
-        ([DIFFERS], [], 1, "m.keras: loss differ\n"),
-        ([], [GAP], 2, "m.keras: nothing differs; masks not compared\n"),
-        ([DIFFERS], [GAP], 1, "m.keras: loss differ; masks not compared\n"),
+        ([DIFFERS], [], 1, "m.keras: loss differs\n"),
+        ([], [GAP], 2, "m.keras: nothing that was compared differs; masks not compared\n"),
+        ([DIFFERS], [GAP], 1, "m.keras: loss differs; masks not compared\n"),
     ],
 )
 def test_the_status_is_1_for_a_difference_2_for_a_gap_and_0_for_neither(
@@ -88,6 +90,13 @@ def test_the_status_is_1_for_a_difference_2_for_a_gap_and_0_for_neither(
     assert [one["of"] for one in found["differences"]] == [one.of for one in differences]
     assert [(one["part"], one["why"]) for one in found["not_compared"]] == gaps
     assert (found["from"]["keras"], found["to"]["backend"]) == ("3.3.3", "tensorflow")
+
+
+def test_where_nothing_could_be_compared_the_verdict_does_not_say_that_nothing_differs():
+    nothing = replace(
+        migration([], []), comparison=Comparison([], {}, [("outputs", "Keras 3.9.2: x"), ("masks", "Keras 3.9.2: x")])
+    )
+    assert migrate_view._verdict(nothing) == "nothing could be compared; outputs, masks not compared"
 
 
 @pytest.fixture
@@ -111,8 +120,8 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
         (["hostile.h5"], "holds code, in a Lambda layer"),
         (["hostile.h5", "--max-size", "10"], "may hold at most 1e-08 GB"),
         (["plain.h5", "--weights", "plain.h5"], "--weights are for a model in code"),
-        (["package:model", "--weights", "missing.h5"], "--weights must be a .h5 file"),
-        (["package:model", "--weights", "note.txt"], "--weights must be a .h5 file"),
+        (["package:model", "--weights", "missing.h5"], "--weights must be a .h5 or .keras file"),
+        (["package:model", "--weights", "note.txt"], "--weights must be a .h5 or .keras file"),
         (["plain.h5", "--inputs", "note.txt"], "--inputs must be a .npz or .npy file"),
     ],
 )
@@ -131,6 +140,24 @@ def test_what_is_wrong_is_refused_before_any_process_starts(
     assert (found.exit_code, found.stdout) == (2, "")
     assert told in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_the_batch_is_made_by_another_keras_where_a_model_fails_on_one_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def ask(side: Side, what: str, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        asked.append(side.name)
+        fails = side.name != "today" or request["model"] == "m:broken"
+        return {"unmade": "It takes no inputs."} if fails else {"samples": 5}
+
+    monkeypatch.setattr(checking, "_ask", ask)
+    older = Side("keras@3.4.1", "3.4.1", "torch")
+    request = {"model": "m:model", "inputs": ""}
+    made = checking._make(OLD, older, request, tmp_path, print)
+    assert made == ({"samples": 5}, str(tmp_path / "batch1" / "batch.npz"))
+    assert asked == ["keras@3.4.1", "today"]  # the audit, which makes inputs, does not know Keras 3.3
+    with pytest.raises(ArgumentError, match=r"Keras 3\.4\.1 on torch .*: It takes no inputs\."):
+        checking._make(OLD, older, {**request, "model": "m:broken"}, tmp_path, print)
 
 
 def test_an_environment_that_is_not_made_is_status_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

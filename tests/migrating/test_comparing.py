@@ -26,7 +26,9 @@ def observed(
     for row, (layer, kind, got, handed) in enumerate(masks):
         arrays |= {f"masks/{row}/in/0": got} if got is not None else {}
         arrays |= {f"masks/{row}/out/0": handed} if handed is not None else {}
-        calls.append({"layer": layer, "kind": kind, "config": {}, "has_state": False, "masks_in": 1, "masks": 1})
+        calls.append(
+            {"layer": layer, "kind": kind, "config": {}, "has_state": False, "unmasks": False, "masks_in": 1, "masks": 1}
+        )
     about = {"calls": calls, "failed": {}, "has_loss": True, "tolerances": dict.fromkeys(arrays, NOISE)}
     return Observed(keras, {**about, **answer}, arrays)
 
@@ -47,6 +49,11 @@ def test_what_is_the_same_is_status_0_and_is_listed():
 def test_only_more_than_the_noise_is_a_difference(factor: float, differs: bool):
     second = observed("2", output=[[1.0, 2.0 * factor]], reported={"loss": 0.5 * factor})
     assert found(observed("1"), second) == ([("outputs", "score"), ("loss", "loss")] if differs else [])
+
+
+def test_differences_are_in_the_order_of_the_parts_whatever_keras_reports_first():
+    first, second = (observed(name, reported={"accuracy": value, "loss": value}) for name, value in (("1", 0.5), ("2", 0.6)))
+    assert found(first, second) == [("loss", "loss"), ("metrics", "accuracy")]
 
 
 def test_the_noise_of_the_noisier_side_counts():
@@ -75,6 +82,22 @@ def test_a_layer_that_got_another_mask_already_only_follows():
     first = observed("1", masks=[("lstm", "LSTM", MASK, MASK), ("tags", "Dense", MASK, MASK)])
     second = observed("2", masks=[("lstm", "LSTM", MASK, None), ("tags", "Dense", None, None)])
     assert [(one.of, one.follows) for one in compare(first, second).differences] == [("lstm", False), ("tags", True)]
+
+
+def test_a_layer_that_takes_the_mask_off_its_input_differs_first_and_what_gets_that_input_follows():
+    first = observed("2.15.0", masks=[("attend", "MultiHeadAttention", MASK, MASK), ("sum", "Add", MASK, MASK)])
+    second = observed("3.15.1", masks=[("attend", "MultiHeadAttention", MASK, MASK), ("sum", "Add", None, None)])
+    second.answer["calls"][0]["unmasks"] = True
+    attend, total = compare(first, second).differences
+    assert (attend.of, attend.follows, total.of, total.follows) == ("attend", False, "sum", True)
+    assert attend.said == "takes the mask off its input, for all layers after it, in Keras 3.15.1, not in Keras 2.15.0"
+    assert found(second, second) == []
+
+
+def test_states_that_versions_list_at_other_places_are_no_difference_of_the_masks_that_a_layer_gets():
+    first, second = (observed(keras, masks=[("gru", "GRU", MASK, given)]) for keras, given in (("2", MASK), ("3", None)))
+    first.answer["calls"][0]["masks_in"] = 2  # the sequence and its initial state
+    assert [one.follows for one in compare(first, second).differences] == [False]
 
 
 def test_layers_are_paired_by_name_not_by_place_and_in_order_where_names_are_generated():

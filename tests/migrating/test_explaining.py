@@ -83,11 +83,19 @@ def test_changes_lie_between_the_versions_on_the_backend_and_others_do_not():
     assert changes_between(NEW, OLD) == inside
 
 
+def test_between_backends_of_one_version_the_matrix_names_no_change():
+    rows = [{"claim": "Add", "backend": "jax", "before": "3.13.2", "keras": "3.15.0", "was": "kept", "is": "dropped"}]
+    on_tensorflow, on_jax = (Side(backend, "3.14.1", backend) for backend in ("tensorflow", "jax"))
+    assert changes_between(on_tensorflow, on_jax, rows) == []
+
+
 def test_outputs_of_a_model_that_gives_initial_states_are_explained_by_the_claim_about_them():
     source, target = Side("keras-2.15", "2.15.0", "tensorflow"), Side("today", "3.15.1", "tensorflow")
     (since,) = (row["keras"] for row in committed_changes() if (row["claim"], row["backend"]) == ("state-1", "tensorflow"))
     assert named(Difference("outputs", "y", "differs", with_state=True), source, target) == [("state-1", since)]
     assert named(Difference("outputs", "y", "differs"), source, target) == []
+    (found,) = explain([Difference("outputs", "y", "differs", with_state=True)], source, target)
+    assert found.said.startswith("perhaps state-1 (")
 
 
 def test_what_claims_say_is_named_where_keras_2_has_no_row_for_layers_and_only_if_it_lies_between():
@@ -99,6 +107,28 @@ def test_what_claims_say_is_named_where_keras_2_has_no_row_for_layers_and_only_i
     assert {claim for claim, _ in named(Difference("metrics", "accuracy", "differs"), source, target)} <= {"loss-9", "div-5"}
     assert named(Difference("metrics", "accuracy", "differs"), source, target) != []
     assert named(Difference("metrics", "accuracy", "differs"), target, Side("keras-3.6", "3.6.0", "tensorflow")) == []
+
+
+def test_a_claim_that_is_at_the_end_what_it_was_at_the_beginning_explains_nothing():
+    source, target = Side("keras-2.15", "2.15.0", "tensorflow"), Side("today", "3.15.1", "tensorflow")
+    assert [name for name, _ in named(of_layer("Add", was=True, now=False), source, target)] == ["mask-9"]  # not mask-8
+
+
+def test_an_error_between_two_behaviours_is_passed_over_and_none_is_named_as_a_cause():
+    old, new = Side("keras-3.3", "3.3.3", "tensorflow"), Side("keras-3.13", "3.13.2", "tensorflow")
+    merged = of_layer("Concatenate", was=False, now=True, masks_in="one mask missing")
+    (found,) = explain([merged], old, new)
+    assert "dropped up to Keras 3.3.3, OR from 3.13.2 on" in found.said
+    since_2 = of_layer("Concatenate", was=True, now=True, masks_in="one mask missing")
+    (found,) = explain([since_2], Side("keras-2.15", "2.15.0", "tensorflow"), new)
+    assert "error" not in found.said
+    assert found.changes != ()
+
+
+def test_a_metric_behind_a_mask_that_differs_first_is_not_explained_by_claims_about_metrics():
+    source, target = Side("keras-2.15", "2.15.0", "tensorflow"), Side("keras-3.3", "3.3.3", "tensorflow")
+    metric, _ = explain([Difference("metrics", "accuracy", "differs"), of_layer("Dense", was=True, now=False)], source, target)
+    assert (metric.because, metric.changes) == (("layer",), ())
 
 
 def test_a_loss_of_outputs_that_differ_is_not_explained_by_claims_about_losses():

@@ -59,6 +59,14 @@ def test_models_of_keras_and_masklib_are_data(keras: ModuleType, tmp_path: Path)
 
 
 def test_what_is_no_configuration_is_left_to_keras(tmp_path: Path):
-    (tmp_path / "broken.keras").write_bytes(b"PK")
-    check_is_data(tmp_path / "broken.keras")
-    check_is_data(tmp_path / "missing.h5")
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["kernel"] = [1.0]
+    check_is_data(tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize("name", ["broken.keras", "broken.h5"])
+def test_a_damaged_file_is_refused_in_one_sentence(name: str, tmp_path: Path):
+    whole = saved(tmp_path, {"class_name": "Dense"}, Path(name).suffix).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArgumentError, match=r"broken\.(keras|h5) must be a whole .* Save or copy it again\.$"):
+        check_is_data(tmp_path / name)
