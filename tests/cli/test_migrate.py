@@ -199,7 +199,7 @@ def need(monkeypatch: pytest.MonkeyPatch) -> Any:
     return skip_unless_made
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)  # six processes import a backend
 def test_merging_layers_merge_masks_from_3_4_0_on_and_a_model_without_them_is_the_same(need: Any, models: Path):
     need("keras@3.3.3", "keras@3.4.1")
@@ -220,7 +220,7 @@ def test_merging_layers_merge_masks_from_3_4_0_on_and_a_model_without_them_is_th
     assert found["same"]["masks"] == ["tokens", "mean", "score"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_a_nightly_whose_recurrent_layers_hand_no_mask_on_changes_the_loss_of_a_tagger(need: Any, models: Path):
     nightly = "keras@3.16.0.dev2026102704"

@@ -56,7 +56,7 @@ def test_a_table_shows_short_what_json_shows_whole():
     assert len(versions_view.shown([row])[0]["until then"]) == versions_view.LONGEST
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_change_is_bisected_to_its_release(with_torch: Path, tmp_path: Path):
     found = run("bisect", "guide-14", "--good", "3.0.3", "--bad", "3.1.0", "--runs", str(tmp_path / "runs"))
     assert found.exit_code == 0, found.stderr

@@ -391,7 +391,7 @@ def traced_here():
     return traced_everywhere()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_jax_has_the_same_outcomes(traced_here):
     assert traced_on("jax") == traced_here
 
