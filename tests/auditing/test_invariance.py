@@ -19,7 +19,7 @@ from tests.auditing import models as small
 
 Build = Callable[[], Any]
 # Keras says so while the faulty models are built, which is their fault.
-pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning"), pytest.mark.usefixtures("eagerly")]
 
 
 def found(check: PaddingCheck, kind: str = "output") -> set[str]:

@@ -11,6 +11,7 @@ import masklib
 from masklib.auditing.tracing.signature import bound_arguments
 from masklib.auditing.tracing.watch import Keep, record
 
+pytestmark = pytest.mark.usefixtures("eagerly")
 IDS = np.array([[3, 4, 5, 6, 7], [5, 6, 7, 0, 0], [2, 0, 0, 0, 0]])
 
 

@@ -20,7 +20,7 @@ from masklib.auditing.report.page import fragment
 from masklib.auditing.report.text import as_text, show
 from masklib.errors import ArgumentError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:.*destroy the mask:UserWarning"), pytest.mark.usefixtures("eagerly")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from masklib.auditing.inputs.roles import ids_marked_by, steps_marked_by
 from masklib.auditing.inputs.settings import PaddingSettings
 from tests.auditing import models as small
 
-pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning"), pytest.mark.usefixtures("eagerly")]
 
 
 def made(model: Any, **options: Any) -> making.Made:

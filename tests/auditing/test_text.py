@@ -11,7 +11,10 @@ import masklib
 from masklib.errors import ArgumentError
 
 # Lookups of text need TensorFlow on every backend.
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text in a graph needs TensorFlow")
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text in a graph needs TensorFlow"),
+    pytest.mark.usefixtures("eagerly"),
+]
 
 SENTENCES = ["the cat sat on the mat", "the dog", "a cat"]
 
