@@ -214,8 +214,7 @@ def report_three_ways(model: Any, batches: Sequence[tuple[Any, Any, Any]], loss:
         batch_size: of those batches.
         **options: of `compile`, such as `metrics`, which have seen no other model.
     """
-    options |= {"loss": loss, "optimizer": "sgd", "run_eagerly": True}
-    model.compile(**options)
+    compat.compile_model(model, loss, run_eagerly=True, **options)
     whole: list[dict[str, float]] = []
     try:
         for x, y, weights in batches:
@@ -223,7 +222,7 @@ def report_three_ways(model: Any, batches: Sequence[tuple[Any, Any, Any]], loss:
             reported = model.test_on_batch(x, y, sample_weight=weights, return_dict=True)
             whole.append({name: float(value) for name, value in reported.items()})
         if keras.backend.backend() == "jax":  # whose `evaluate` takes the weights out of the model, and loses them in an error
-            model.compile(**options)  # but is built anew first, where an error does no harm
+            compat.compile_model(model, loss, run_eagerly=True, **options)  # but is built anew first, where an error does no harm
         several = compat.evaluate_by_steps(model, *batches[0], batch_size)
         return Reports(whole, {name: float(value) for name, value in several.items()}, "")
     except Exception as error:  # whatever the backend raises is the finding

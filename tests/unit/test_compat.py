@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -129,3 +130,20 @@ def test_tf_keras_is_keras_and_each_of_its_modules_is_loaded_once(tmp_path: Path
     told = subprocess.run([sys.executable, "-W", "error", "-c", code], env=variables, capture_output=True, text=True, check=False)
     assert told.stdout.split() == ["loaded"]
     assert told.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'keras.no_such_module'"
+
+
+def test_variables_that_an_error_took_out_of_a_model_are_put_back(monkeypatch: pytest.MonkeyPatch):
+    """As Keras 3.0 to 3.4 does on JAX in `evaluate`; notebook 03 goes on after such an error."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    lost, kept = keras.Variable([1.0, 2.0]), keras.Variable([3.0])
+    model = SimpleNamespace(variables=[lost, kept])
+
+    def fails() -> None:
+        with generations.kept_variables(model):
+            lost._value, kept._value = None, keras.ops.convert_to_tensor([4.0])
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fails()
+    assert np.asarray(lost._value).tolist() == [1.0, 2.0]
+    assert np.asarray(kept._value).tolist() == [4.0]
