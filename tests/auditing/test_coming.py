@@ -7,6 +7,8 @@ import pytest
 
 from masklib.auditing.report import coming
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture
 def notes(keras: ModuleType) -> Any:
@@ -45,6 +47,7 @@ def test_a_subclass_of_a_layer_of_keras_is_one(keras: ModuleType, notes: Any):
     assert notes(tagger(keras, Mine(4, return_sequences=True, name="mine"), loss="mse"))
 
 
+@pytest.mark.slow
 def test_where_the_next_keras_is_installed_nothing_is_foretold(keras: ModuleType, notes: Any, monkeypatch: pytest.MonkeyPatch):
     model = tagger(keras, loss="mse")
     monkeypatch.setattr(coming, "_coming", lambda: {"keras": keras.__version__, "layers": ["LSTM"]})

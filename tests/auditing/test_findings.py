@@ -22,6 +22,7 @@ def audit(keras: ModuleType) -> Any:
     return audit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", CODES)
 def test_a_fault_is_found_and_the_remedy_removes_it(audit: Any, code: str):
     from masklib.auditing.report.examples import BACKENDS, OPTIONS, pair

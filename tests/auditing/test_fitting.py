@@ -13,7 +13,7 @@ from masklib.auditing.invariance.fitting import calls_in_doubt, fits
 from tests.auditing import models as small
 
 # Keras says so where a mask is lost on purpose.
-pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning"), pytest.mark.slow]
 
 IDS = np.array([[3, 5, 7, 0, 0], [4, 6, 8, 2, 1], [9, 2, 0, 0, 0]])
 STEPS = 5

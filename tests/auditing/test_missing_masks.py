@@ -27,6 +27,7 @@ def transformer(n_blocks: int, *, handed: bool) -> Any:
     return keras.Model(ids, layers.Dense(3, name="dense")(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_blocks", [3, 7])
 def test_blocks_after_the_first_all_miss_the_mask(n_blocks: int) -> None:
     report = masklib.audit(transformer(n_blocks, handed=False), IDS)

@@ -10,6 +10,8 @@ from keras import layers, ops
 import masklib
 from tests.auditing import models as small
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def left_padded() -> Any:
     """Correct for padding before the sequences: positions from the mask, and the last step is used."""

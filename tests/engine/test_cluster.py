@@ -204,6 +204,7 @@ def local(plans: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_a_cluster_makes_the_tables_of_this_machine(plans: list[Any], local: Store, store: Store, two_workers: Dask):
     diary = Diary()
     result = run_sweep(plans, store, executor=DaskCluster(two_workers.address), listener=diary)
@@ -219,6 +220,7 @@ def test_a_cluster_makes_the_tables_of_this_machine(plans: list[Any], local: Sto
     assert [path.name for path in store.root.iterdir() if path.name.startswith(".cluster")] == []
 
 
+@pytest.mark.slow
 def test_a_store_on_s3_has_the_same_tables(plans: list[Any], local: Store, kept: Any, s3: Any):
     store = open_store("s3://runs-of-masklib/some/where")
     assert statuses(run_sweep(plans, store, executor=kept)) == ["ok"] * 6

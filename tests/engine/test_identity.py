@@ -127,6 +127,7 @@ def test_of_masklib_what_a_kernel_can_import_counts_and_nothing_else(tmp_path: P
     assert changes_with("site/front.toml", tmp_path / "front") == (False, True)
 
 
+@pytest.mark.slow
 def test_every_module_of_masklib_that_a_notebook_imports_counts():
     cells = [ast.parse(cell.source) for path in suite() for cell in read_notebook(path).code_cells]
     imports = {ast.unparse(node) for cell in cells for node in ast.walk(cell) if isinstance(node, ast.Import | ast.ImportFrom)}

@@ -20,7 +20,7 @@ QUICK = "from masklib.engine.kernels import servers; servers.PRELOAD = ('numpy',
 COMMAND = f"{QUICK}; from masklib.cli.main import main; main()"
 PARENT = "import os\nrun.metric('server', os.getppid())"
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forked kernels need Linux")
+pytestmark = [pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forked kernels need Linux"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from masklib.site.single import to_html
 from tests.engine.test_folders import WARM, printed
 from tests.engine.test_kinds import save
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN_FIELD = pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")  # of bash's kernelspec
 SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 WHO = "import sys, cowlib\nprint(sys.prefix, cowlib.V, x)"

@@ -24,6 +24,8 @@ from tests.engine.test_pool import job_of
 from tests.stores import attempts_in, runs_in
 from tests.waiting import GONE_S, until
 
+pytestmark = pytest.mark.slow
+
 STOP_SERVER = "import os, signal, time\nos.kill(os.getppid(), signal.SIGSTOP)\ntime.sleep({})"
 STOP_ITSELF = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
 STOP_WORKER = """

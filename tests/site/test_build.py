@@ -54,6 +54,7 @@ def shown(root: Path, page: str) -> str:
     return " ".join(BeautifulSoup((root / page).read_text(), "html.parser").get_text().split())
 
 
+@pytest.mark.slow
 def test_sphinx_has_nothing_to_warn_of(made: Site):
     assert made.warnings == []
     assert made.unreadable == []

@@ -112,6 +112,7 @@ def few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.slow
 def test_markdown_of_a_notebook_is_text(few_pages: Path):
     secret, module = few_pages.parent / "secret", "masklib_stranger"
     (few_pages.parent / f"{module}.py").write_text(f"open({str(few_pages.parent / 'RAN')!r}, 'w')\n'''{SECRET}'''\n")
@@ -400,6 +401,7 @@ def test_a_recipe_that_is_none_leaves_the_drawing(few_pages: Path):
     assert [one.recipe("f") for one in survey(Store(few_pages)).shown()] == [None] * 3
 
 
+@pytest.mark.slow
 def test_a_recipe_that_cannot_be_drawn_leaves_what_the_notebook_showed(few_pages: Path):
     recipe = json.dumps({"name": "f", "plot": "plot_of_a_later_masklib", "arguments": {}, "caption": "c", "alt": "a"}).encode()
     folder = stranger(few_pages, GOOD, ["# Title"], **{"figures/f.json": recipe, "figures/f.png": PNG.encode()})

@@ -57,6 +57,7 @@ def test_a_failure_reads_like_one_of_pytest_and_its_report_is_kept(tmp_path: Pat
     assert page.read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_audits_can_be_left_out_and_nothing_is_imported_for_the_others(tmp_path: Path):
     (tmp_path / "conftest.py").write_text(
         "def pytest_sessionfinish():\n    import sys\n    print('loaded', 'masklib.auditing' in sys.modules)\n"

@@ -78,6 +78,7 @@ def attributes_of(model):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 def test_the_model_is_restored(trained, training):
     numbers, attributes, config = variables_of(trained), attributes_of(trained), trained.get_compile_config()
