@@ -226,6 +226,16 @@ def draw_sample_weights(seed: int, shape: tuple[int, ...]) -> Float:
     return weights
 
 
+def draw_weight_kinds(seed: int, samples: int, steps: int) -> dict[str, Float | None]:
+    """Return sample weights by their kind: none, one a step (B, T) or a sample (B, 1), all positive and with every third 0."""
+    kinds: dict[str, Float | None] = {"none": None}
+    for name, shape in {"per step, (B, T)": (samples, steps), "per sample, (B, 1)": (samples, 1)}.items():
+        weights = draw_sample_weights(seed, shape)
+        kinds[name] = weights
+        kinds[f"{name}, some 0"] = np.where(np.arange(weights.size).reshape(shape) % 3 == 0, np.float32(0), weights)
+    return kinds
+
+
 def one_hot(indices: NDArray[Any], classes: int) -> Float:
     """Return float32 (..., C) with 1 at each index."""
     rows: Float = np.eye(classes, dtype=np.float32)[indices]

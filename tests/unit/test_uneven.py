@@ -29,12 +29,38 @@ def test_one_row_holds_every_step_of_every_batch_in_order():
     np.testing.assert_array_equal(row[..., 0], [[1, 2, 3, 4, 5, 6, 7]])
 
 
-@pytest.mark.parametrize("report", [uneven.evaluate_batches, uneven.fit_batches])
-def test_metrics_see_every_step_of_batches_of_different_lengths_once_and_weights_stay(report):
-    model = models.embed_then(5, 2, None, keras.layers.Dense(1, activation="sigmoid"), mask_zero=False)
-    batches = [(ids, np.ones((*ids.shape, 1))) for ids in uneven.pad_unevenly(IDS, 2, 0)]
+def test_scored_batches_know_of_all_steps_what_numpy_needs():
+    valid, scores = IDS != 0, np.where(IDS == 0, 0.9, 0.2)[..., None]
+    labels = (scores > 0.5).astype(int)
+    cut = uneven.pad_scored(IDS, labels, scores, valid, 2, "post", 1)
+    assert [x.shape for x, _ in cut.batches] == [(2, 3), (2, 4), (1, 5)]
+    np.testing.assert_array_equal(uneven.one_row([x for x, _ in cut.batches]) != 0, cut.valid)
+    np.testing.assert_array_equal(uneven.one_row([y for _, y in cut.batches]), cut.labels)
+    np.testing.assert_array_equal(cut.labels[..., 0] == 1, ~cut.valid)
+    np.testing.assert_array_equal(cut.scores[..., 0] == 0.9, ~cut.valid)
+    np.testing.assert_allclose(cut.shares, [[1 / 3] * 6 + [1 / 4] * 8 + [1 / 5] * 5])
+
+
+@pytest.mark.parametrize(("growth", "steps"), [(0, 2 * 3 + 2 * 3 + 1 * 3), (1, 2 * 3 + 2 * 4 + 1 * 5)])
+@pytest.mark.parametrize("given_as", ["metrics", "weighted_metrics"])
+def test_metrics_see_every_step_of_every_batch_once_and_weights_stay(growth, steps, given_as):
+    """All predictions are positive and all labels 0 in the first batch, 1 elsewhere, so precision counts the steps."""
+    model = models.embed_then(5, 2, None, keras.layers.Dense(1, activation="softplus"), mask_zero=False)
+    cut = uneven.pad_unevenly(IDS, 2, 0, growth=growth)
+    batches = [(ids, np.full((*ids.shape, 1), min(k, 1))) for k, ids in enumerate(cut)]
+    model.set_weights([np.ones((5, 2)), np.ones((2, 1)), np.zeros(1)])
     before = [weight.copy() for weight in model.get_weights()]
-    found = report(model, batches, "mse", metrics=[keras.metrics.TruePositives(thresholds=0.0, name="counted")])
-    assert found["counted"] == 2 * 3 + 2 * 4 + 1 * 5
+    found, error = uneven.report_metrics(model, batches, "mse", given_as, ["Precision", "Recall"])
+    assert error == ""
+    assert found["fit"] == pytest.approx({"Precision": 1 - 6 / steps, "Recall": 1.0})
+    assert found["evaluate"] == pytest.approx(found["fit"])
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_an_error_of_keras_is_named_and_its_numbers_are_nan():
+    model = models.embed_then(5, 2, None, keras.layers.Dense(1))
+    batches = [(IDS, np.ones((5, 4, 1)))]  # targets of another length
+    found, error = uneven.report_metrics(model, batches, "mse", "metrics", ["Precision"])
+    assert error
+    assert np.isnan([found["evaluate"]["Precision"], found["fit"]["Precision"]]).all()
