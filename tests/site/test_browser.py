@@ -128,7 +128,7 @@ def test_a_wide_table_keeps_what_tells_rows_apart_in_sight(phone: Visitor):
 
 def test_a_newcomer_finds_the_two_answers_on_the_front_page(visitor: Visitor):
     page = visitor.open(FRONT)
-    concatenate = page.locator("dl > div", has_text="Does Concatenate mask my step?")
+    concatenate = page.locator("dl > div", has_text="Does Concatenate keep my mask?")
     loss = page.locator("dl > div", has_text="Is my loss counting padding?")
     expect(concatenate).to_contain_text("Not always")
     expect(loss).to_contain_text("It can be")  # loss-7 is refuted in this store
