@@ -121,7 +121,10 @@ def test_a_wide_table_keeps_what_tells_rows_apart_in_sight(phone: Visitor):
     scroll = page.locator(".mk-scroll").first
     assert scroll.get_attribute("data-scrolls") is not None
     before = page.locator("table.mk-matrix tbody th").first.bounding_box()
+    caption = page.locator("table.mk-matrix caption").first
     scroll.evaluate("part => part.scrollLeft = 200")
+    assert caption.evaluate("part => part.clientWidth <= part.closest('.mk-scroll').clientWidth")
+    assert caption.bounding_box()["x"] == scroll.bounding_box()["x"]
     assert page.locator("table.mk-matrix tbody th").first.bounding_box() == before
     assert "Scroll sideways" in scroll.evaluate("part => getComputedStyle(part, '::before').content")
 
