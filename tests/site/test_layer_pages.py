@@ -1,7 +1,7 @@
 """The pages of layers: what to write instead is right, and is chosen by what was measured."""
 
-import sys
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
