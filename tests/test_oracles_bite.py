@@ -18,6 +18,7 @@ X = RNG.normal(size=(B, T, F))
 MASK = np.array([[1, 1, 0, 1, 0, 0, 1], [0, 1, 0, 1, 0, 1, 0], [1, 0, 0, 0, 0, 1, 0]], dtype=bool)
 PER_STEP = RNG.random((B, T))
 WEIGHTS = RNG.random((B, T))
+SOME_0 = np.where(np.arange(B * T).reshape(B, T) % 5 == 0, 0.0, WEIGHTS)  # at valid and at masked steps
 LSTM_WEIGHTS = [RNG.normal(size=shape) for shape in ((F, 4 * U), (U, 4 * U), (4 * U,))]
 GRU_WEIGHTS = [RNG.normal(size=shape) for shape in ((F, 3 * U), (U, 3 * U), (2, 3 * U))]
 RNN_WEIGHTS = [RNG.normal(size=shape) for shape in ((F, U), (U, U), (U,))]
@@ -140,6 +141,18 @@ MATCHES = {
     "valid steps for weights": (
         losses.mean_over_valid(PER_STEP, MASK, WEIGHTS),
         losses.mean_over_weights(PER_STEP, MASK, WEIGHTS),
+    ),
+    "weights of 0 counted": (
+        losses.mean_over_valid(PER_STEP, MASK, SOME_0),
+        losses.weighted_masked_objective(PER_STEP, MASK, SOME_0),
+    ),
+    "weights of 0 counted at valid steps alone": (
+        losses.mean_over_valid(PER_STEP, MASK & (SOME_0 != 0), SOME_0),
+        losses.weighted_masked_objective(PER_STEP, MASK, SOME_0),
+    ),
+    "divided by the weights": (
+        losses.mean_over_weights(PER_STEP, MASK, SOME_0),
+        losses.weighted_masked_objective(PER_STEP, MASK, SOME_0),
     ),
     "sample means for step means": (
         losses.mean_of_sample_means(PER_STEP, MASK),

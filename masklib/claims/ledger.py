@@ -61,7 +61,7 @@ class Claim:
         id: such as "rnn-1".
         documents: the ids of the documents that say it; () for what was found here.
         says: how they say it, one of `SAYS`.
-        quote: the document's own words, shortened; "" where it says it in code alone, and for what was found here.
+        quote: words or code of the first of the documents, with an ellipsis for what is left out; "" for what was found here.
         statement: what is claimed, in the words of this suite.
         decides: the quantity that decides.
         notebook: the notebook that measures it; "" while none does.

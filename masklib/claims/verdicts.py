@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from masklib.claims.ledger import load_claims, shorten
 from masklib.claims.words import HOLDS, OPEN, REFUTED, UNTESTED
 
@@ -40,6 +42,9 @@ def reason(row: Any) -> str:
     part = f"{row['part']}: " if row["part"] else ""
     observed, expected = json.loads(row["observed"]), json.loads(row["expected"])
     if isinstance(observed, list) and row["deviation"] < math.inf:
+        found = np.asarray(observed)
+        if found.dtype == bool:
+            return f"{part}{np.count_nonzero(found != np.asarray(expected))} of {found.size} values differ"
         return f"{part}off by {row['deviation']:.3g}"
     return f"{part}observed {shorten(observed)}, expected {shorten(expected)}"
 

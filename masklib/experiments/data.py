@@ -17,6 +17,26 @@ Float = NDArray[np.float32]
 # 000: `mask_zero` of Embedding.
 IDS_TRAILING = np.array([[1, 2, 0, 0]])  # (B, T) = (1, 4)
 IDS_ALTERNATING = np.array([[1, 0, 2, 0]])
+OUTPUT_000 = np.array(  # printed output of Embedding(5, 5, mask_zero=True) for IDS_TRAILING
+    [
+        [
+            [0.02499047, 0.04617121, 0.01586803, 0.0338897, 0.009652],
+            [0.04782704, -0.04035913, -0.0341589, 0.03020919, -0.01157228],
+            [0.00451764, -0.01433611, 0.02606953, 0.00328832, 0.02650392],
+            [0.00451764, -0.01433611, 0.02606953, 0.00328832, 0.02650392],
+        ]
+    ]
+)
+LSTM_000 = np.array(  # printed output of an LSTM(3, return_sequences=True) after it, for IDS_ALTERNATING
+    [
+        [
+            [-0.00084503, -0.00413611, 0.00049972],
+            [-0.00084503, -0.00413611, 0.00049972],
+            [-0.00144554, -0.00115775, -0.00293898],
+            [-0.00144554, -0.00115775, -0.00293898],
+        ]
+    ]
+)
 TARGETS_000 = np.arange(12).reshape(1, 4, 3)
 PREDICTIONS_000 = np.array(
     [
@@ -204,6 +224,16 @@ def draw_sample_weights(seed: int, shape: tuple[int, ...]) -> Float:
     """Return sample weights from 0.5 to 2, such as (B,) or (B, T)."""
     weights: Float = np.random.default_rng([seed, 10]).uniform(0.5, 2.0, shape).astype(np.float32)
     return weights
+
+
+def draw_weight_kinds(seed: int, samples: int, steps: int) -> dict[str, Float | None]:
+    """Return sample weights by their kind: none, one a step (B, T) or a sample (B, 1), all positive and with every third 0."""
+    kinds: dict[str, Float | None] = {"none": None}
+    for name, shape in {"per step, (B, T)": (samples, steps), "per sample, (B, 1)": (samples, 1)}.items():
+        weights = draw_sample_weights(seed, shape)
+        kinds[name] = weights
+        kinds[f"{name}, some 0"] = np.where(np.arange(weights.size).reshape(shape) % 3 == 0, np.float32(0), weights)
+    return kinds
 
 
 def one_hot(indices: NDArray[Any], classes: int) -> Float:

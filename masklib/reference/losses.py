@@ -218,6 +218,38 @@ def mean_over_weights(per_step: ArrayLike, mask: ArrayLike | None, sample_weight
     return _mean_over("weights", per_step, mask, sample_weight)
 
 
+def weighted_masked_objective(per_step: ArrayLike, mask: ArrayLike | None, sample_weight: ArrayLike | None = None) -> float:
+    """Return `sum(w m l) / (sum(m) mean(w != 0))`: what Keras 2 made of a loss, in the function of this name.
+
+    It multiplied each step's loss by m and divided by the mean of m; it averaged over the axes that the weights lack,
+    multiplied by w, divided by the share of weights that are not 0, and took the mean. Where no weight is 0 this is
+    `mean_over_valid`; a weight of 0 leaves its step out of the count as well. Weights of masked steps belong to that share,
+    so what they are matters, too. Two differences: the function multiplied by m, so that a NaN at a masked step was not
+    left out; and it returned NaN where this returns 0.0.
+
+    Args:
+        per_step: float array (B, T); the loss of each step.
+        mask: bool array (B, T), True = valid; None means that every step is valid.
+        sample_weight: float array (B,) or (B, T); None means 1.
+
+    Returns:
+        The mean; 0.0 when no step is valid, or all weights are 0.
+
+    Raises:
+        MaskShapeError: an array's shape does not fit `per_step`.
+
+    Example:
+        >>> weighted_masked_objective([[3.0, 6.0, 12.0, 100.0]], [[True, True, True, False]], [[1.0, 0.5, 0.0, 0.0]])
+        4.0
+
+    Source: `weighted_masked_objective` in `keras/engine/training_utils.py` of Keras 2.2.4, whose docstring the mask_zero
+    answer prints.
+    """
+    loss, valid, weights = _check_weighted(per_step, mask, sample_weight)
+    weighted_share = np.count_nonzero(weights) / max(weights.size, 1)
+    return _mean(loss, valid, weights, valid.sum() * weighted_share)
+
+
 def mean_of_sample_means(per_step: ArrayLike, mask: ArrayLike | None, sample_weight: ArrayLike | None = None) -> float:
     """Return the mean over samples of each sample's `mean_over_valid`: short sequences count as much as long ones.
 

@@ -34,9 +34,14 @@ def write_layers(survey: Survey, source: Writer) -> list[str]:
     if frame.empty:
         return []
     rows = [_write(str(name), rows, source) for name, rows in frame.groupby("layer", sort=True)]
-    source.write("fragments/layers.html", render("layers.html", layers=rows))
+    source.write("fragments/layers.html", render("layers.html", layers=sorted(rows, key=_place)))
     source.write("layers.md", f"# Which layers keep the mask?\n\n{_ABOUT}\n\n{raw('fragments/layers.html')}")
     return ["layers"]
+
+
+def _place(row: dict[str, str]) -> int:
+    """Return where a layer stands in the list: what drops the mask is asked for most, what takes no sequence least."""
+    return 0 if "gone" in row["mask"] else 2 if row["mask"] == "takes no sequence" else 1
 
 
 def _measured(experiments: list[Experiment]) -> pd.DataFrame:
@@ -110,5 +115,6 @@ def remedies() -> dict[str, dict[str, Any]]:
 _IMPORTS = "import keras\nfrom keras import layers, ops\n\n"
 _ABOUT = (
     "Every layer class that `keras.layers` exports was called with a padded sequence and its mask. The page of a layer says what "
-    "it did, in each setting and on each Keras that was measured, and what to write instead where that does harm."
+    "it did, in each setting and on each Keras that was measured, and what to write instead where that does harm. Layers that "
+    "drop the mask come first, those that take no sequence last."
 )

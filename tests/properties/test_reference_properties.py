@@ -87,6 +87,7 @@ REDUCTIONS = {
     "mean_over_valid": lambda x, mask: losses.mean_over_valid(x[..., 0], mask, x[..., 1]),
     "mean_over_all": lambda x, mask: losses.mean_over_all(x[..., 0], mask, x[..., 1]),
     "mean_over_weights": lambda x, mask: losses.mean_over_weights(x[..., 0], mask, x[..., 1]),
+    "weighted_masked_objective": lambda x, mask: losses.weighted_masked_objective(x[..., 0], mask, range(len(x))),
     "mean_of_sample_means": lambda x, mask: losses.mean_of_sample_means(x[..., 0], mask, x[..., 1]),
     "mean_of_batch_means": lambda x, mask: losses.mean_of_batch_means(x[..., 0], mask, batch_size=2),
     "mean_metric": lambda x, mask: metrics.mean_metric(x[..., 0], mask, x[..., 1]),
@@ -97,6 +98,9 @@ REDUCTIONS = {
     "categorical_accuracy": lambda x, mask: metrics.categorical_accuracy(x[..., ::-1], x, mask),
     "sparse_categorical_accuracy": lambda x, mask: metrics.sparse_categorical_accuracy(x[..., 0] > 0.5, x, mask),
 }
+
+# which a row of all valid steps does not have
+OF_BATCHES = {"mean_over_all", "mean_of_sample_means", "mean_of_batch_means", "weighted_masked_objective"}
 
 
 @pytest.fixture
@@ -129,7 +133,7 @@ def test_reductions_without_mask_are_those_of_an_all_valid_one(name, labels_and_
     assert_none_means_all_valid(REDUCTIONS[name], labels_and_scores)
 
 
-@pytest.mark.parametrize("name", sorted(set(REDUCTIONS) - {"mean_over_all", "mean_of_sample_means", "mean_of_batch_means"}))
+@pytest.mark.parametrize("name", sorted(set(REDUCTIONS) - OF_BATCHES))
 def test_reductions_are_those_of_all_valid_steps_in_one_row(name, labels_and_scores, mask):
     row = labels_and_scores[mask][np.newaxis]
     assert_matches(REDUCTIONS[name](row, None), REDUCTIONS[name](labels_and_scores, mask))

@@ -1,5 +1,6 @@
 """The pages of layers: what to write instead is right, and is chosen by what was measured."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: P
             "why": "<b>It</b> says why.",
         },
         row | {"layer": "Layer", "mask": "not measured", "why": "the base class"},
+        row | {"layer": "AugMix", "mask": "takes no sequence", "why": "takes pictures"},
+        row | {"layer": "Activation", "mask": "kept", "mixes padding in": "no"},
     ]
     folder = tmp_path / "runs" / layer_pages.NOTEBOOK / ("a" * 64)
     (folder / "tables").mkdir(parents=True)
@@ -92,7 +95,7 @@ def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: P
     publish(
         tmp_path / "runs",
         record(layer_pages.NOTEBOOK, "a" * 64),
-        [{"kind": "table", "name": "layers", "rows": 3, "columns": list(row)}],
+        [{"kind": "table", "name": "layers", "rows": 5, "columns": list(row)}],
     )
 
     pages = layer_pages.write_layers(survey(Store(tmp_path / "runs")), Writer(tmp_path / "source"))
@@ -110,7 +113,7 @@ def test_a_layer_has_a_page_with_what_was_measured_and_what_to_write(tmp_path: P
     assert "Keras 3.15.1 with the TensorFlow backend" in fragment
     assert "the base class" in (tmp_path / "source" / "layers" / "fragments" / "Layer.html").read_text()
     listed = (tmp_path / "source" / "fragments" / "layers.html").read_text()
-    assert 'href="layers/Conv1D.html"' in listed
+    assert re.findall('href="layers/(.*?).html"', listed) == ["Conv1D", "Activation", "Layer", "AugMix"]
 
 
 def test_without_the_atlas_there_are_no_pages_of_layers(tmp_path: Path):

@@ -1,6 +1,7 @@
 """A verdict follows from what was measured and what was expected, and from nothing else."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,46 @@ def test_the_ledger_holds_no_verdict():
     text = (ledger.files("masklib.claims") / "claims.toml").read_text()
     assert "verdict =" not in text
     assert set(ledger.Claim.__dataclass_fields__) == {"id", "documents", "says", "quote", "statement", "decides", "notebook"}
+
+
+LONGEST_QUOTE = 200  # characters: enough to find the place, short enough to be a quotation
+
+
+def quote_problems(claim: ledger.Claim) -> list[str]:
+    """What is wrong with how a claim quotes its document, the first that it names."""
+    if claim.says == "found here":
+        return ["quotes a document that it does not name"] if claim.quote or claim.documents else []
+    ellipsis = "\N{HORIZONTAL ELLIPSIS}"
+    pieces = claim.quote.split(f" {ellipsis} ")
+    found = {
+        "names no document": not claim.documents,
+        "names a document that the ledger has not": not set(claim.documents) <= set(ledger.load_documents()),
+        "no quote": not claim.quote,
+        "a long quote": len(claim.quote) > LONGEST_QUOTE,
+        "an ellipsis without words around it": ellipsis in claim.quote and (ellipsis in "".join(pieces) or not all(pieces)),
+    }
+    return [name for name, wrong in found.items() if wrong]
+
+
+@pytest.mark.parametrize("claim", ledger.load_claims().values(), ids=lambda claim: claim.id)
+def test_a_claim_of_a_document_quotes_it_and_one_found_here_quotes_nobody(claim: ledger.Claim):
+    assert quote_problems(claim) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "problem"),
+    [
+        ("emb-1", {"quote": ""}, "no quote"),
+        ("emb-1", {"quote": "x" * 201}, "a long quote"),
+        ("emb-1", {"quote": "from here \N{HORIZONTAL ELLIPSIS} "}, "an ellipsis without words around it"),
+        ("emb-1", {"quote": "cut\N{HORIZONTAL ELLIPSIS}off"}, "an ellipsis without words around it"),
+        ("emb-1", {"documents": ()}, "names no document"),
+        ("emb-1", {"documents": ("009",)}, "names a document that the ledger has not"),
+        ("div-1", {"quote": "as they say"}, "quotes a document that it does not name"),
+    ],
+)
+def test_a_wrong_quote_is_noticed(claim: str, change: dict[str, Any], problem: str):
+    assert quote_problems(replace(ledger.load_claims()[claim], **change)) == [problem]
 
 
 def test_an_unknown_claim_is_refused_with_the_nearest():

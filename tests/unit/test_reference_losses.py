@@ -14,6 +14,7 @@ REDUCTIONS = [
     losses.mean_over_valid,
     losses.mean_over_all,
     losses.mean_over_weights,
+    losses.weighted_masked_objective,
     losses.mean_of_sample_means,
     lambda per_step, mask: losses.mean_of_batch_means(per_step, mask, batch_size=2),
 ]
@@ -96,6 +97,7 @@ STEP_WEIGHT = np.array([[2.0, 0.0, 9.0], [1.0, 9.0, 9.0], [9.0, 9.0, 9.0], [0.5,
         (losses.mean_over_valid, 63 / 6, 43 / 6, 14 / 6),
         (losses.mean_over_all, 63 / 12, 43 / 12, 14 / 12),
         (losses.mean_over_weights, 63 / 6, 43 / 6.5, 14 / 3.75),
+        (losses.weighted_masked_objective, 63 / 6, 43 / 6, 14 / 6 / (10 / 12)),  # 10 of 12 weights are not 0
         # means of samples: 3/2, 4/1, 56/3 | 3/2, 12, 28/3 | 2/2, 4/1, 8/3; of the three samples with a valid step
         (losses.mean_of_sample_means, (3 / 2 + 4 + 56 / 3) / 3, (3 / 2 + 12 + 28 / 3) / 3, (1 + 4 + 8 / 3) / 3),
     ],
@@ -104,6 +106,24 @@ def test_reductions_divide_by_what_they_name(reduction, plain, by_sample, by_ste
     assert_matches(reduction(PER_STEP, MASK), plain)
     assert_matches(reduction(PER_STEP, MASK, SAMPLE_WEIGHT), by_sample)
     assert_matches(reduction(PER_STEP, MASK, STEP_WEIGHT), by_step)
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+@pytest.mark.parametrize("weights", [None, SAMPLE_WEIGHT, SAMPLE_WEIGHT * [1, 0, 1, 1], STEP_WEIGHT])
+def test_weighted_masked_objective_is_what_keras_2_computed_step_by_step(mask, weights):
+    score = PER_STEP.copy()
+    if mask is not None:
+        score *= mask
+        score /= np.mean(mask)
+    if weights is not None:
+        score = score.mean(axis=tuple(range(np.ndim(weights), 2)))
+        score *= weights
+        score /= np.mean(weights != 0)
+    assert_matches(losses.weighted_masked_objective(PER_STEP, mask, weights), score.mean())
+
+
+def test_weighted_masked_objective_of_weights_that_are_all_0_is_0():
+    assert losses.weighted_masked_objective(PER_STEP, MASK, np.zeros(4)) == 0.0
 
 
 @pytest.mark.parametrize(

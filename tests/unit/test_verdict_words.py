@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from masklib.claims.verdicts import reason
 from masklib.claims.words import BAD, GOOD, HOLDS, MARKS, NOTICE, OPEN, QUIET, REFUTED, UNTESTED, WORDS, kind_of
 from masklib.cli.console import COLOURS, coloured
 from masklib.engine.record import DIED, FAILED, INTERRUPTED, OK, TIMEOUT
@@ -39,3 +40,16 @@ def test_the_script_of_the_site_has_the_same_marks():
     found = re.search(r"const MARKS = {(.*)};", (SITE / "assets" / "tables.js").read_text())
     assert found is not None
     assert dict(re.findall(r'(\w+): "(.) "', found[1])) == MARKS
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected", "deviation", "told"),
+    [
+        ("[[true, false], [true, true]]", "[[true, true], [false, true]]", 1.0, "a mask: 2 of 4 values differ"),
+        ("[1.0, 2.5]", "[1.0, 2.0]", 0.5, "a mask: off by 0.5"),
+        ("true", "false", 1.0, "a mask: observed true, expected false"),
+    ],
+)
+def test_what_decided_a_refuted_claim_is_said_in_words_that_fit_its_values(observed, expected, deviation, told):
+    row = {"verdict": REFUTED, "part": "a mask", "observed": observed, "expected": expected, "deviation": deviation}
+    assert reason(row) == told
