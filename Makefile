@@ -25,7 +25,7 @@ test: setup ## run the quick tests; make check also runs the slow ones
 tests: setup ## run all tests except those that take minutes each
 	$(PYTEST) -m "not full" --durations 30
 
-check: lint types dist environments tests reproduce ## what CI runs: lint, types, sdist and wheel, all tests, the suite in smoke
+check: lint types dist environments reproduce tests ## what CI runs: lint, types, sdist and wheel, the suite in smoke, then all tests, which read its runs
 
 check-full: check env-smoke ## check, then an old environment, the tests that take minutes and the suite in its full profile
 	$(PYTEST) -m full
