@@ -30,6 +30,7 @@ SHOWN: dict[str, Callable[[str], bool]] = {
             "the mask of x: None",
         ]
     ),
+    "bidirectional_unrolled": lambda text: numbers(text)[0] < 1e-4 < 1e-3 < numbers(text)[1],
     "time_distributed": lambda text: "4 samples of 7 steps: called (4, 7, 2), predict (4, 4, 2)" in text,
     "metrics_in_fit": lambda text: numbers(text)[0] == numbers(text)[2] and numbers(text)[1] > 10 * numbers(text)[3],
     "guide_custom_embedding": lambda text: "(1, 3)\n" in text and "(1, 3, 32)" in text,
@@ -77,6 +78,7 @@ def test_a_script_about_a_pre_release_shows_it_there(name: str, with_torch: Path
 def test_what_a_healthy_keras_prints_is_not_taken_for_the_fault(name: str):
     healthy = {
         "initial_state": "padding changes the output by 0.0000\npadding changes the output by 0.0000",
+        "bidirectional_unrolled": "loop: differ by 0.0000\nunrolled: differ by 0.0000",
         "attention_removes_mask": "the mask of x: [[True, True, False]]\nthe mask of x: [[True, True, False]]",
         "time_distributed": "4 samples of 7 steps: called (4, 7, 2), predict (4, 7, 2)",
         "metrics_in_fit": "{'loss': 0.9900, 'mae': 0.9946}\n{'loss': 0.9900, 'mae': 0.9946}",
