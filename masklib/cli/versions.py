@@ -49,21 +49,31 @@ def versions(
 @click.argument("name", metavar="CLAIM|LAYER")
 @click.option("--good", required=True, metavar="VERSION", help="Give a release of Keras 3 with one answer, such as 3.3.3.")
 @click.option("--bad", required=True, metavar="VERSION", help="Give a release of Keras 3 with another answer, such as 3.4.1.")
+@click.option(
+    "--backend",
+    type=click.Choice(("torch", "tensorflow", "jax")),
+    default="torch",
+    show_default=True,
+    help="Run Keras on this backend.",
+)
 @limit_options
 @runs_option
 @json_option
-def bisect(name: str, good: str, bad: str, timeout: float, cell_timeout: float, root: str, as_json: bool) -> None:
+def bisect(name: str, good: str, bad: str, backend: str, timeout: float, cell_timeout: float, root: str, as_json: bool) -> None:
     """Find the release of Keras 3 in which the verdict of a CLAIM, or what a LAYER does, changed.
 
-    The notebook that measures it runs on release after release, in the middle of those that remain. Only the wheel of Keras is
-    exchanged; PyTorch and all else stay the same. What is missing is made (see masklib env).
+    The notebook that measures it runs on release after release, in the middle of those that remain. On PyTorch only the wheel of
+    Keras is exchanged; on another backend, each release runs on the backend of the next one that masklib env list shows. What is
+    missing is made.
 
     Example: masklib bisect mask-2 --good 3.3.3 --bad 3.15.1
+
+    Example: masklib bisect loss-1 --good 3.6.0 --bad 3.4.1 --backend jax
     """
     from masklib.cli import versions_view
     from masklib.engine.limits import Limits
 
-    found = versions_view.bisect(name, good, bad, root, Limits(timeout, cell_timeout))
+    found = versions_view.bisect(name, good, bad, backend, root, Limits(timeout, cell_timeout))
     if as_json:
         show([found], as_json, "")
     else:

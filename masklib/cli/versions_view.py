@@ -10,7 +10,7 @@ from masklib.cli import env_view
 from masklib.cli.executing import execute, recover
 from masklib.engine import bisecting, changes, versions
 from masklib.engine.committed import CHANGES, VERSIONS, Row, as_csv, committed_changes, committed_versions, reference_folder
-from masklib.engine.environments import find_environment, newest
+from masklib.engine.environments import find_environment, name_of, newest
 from masklib.engine.limits import Limits
 from masklib.engine.releases import version_key
 from masklib.engine.reproduce import plan_suite
@@ -72,13 +72,13 @@ def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def bisect(name: str, good: str, bad: str, root: str, limits: Limits) -> dict[str, Any]:
+def bisect(name: str, good: str, bad: str, backend: str, root: str, limits: Limits) -> dict[str, Any]:
     """Execute the notebook that measures a claim, or a layer, on releases of Keras until two neighbours differ."""
     notebook, releases, store = versions.notebook_of(name), bisecting.between(good, bad), open_store(root)
     recover(store)
 
     def answer_of(version: str) -> tuple[str, str]:
-        environment = f"keras@{version}"
+        environment = name_of(version, backend)
         env_view.create_missing([environment])
         result = execute(plan_run(notebook, {"environment": environment}), store, version, limits)
         answer = versions.answer_in(result, name)

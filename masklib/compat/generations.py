@@ -54,7 +54,7 @@ _UNTIL_2_4 = {
 def _runs_alike() -> bool:
     """Return whether a model that runs eagerly computes what it computes if it is compiled.
 
-    The original Keras has no choice. On JAX, a compiled loss of Keras 3.0 to 3.4 gets no mask: 40.3 in place of 11.4 in the
+    The original Keras has no choice. On JAX, a compiled loss of Keras 3.0 to 3.5 gets no mask: 40.3 in place of 11.4 in the
     example of the mask_zero answer. Keras 3.6 reports the same both ways.
     """
     return not IS_ORIGINAL and not (keras.backend.backend() == "jax" and VERSION < (3, 6))

@@ -6,7 +6,8 @@ masklib is not installed there; its kernels find the source of the process that 
 `masklib/compat/startup/sitecustomize.py`.
 
 `keras@VERSION` is any release of Keras 3: a small environment with its pure-Python wheel and what only that needs. All else is
-found in the environment `RELEASES_ON`, so that releases differ in Keras alone.
+found in the environment `RELEASES_ON`, so that releases differ in Keras alone. `keras@VERSION-jax` and `-tensorflow` are it on
+another backend: on that of the next release which has an environment of its own, since a new backend breaks an old Keras.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ CHECK_S = 300.0
 LOOK_AGAIN_S = 0.5  # at an environment that another process makes
 _DEFINITIONS = Path(__file__).with_name("environments.toml")
 LOCKS = "environment_locks"  # the folder beside it
-_RELEASE = re.compile(r"keras@(3\.\d+\.\d+[a-z0-9.]*)")
+_RELEASE = re.compile(r"keras@(3\.\d+\.\d+[a-z0-9.]*)(?:-(tensorflow|jax|torch))?")
 _LOCK_NAME = "lock.txt"  # in the folder of an environment
 _BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # modules
 _CHECK = """
@@ -178,7 +179,7 @@ def _environment(row: Mapping[str, Any], every: Mapping[str, Any], locks_folder:
 
 
 def find_environment(name: str) -> Environment:
-    """Return the environment of this name, such as "keras-3.3", or of a release of Keras 3, such as "keras@3.9.2".
+    """Return the environment of this name, such as "keras-3.3", or of a release of Keras 3: "keras@3.9.2", "keras@3.9.2-jax".
 
     Raises:
         ArgumentError: there is none; the message names the nearest.
@@ -187,7 +188,7 @@ def find_environment(name: str) -> Environment:
     if name in known:
         return known[name]
     if release := _RELEASE.fullmatch(name):
-        return _of_release(release[1], known[RELEASES_ON])
+        return _of_release(release[1], _below(release[1], release[2] or known[RELEASES_ON].backend, known))
     near = get_close_matches(name, known, n=3, cutoff=0.4)
     required = "An environment must be one that masklib env list shows, or keras@VERSION for a release of Keras 3"
     hint = f" Did you mean {', '.join(near)}?" if near else ""
@@ -195,12 +196,26 @@ def find_environment(name: str) -> Environment:
     raise ArgumentError(msg)
 
 
+def _below(version: str, backend: str, known: Mapping[str, Environment]) -> Environment:
+    """Return the environment whose backend a release of Keras 3 is put on."""
+    if backend == known[RELEASES_ON].backend:
+        return known[RELEASES_ON]
+    fitting = [one for one in known.values() if one.backend == backend and version_key(one.keras) >= (3,)]
+    later = [one for one in fitting if version_key(one.keras) >= version_key(version)]
+    return min(later, key=_age) if later else max(fitting, key=_age)
+
+
+def _age(environment: Environment) -> tuple[int, ...]:
+    """Return a key that sorts environments by their Keras, the oldest first."""
+    return version_key(environment.keras)
+
+
 def _of_release(version: str, base: Environment) -> Environment:
     """Return the environment that has one release of Keras, and all else from another environment."""
     package = PRE_RELEASES if "dev" in version else "keras"
     found = Environment(
-        name=f"keras@{version}",
-        title=f"Keras {version} on the PyTorch of {base.name}",
+        name=name_of(version, base.backend),
+        title=f"Keras {version} on the {base.backend} of {base.name}",
         keras=version,
         backend=base.backend,
         python_version=base.python_version,
@@ -214,6 +229,11 @@ def _of_release(version: str, base: Environment) -> Environment:
     )
     lock = found.folder / _LOCK_NAME
     return replace(found, lock=lock.read_text(encoding="utf-8")) if lock.exists() else found
+
+
+def name_of(version: str, backend: str) -> str:
+    """Return the name of the environment of a release of Keras 3 on a backend; PyTorch, on which all of them run, is left out."""
+    return f"keras@{version}" if backend == load_environments()[RELEASES_ON].backend else f"keras@{version}-{backend}"
 
 
 def newest(name: str) -> str:

@@ -231,7 +231,19 @@ def test_a_release_is_an_environment_of_its_own_beside_that_of_everything_else()
     assert find_environment("keras@3.16.0.dev2026102704").requirements == ("keras-nightly==3.16.0.dev2026102704",)
 
 
-@pytest.mark.parametrize("name", ["keras@2.15.0", "keras@3", "keras@", "keras@3.9.2 ", "keras@3.9.2/x", "keras@latest"])
+def test_a_release_on_another_backend_is_put_on_that_of_the_next_release_with_an_environment():
+    known = load_environments()
+    assert find_environment("keras@3.9.2-torch") == find_environment("keras@3.9.2")
+    between, old = find_environment("keras@3.5.0-jax"), find_environment("keras@3.4.0-tensorflow")
+    assert (between.name, between.backend, between.on) == ("keras@3.5.0-jax", "jax", known["keras-3.6-jax"])
+    assert (old.backend, old.on) == ("tensorflow", known["keras-3.4"])
+    assert find_environment("keras@3.99.0-jax").on == known["keras-3.15-jax"]
+    assert environments.name_of("3.5.0", "jax") == between.name
+
+
+@pytest.mark.parametrize(
+    "name", ["keras@2.15.0", "keras@3", "keras@", "keras@3.9.2 ", "keras@3.9.2/x", "keras@latest", "keras@3.9.2-mxnet"]
+)
 def test_what_is_no_release_of_keras_3_is_no_environment(name: str):
     with pytest.raises(ArgumentError, match="keras@VERSION"):
         find_environment(name)
