@@ -14,7 +14,7 @@ from masklib.engine.environments import find_environment, name_of, newest
 from masklib.engine.limits import Limits
 from masklib.engine.releases import version_key
 from masklib.engine.reproduce import plan_suite
-from masklib.engine.run import plan_run
+from masklib.engine.run import SOURCE_CHANGED, plan_run
 from masklib.engine.store import OK, write_atomically
 from masklib.engine.stores import open_store
 from masklib.errors import ArgumentError, RunError
@@ -81,6 +81,9 @@ def bisect(name: str, good: str, bad: str, backend: str, root: str, limits: Limi
         environment = name_of(version, backend)
         env_view.create_missing([environment])
         result = execute(plan_run(notebook, {"environment": environment}), store, version, limits)
+        if result.record.error and result.record.error.ename == SOURCE_CHANGED:
+            msg = "masklib's source changed while releases were compared. Run the command again: finished runs are reused."
+            raise RunError(msg)
         answer = versions.answer_in(result, name)
         click.echo(f"[{version}] {name}: {answer[0]}", err=True)
         return answer

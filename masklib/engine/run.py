@@ -33,6 +33,7 @@ from masklib.errors import ArgumentError, ParameterError, UnavailableError
 
 EXECUTED = "notebook.ipynb"
 KERNEL_LOG = "kernel.log"
+SOURCE_CHANGED = "SourceChanged"
 _WAYS_TO_INSTALL = {
     "jax": 'Install it: pip install "masklib[jax]".',
     "torch": "Use an environment that has it: -p environment keras-3.15-torch.",
@@ -411,4 +412,4 @@ def _source_change(plan: Plan) -> Failure | None:
     """Return the failure of a run during which masklib changed: its kernel may have run either; None if it did not."""
     if masklib_of(plan.kernel, now=True) == plan.inputs["masklib"]:
         return None
-    return Failure(FAILED, "SourceChanged", "masklib's source changed since this run was planned; run it again")
+    return Failure(FAILED, SOURCE_CHANGED, "masklib's source changed since this run was planned; run it again")

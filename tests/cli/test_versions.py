@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -9,7 +10,9 @@ from click.testing import CliRunner, Result
 from masklib.cli import versions_view
 from masklib.cli.main import main
 from masklib.engine.committed import committed_changes
+from masklib.engine.record import Failure
 from masklib.engine.releases import version_key
+from masklib.engine.run import SOURCE_CHANGED
 
 
 def run(*arguments: str) -> Result:
@@ -75,3 +78,17 @@ def test_watch_is_green_only_if_all_was_measured_and_nothing_changed(
     found = run("watch", "--json")
     assert found.exit_code == code
     assert all(name in found.stderr for name in failed)
+
+
+def test_a_bisection_stops_if_the_source_changes_under_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Every later run would fail for the same reason, and none of them says anything about Keras."""
+    failed = SimpleNamespace(record=SimpleNamespace(error=Failure("failed", SOURCE_CHANGED, "it changed")))
+    asked: list[str] = []
+    monkeypatch.setattr(versions_view.env_view, "create_missing", lambda names: None)
+    monkeypatch.setattr(versions_view, "plan_run", lambda notebook, parameters: asked.append(parameters["environment"]))
+    monkeypatch.setattr(versions_view, "execute", lambda *given: failed)
+
+    found = run("bisect", "loss-1", "--good", "3.6.0", "--bad", "3.4.1", "--backend", "jax", "--runs", str(tmp_path))
+
+    assert (found.exit_code, asked) == (1, ["keras@3.4.1-jax"])
+    assert "masklib's source changed while releases were compared." in found.stderr

@@ -40,7 +40,7 @@ def test_a_downgrade_is_the_same_change_the_other_way():
     [
         (of_layer("Add", was=True, now=False, masks_in="equal masks"), OLD, NEW),  # the other direction
         (of_layer("Add", was=False, now=True, masks_in="equal masks"), NEW, STABLE),  # between other versions
-        (of_layer("Add", was=False, now=True, masks_in="equal masks"), Side("x", "3.3.3", "jax"), Side("x", "3.4.1", "jax")),
+        (of_layer("Add", was=False, now=True, masks_in="equal masks"), Side("x", "3.3.3", "numpy"), Side("x", "3.4.1", "numpy")),
         (of_layer("Dense", was=False, now=True), OLD, NEW),  # another layer
         (Difference("outputs", "score", "differs"), OLD, NEW),
     ],

@@ -64,7 +64,7 @@ class Fixes:
         mask, lost = self._mask(), {path for code, path in causes if code in HANDED}
         known = {call.path: call for call in self.calls}
         changed = [known.get(path) for code, path in causes if code in (*CLEARED, LARGEST)]
-        if not mask or not lost <= set(known) or not all(call and len(call.shapes_in[0]) == 3 for call in changed):
+        if not mask or not lost <= set(known) or not all(map(_gets_features, changed)):
             return ""
         given = {one.path: line for one in self.calls if lost and self._is_after(one, lost) and (line := _handed(one))}
         if lost and not given:
@@ -122,6 +122,11 @@ class Fixes:
         """The name of the loss of a model with one loss; "" if it has several or none."""
         loss = getattr(self.model, "loss", None)
         return "" if loss is None or isinstance(loss, (list, tuple, dict)) else compiled.name_of(loss)
+
+
+def _gets_features(call: Call | None) -> bool:
+    """Return whether a call gets one tensor (B, T, F)."""
+    return call is not None and [len(shape) for shape in call.shapes_in] == [3]
 
 
 def _of_value(name: str, array: Any, valid: Any) -> str:
