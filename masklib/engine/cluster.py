@@ -32,6 +32,7 @@ from masklib.errors import ArgumentError, printable
 
 TOPIC = "masklib"  # of the events by which workers report how far they are
 CONNECT_S = 10.0
+FETCH_S = 10.0  # so long an answer is waited for, before it is looked whether it is still wanted
 LOOK_AGAIN_S = 0.5  # at whether a run that waits for its worker is still wanted
 EVENT_S = 0.5  # between two cells of a run that are reported: all pass through the scheduler
 NO_CONNECTION = "the connection to the Dask scheduler was lost"
@@ -89,6 +90,7 @@ class DaskCluster:
         self._differing: set[str] = set()  # addresses of workers that gave a task back
         self._placing = ThreadPoolExecutor(1, thread_name_prefix="masklib-placing")
         self._lock = threading.RLock()
+        self._fetching = threading.Lock()
         self._marks: set[Path] = set()
         self._client.subscribe_topic(TOPIC, self._pass_on)
         self._client.subscribe_topic("all", self._on_change)
@@ -121,10 +123,15 @@ class DaskCluster:
         self._placing.shutdown(cancel_futures=True)
         self._ask_workers(_end)
         wait([run.future for run in list(self._runs.values())], CONNECT_S)
-        with self._lock:  # so that no answer is being fetched, for which Dask would wait for ever
-            self._client.close()
-            for run in list(self._runs.values()):
-                self._answer(run, Answer(worker.ERROR, reason=NO_CONNECTION))
+        is_quiet = self._fetching.acquire(timeout=FETCH_S)  # an answer that is being fetched would be lost
+        try:
+            with self._lock:
+                self._client.close()
+                for run in list(self._runs.values()):
+                    self._answer(run, Answer(worker.ERROR, reason=NO_CONNECTION))
+        finally:
+            if is_quiet:
+                self._fetching.release()
         with contextlib.suppress(OSError):  # a disk that became read-only; a mark is an empty hidden file
             for mark in self._marks:
                 mark.unlink(missing_ok=True)
@@ -141,10 +148,10 @@ class DaskCluster:
 
     def _take(self, run: _Run, key: str, task: Any) -> None:
         """Give a run its answer, or to other workers if this one gave it back; called when a task has ended."""
+        answer = self._fetch(run, key, task)
         with self._lock:
-            if run.future.done() or run.key != key:
+            if answer is None or run.future.done() or run.key != key:
                 return
-            answer = _answer_of(task)
             if answer.differs:
                 self._differing.add(answer.worker)
                 others = self._fitting()
@@ -153,6 +160,17 @@ class DaskCluster:
                     self._give(run, others)
                     return
         self._answer(run, answer)
+
+    def _fetch(self, run: _Run, key: str, task: Any) -> Answer | None:
+        """Return the answer of a task that has ended; None if the run was given away meanwhile, or is not wanted any more.
+
+        If the worker that has the answer is lost now, Dask executes the task again; one that it may give to no other worker
+        waits for ever, and with it whoever waits for its answer. `_place_again` needs the lock then.
+        """
+        while not run.future.done() and run.key == key:
+            with self._fetching, contextlib.suppress(TimeoutError):
+                return _answer_of(task)
+        return None
 
     @staticmethod
     def _answer(run: _Run, answer: Answer) -> None:
@@ -393,15 +411,21 @@ def _no_scheduler(address: object, reason: object) -> ArgumentError:
 
 
 def _answer_of(task: Any) -> Answer:
-    """Return the answer of a task that has ended; what Dask raises is one too."""
+    """Return the answer of a task that has ended; what Dask raises is one too.
+
+    Raises:
+        TimeoutError: the answer does not come; its worker may be lost.
+    """
     from distributed import KilledWorker
 
     try:
-        return Answer.from_json(task.result())
+        return Answer.from_json(task.result(timeout=FETCH_S))
     except KilledWorker as error:
         lost = f"all {error.allowed_failures + 1} Dask workers that had it were lost, the last {error.last_worker.address}"
         return Answer(worker.LOST, reason=lost)
     except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, TimeoutError) and task.status != "error":
+            raise
         return Answer(worker.ERROR, reason=f"{type(error).__name__}: {error}" if task.status == "error" else NO_CONNECTION)
 
 

@@ -251,8 +251,12 @@ def newest(name: str) -> str:
 
 
 def made() -> list[Environment]:
-    """Return the environments that were made: those of `environments.toml`, then those of releases, the oldest first."""
+    """Return the environments that were made: those of `environments.toml`, then those of releases, the oldest first.
+
+    Those of releases that only another masklib knows, which shares the folder, are left out.
+    """
     names = {path.name.rpartition("-")[0] for path in environments_folder().glob("keras@*") if (path / ABOUT).is_file()}
+    names = {name for name in names if _RELEASE.fullmatch(name)}
     found = [*load_environments().values(), *map(find_environment, sorted(names, key=version_key))]
     return [environment for environment in found if environment.exists]
 

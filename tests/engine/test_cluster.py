@@ -425,6 +425,42 @@ def test_a_run_whose_only_worker_is_lost_goes_to_one_that_came_since(write: Writ
 
 
 @pytest.mark.slow
+def test_an_answer_that_is_lost_with_its_worker_while_it_is_fetched_is_made_by_another(
+    write: Write, store: Store, forgiving: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The task may run on that worker alone, for the other differs: Dask would wait for it for ever, and close would, too."""
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "masklib" / "data.py").write_text("")
+    forgiving.start_worker(PYTHONPATH=str(other))
+    good = forgiving.start_worker()
+    executor = DaskCluster(forgiving.address)
+    assert until(lambda: executor.n_workers == 2)
+    quick = write(START, name="quick")
+    first = [executor.submit(job_of(plan_run(quick, {"seed": seed}), store), lambda event: None) for seed in range(4)]
+    assert [future.result(timeout=60).outcome for future in first] == ["run"] * 4
+    fetch, lost = distributed.Client._gather, threading.Event()
+
+    def lose() -> None:
+        good.kill()
+        forgiving.start_worker()
+        assert until(lambda: good.poll() is not None and executor.n_workers == 2)
+
+    async def fetch_after_the_loss(*arguments: Any, **options: Any) -> Any:
+        if not lost.is_set():
+            lost.set()
+            await asyncio.to_thread(lose)
+        return await fetch(*arguments, **options)
+
+    monkeypatch.setattr(cluster, "FETCH_S", 1.0)
+    monkeypatch.setattr(distributed.Client, "_gather", fetch_after_the_loss)
+    future = executor.submit(job_of(plan_run(quick, {"seed": 9}), store), lambda event: None)
+    assert future.result(timeout=60).outcome in ("run", "already there")
+    assert lost.is_set()
+    executor.close()
+
+
+@pytest.mark.slow
 def test_lost_workers_and_a_lost_scheduler_are_reported(write: Write, store: Store, small: Dask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 2.0)  # so long it also tries to reconnect
     small.start_worker(threads=1)
