@@ -11,7 +11,7 @@ import masklib
 from masklib.auditing.invariance.changes import Quantity
 from tests.auditing import models as small
 
-pytestmark = [pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning"), pytest.mark.usefixtures("eagerly")]
+pytestmark = pytest.mark.filterwarnings("ignore:(?s).*destroy the mask:UserWarning")
 IDS = np.array([[3, 1, 4, 1, 5], [2, 7, 1, 0, 0], [6, 0, 0, 0, 0]])
 
 
