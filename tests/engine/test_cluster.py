@@ -396,20 +396,26 @@ def test_a_worker_that_differs_gives_its_tasks_back_and_the_others_execute_them(
     assert [worker.poll() for worker in forgiving.workers].count(None) == 3
 
 
-@pytest.mark.slow
-def test_a_run_whose_only_worker_is_lost_goes_to_one_that_came_since(write: Write, store: Store, forgiving: Dask, tmp_path: Path):
-    """The run was given to one worker, for the other differs; Dask alone would let it wait for that one for ever."""
-    other = tmp_path / "other"
+def with_one_that_fits(dask: Dask, write: Write, store: Store, folder: Path) -> tuple[DaskCluster, Any]:
+    """An executor that knows of its two workers that one differs, and the process of the other, which gets all runs."""
+    other = folder / "other"
     shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
     (other / "masklib" / "data.py").write_text("")
-    forgiving.start_worker(PYTHONPATH=str(other))
-    good = forgiving.start_worker()
-    executor = DaskCluster(forgiving.address)
+    dask.start_worker(PYTHONPATH=str(other))
+    good = dask.start_worker()
+    executor = DaskCluster(dask.address)
     assert until(lambda: executor.n_workers == 2)
     quick = write(START, name="quick")
     first = [executor.submit(job_of(plan_run(quick, {"seed": seed}), store), lambda event: None) for seed in range(4)]
     assert [future.result(timeout=60).outcome for future in first] == ["run"] * 4
     assert len(executor._differing) == 1
+    return executor, good
+
+
+@pytest.mark.slow
+def test_a_run_whose_only_worker_is_lost_goes_to_one_that_came_since(write: Write, store: Store, forgiving: Dask, tmp_path: Path):
+    """The run was given to one worker, for the other differs; Dask alone would let it wait for that one for ever."""
+    executor, good = with_one_that_fits(forgiving, write, store, tmp_path)
 
     begun = tmp_path / "begun"
     once = (
@@ -429,16 +435,7 @@ def test_an_answer_that_is_lost_with_its_worker_while_it_is_fetched_is_made_by_a
     write: Write, store: Store, forgiving: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The task may run on that worker alone, for the other differs: Dask would wait for it for ever, and close would, too."""
-    other = tmp_path / "other"
-    shutil.copytree(ROOT / "masklib", other / "masklib", ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "masklib" / "data.py").write_text("")
-    forgiving.start_worker(PYTHONPATH=str(other))
-    good = forgiving.start_worker()
-    executor = DaskCluster(forgiving.address)
-    assert until(lambda: executor.n_workers == 2)
-    quick = write(START, name="quick")
-    first = [executor.submit(job_of(plan_run(quick, {"seed": seed}), store), lambda event: None) for seed in range(4)]
-    assert [future.result(timeout=60).outcome for future in first] == ["run"] * 4
+    executor, good = with_one_that_fits(forgiving, write, store, tmp_path)
     fetch, lost = distributed.Client._gather, threading.Event()
 
     def lose() -> None:
@@ -454,7 +451,7 @@ def test_an_answer_that_is_lost_with_its_worker_while_it_is_fetched_is_made_by_a
 
     monkeypatch.setattr(cluster, "FETCH_S", 1.0)
     monkeypatch.setattr(distributed.Client, "_gather", fetch_after_the_loss)
-    future = executor.submit(job_of(plan_run(quick, {"seed": 9}), store), lambda event: None)
+    future = executor.submit(job_of(plan_run(write(START, name="quick"), {"seed": 9}), store), lambda event: None)
     assert future.result(timeout=60).outcome in ("run", "already there")
     assert lost.is_set()
     executor.close()

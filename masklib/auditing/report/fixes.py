@@ -31,7 +31,7 @@ LOSSES = {
 OF_STEPS = ("mae", "mse", "mean_absolute_error", "mean_squared_error", *LOSSES)  # names that MaskedMean takes
 HANDED = ("MSK101", "MSK102", "MSK103", "MSK104", "MSK105", "MSK106", "MSK109", "MSK401")
 CLEARED = ("MSK101", "MSK116")
-LARGEST = "MSK115"
+LOWERED = "MSK115"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Fixes:
     def of(self, code: str, where: str, after: Sequence[tuple[str, str]] = ()) -> str:
         """Return the lines for a finding and for other causes, code and path, that must also be fixed; "" if none are known."""
         causes = [(code, where.strip("'")), *after]
-        if all(one in (*HANDED, *CLEARED, LARGEST) for one, _ in causes):
+        if all(one in (*HANDED, *CLEARED, LOWERED) for one, _ in causes):
             return self._with_mask(causes)
         if code == "MSK201":
             return self._masked_loss()
@@ -63,7 +63,7 @@ class Fixes:
         """Return lines that make the mask and use it, in the order of the calls."""
         mask, lost = self._mask(), {path for code, path in causes if code in HANDED}
         known = {call.path: call for call in self.calls}
-        changed = [known.get(path) for code, path in causes if code in (*CLEARED, LARGEST)]
+        changed = [known.get(path) for code, path in causes if code in (*CLEARED, LOWERED)]
         if not mask or not lost <= set(known) or not all(map(_gets_features, changed)):
             return ""
         given = {one.path: line for one in self.calls if lost and self._is_after(one, lost) and (line := _handed(one))}
@@ -83,7 +83,7 @@ class Fixes:
         codes = {code for code, path in causes if path == call.path}
         if codes.intersection(CLEARED):
             yield f"x = x * ops.cast(mask[..., None], x.dtype)  # before {call.path!r}"
-        if LARGEST in codes:
+        if LOWERED in codes:
             yield f"x = ops.where(mask[..., None], x, -1e9)  # before {call.path!r}"
         if call.path in given:
             yield given[call.path]
